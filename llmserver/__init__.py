@@ -1,0 +1,3 @@
+"""The model server: an OpenAI-compatible process around llama_cpp.server."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,41 @@
+"""The command line: serve (the default) and models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from llmserver.errors import LlmServerError
+
+# libgomp's barrier spins for tens of milliseconds, which starves every other process when the machine is busy; a
+# short spin keeps the idle speed. It reads this when it is loaded, so it must be set before llama_cpp is imported.
+GOMP_SPINCOUNT = "1000"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 fine, 1 failed, 2 cannot start."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)
+    try:
+        return _models(args[1:]) if args[:1] == ["models"] else _serve(args[1:] if args[:1] == ["serve"] else args)
+    except LlmServerError as why:
+        sys.stderr.write(f"llmserver: {why.message}\n")
+        return why.exit_code
+
+
+def _serve(args: Sequence[str]) -> int:
+    from llmserver import settings
+    from llmserver.serve import serve
+
+    return serve(settings.load(args))
+
+
+def _models(args: Sequence[str]) -> int:
+    from llmserver.library.cli import main as models_main
+
+    return models_main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

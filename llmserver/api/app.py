@@ -1,0 +1,94 @@
+"""The HTTP application: routes, the gate that holds requests while the model loads, one shape for every error.
+
+Nothing is created at import. Knows an engine only by its protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from llmserver import __version__
+from llmserver.api import health, models
+from llmserver.api.guard import HostGuard, LoadingGate
+from llmserver.api.readiness import Readiness
+from llmserver.errors import InvalidKey, LlmServerError, MethodNotAllowed, RequestError, UnknownRoute
+from llmserver.settings import ServeSettings
+
+log = logging.getLogger("llmserver")
+
+
+class Engine(Protocol):
+    """What turns requests into tokens: its routes, and a load that may take minutes."""
+
+    router: APIRouter
+
+    def load(self) -> None:
+        """Bring the model into memory. Raises StartupError when that is impossible."""
+
+    def n_ctx(self) -> int:
+        """Context size in tokens of the loaded model."""
+
+
+def create_app(
+    settings: ServeSettings, engine: Engine, readiness: Readiness, on_start: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """Build the application. on_start runs once the event loop does; it is where loading begins."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        on_start()
+        yield
+
+    app = FastAPI(title="Paddock model server", version=__version__, lifespan=lifespan)
+    app.state.settings, app.state.readiness = settings, readiness
+    app.include_router(health.router)
+    app.include_router(models.router)
+    app.include_router(engine.router)
+    app.add_middleware(LoadingGate, readiness=readiness)
+    app.add_middleware(HostGuard, server=settings.server)
+    for kind in (LlmServerError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_error)
+    return app
+
+
+async def answer_error(request: Request, why: Exception) -> JSONResponse:
+    """Turn any exception into the one envelope. The only place that does."""
+    error = as_error(why, request.method, request.url.path)
+    if error.status >= 500 and not isinstance(why, LlmServerError):
+        log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=why)
+    return JSONResponse(error.envelope(), status_code=error.status, headers=getattr(why, "headers", None))
+
+
+def as_error(why: Exception, method: str, path: str) -> LlmServerError:
+    """Find the error of our tree that says what happened."""
+    if isinstance(why, LlmServerError):
+        return why
+    if isinstance(why, RequestValidationError):
+        return _wrong_field(why.errors()[0])
+    if isinstance(why, HTTPException):
+        if why.status_code == 404:
+            return UnknownRoute(f"there is no {method} {path} here: GET /openapi.json lists the routes")
+        if why.status_code == 405:
+            return MethodNotAllowed(f"{path} does not take {method}: GET /openapi.json lists what it takes")
+        if why.status_code == 401:
+            return InvalidKey("a valid API key is needed: send it as `Authorization: Bearer KEY`")
+        error = RequestError(str(why.detail)) if why.status_code < 500 else LlmServerError(str(why.detail))
+        error.status = why.status_code
+        return error
+    return LlmServerError("the server failed at this request: its log has the details")
+
+
+def _wrong_field(first: dict[str, Any]) -> RequestError:
+    """Name the field of a request that pydantic refused, and what it may be."""
+    if first["type"] == "json_invalid":
+        return RequestError(f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+    return RequestError(f"{where}: {first['msg']}", param=where)

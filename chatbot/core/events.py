@@ -1,0 +1,98 @@
+"""What happens in a turn, as values: the web page, the terminal and the store all read these."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Status(str, Enum):
+    """Where an answer stands. The last four are final."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"  # for a model that is still loading
+    READING = "reading"
+    STREAMING = "streaming"
+    DONE = "done"
+    STOPPED = "stopped"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing follows."""
+        return self in {Status.DONE, Status.STOPPED, Status.ERROR, Status.INTERRUPTED}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The answer has come to another stage."""
+
+    status: Status
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know, such as turns that were left out."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The next piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds from asking to the first piece and to the end, and the number of pieces."""
+
+    first_s: float | None
+    total_s: float
+    n_pieces: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end, exactly one a turn. error is {message, type, code} when the status says so."""
+
+    status: Status
+    finish_reason: str | None = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, int] | None = None
+    timings: Timings | None = None
+
+
+Event = Changed | Notice | Delta | Done
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """An event with its place in the answer's log; the first is 1."""
+
+    seq: int
+    event: Event
+
+    def wire(self) -> dict[str, Any]:
+        """As sent to a browser: {seq, type, ...fields of the event}."""
+        return {"seq": self.seq, "type": type(self.event).__name__.lower(), **asdict(self.event)}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as the model gets it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A message that a person sent. key makes a repeated send harmless; chat_id None begins a new chat."""
+
+    chat_id: str | None
+    text: str
+    key: str = field(default="")

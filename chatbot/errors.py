@@ -1,0 +1,148 @@
+"""Every error this package raises on purpose, with the status, type and code a client sees.
+
+ChatError
+  BadRequest              400  wrong types, an empty message
+    MessageTooLong        413
+    UnknownChat           404
+    UnknownAnswer         404
+    NotRetryable          409
+    HostRefused           403
+  ModelError              502  exit 1, the model server answered with an error
+    ModelAway             502  exit 3, nobody answers at its address
+    ModelLoading          503  it is there and its model is not yet
+    ModelGone             502  it went away in the middle of an answer
+    ContextFull           400  exit 4, the conversation does not fit what the model holds
+  StorageError            507  the database could not be written
+  StartupError            exit 2, one line on stderr
+    DatabaseInUse
+    AddressInUse
+    BadSettings
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ChatError(Exception):
+    """The root: carries what the error envelope needs."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def wire(self) -> dict[str, Any]:
+        """The error object as clients get it: {message, type, code}."""
+        return {"message": self.message, "type": self.type, "code": self.code}
+
+
+class BadRequest(ChatError):
+    """The request cannot be understood."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "bad_request"
+
+
+class MessageTooLong(BadRequest):
+    """One message is over the limit."""
+
+    status = 413
+    code = "message_too_long"
+
+
+class UnknownChat(BadRequest):
+    """No chat has that id."""
+
+    status = 404
+    code = "unknown_chat"
+
+
+class UnknownAnswer(BadRequest):
+    """No answer has that id."""
+
+    status = 404
+    code = "unknown_answer"
+
+
+class NotRetryable(BadRequest):
+    """The answer is still on its way, or not the last one."""
+
+    status = 409
+    code = "not_retryable"
+
+
+class HostRefused(BadRequest):
+    """The Host header names a machine that this server does not go by."""
+
+    status = 403
+    code = "unknown_host"
+
+
+class ModelError(ChatError):
+    """The model server answered with an error of its own."""
+
+    status = 502
+    type = "model_error"
+    code = "model_error"
+
+
+class ModelAway(ModelError):
+    """Nobody answers at the model server's address."""
+
+    code = "model_away"
+    exit_code = 3
+
+
+class ModelLoading(ModelError):
+    """The model server is there, its model is not in memory yet."""
+
+    status = 503
+    code = "model_loading"
+    exit_code = 3
+
+
+class ModelGone(ModelError):
+    """The model server went away in the middle of an answer."""
+
+    code = "model_gone"
+
+
+class ContextFull(ModelError):
+    """The conversation does not fit the model's context."""
+
+    status = 400
+    code = "context_full"
+    exit_code = 4
+
+
+class StorageError(ChatError):
+    """The database could not be read or written."""
+
+    status = 507
+    type = "storage_error"
+    code = "storage_error"
+
+
+class StartupError(ChatError):
+    """The process cannot start; the message says what to do."""
+
+    code = "startup_error"
+    exit_code = 2
+
+
+class DatabaseInUse(StartupError):
+    """Another web server has the same database open."""
+
+
+class AddressInUse(StartupError):
+    """Another process listens on the port."""
+
+
+class BadSettings(StartupError):
+    """A flag or environment variable has no meaning or no valid value."""

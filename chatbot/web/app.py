@@ -1,0 +1,144 @@
+"""The web application: the page, /health, security headers, errors in one shape. Nothing is created at import."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, jsonify, render_template, request
+from flask_socketio import SocketIO
+from werkzeug.exceptions import HTTPException
+
+from chatbot import __version__
+from chatbot.core.llm import ModelClient
+from chatbot.errors import BadRequest, ChatError, HostRefused
+from chatbot.settings import WebSettings
+from chatbot.web.service import ChatService
+from chatbot.web.sockets import attach
+
+log = logging.getLogger("chatbot")
+
+# Scripts and styles come from this server alone and never from inside the page, so that a model's words cannot
+# become code even if the sanitiser had a hole.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+# A message of two million characters may take four bytes each; what is larger than that is cut off by the server.
+_MAX_PACKET_BYTES = 9_000_000
+
+
+def create_app(settings: WebSettings, model: ModelClient) -> Flask:
+    """Open the database and build the application with its background threads."""
+    app = Flask(__name__)
+    socketio = SocketIO(
+        async_mode="threading", max_http_buffer_size=_MAX_PACKET_BYTES, ping_interval=20, ping_timeout=20
+    )
+    service = ChatService(settings, model, socketio)
+    app.extensions["chat"] = service
+    _add_routes(app, service)
+    attach(socketio, service)
+    socketio.init_app(app)
+    app.wsgi_app = HostCheck(app.wsgi_app, allowed(settings))  # type: ignore[method-assign,assignment]
+    return app
+
+
+def _add_routes(app: Flask, service: ChatService) -> None:
+    @app.get("/")
+    @app.get("/c/<chat_id>")
+    def page(chat_id: str = "") -> str:
+        is_local = is_loopback(urlsplit(service.settings.url).hostname or "")
+        limit = service.settings.max_message_chars
+        return render_template("chat.html", version=__version__, max_chars=limit, is_local=is_local)
+
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="ok", version=__version__, model=asdict(service.model_health()))
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
+
+    app.register_error_handler(Exception, answer_error)
+
+
+def answer_error(why: Exception) -> tuple[Response | str, int]:
+    """Turn any exception into output: a page for a browser, the envelope for programs. The only place that does."""
+    error = _as_error(why)
+    wanted = request.accept_mimetypes
+    if wanted["text/html"] > wanted["application/json"]:
+        return render_template("error.html", error=error), error.status
+    return jsonify(error=error.wire()), error.status
+
+
+def _as_error(why: Exception) -> ChatError:
+    if isinstance(why, ChatError):
+        return why
+    if isinstance(why, HTTPException) and (why.code or 500) < 500:
+        error = BadRequest({404: "There is no such page."}.get(why.code or 0, str(why.description)))
+        error.status = why.code or 400
+        error.code = why.name.lower().replace(" ", "_")
+        return error
+    log.error("a page failed", exc_info=why)
+    return ChatError("The chat server failed at this page: its log has the details.")
+
+
+def allowed(settings: WebSettings) -> frozenset[str]:
+    """The host names besides loopback ones that requests may name."""
+    return frozenset(filter(None, (name.strip().lower() for name in settings.allowed_hosts.split(","))))
+
+
+class HostCheck:
+    """Refuse names that this server does not go by: a page that rebinds its name here gets nothing."""
+
+    def __init__(self, inner: Callable[..., Iterable[bytes]], names: frozenset[str]) -> None:
+        self._inner, self._names = inner, names
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if self._knows(str(environ.get("HTTP_HOST", ""))):
+            return self._inner(environ, start)
+        error = HostRefused("This server does not go by that name: add it with --allowed_hosts.")
+        start(f"{error.status} Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        return [error.message.encode()]
+
+    def _knows(self, host: str) -> bool:
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+        name = name.strip("[]").lower()
+        return name in self._names or is_loopback(name)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def service_of(app: Flask) -> Any:
+    """The chat service of an application, for the process that runs it."""
+    return app.extensions["chat"]

@@ -1,0 +1,37 @@
+// Bundle the page: static/src -> static/build, with the licences of what is inside and a digest of what it was
+// built from, so that a test without Node can tell when the bundle is older than its source.
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const source = "static/src";
+const target = "static/build";
+
+const { metafile } = await build({
+  entryPoints: [join(source, "chat.js"), join(source, "chat.css")],
+  outdir: target,
+  bundle: true,
+  minify: true,
+  metafile: true,
+  target: ["es2020"],
+  legalComments: "none",
+});
+
+const packages = new Set(
+  Object.keys(metafile.inputs)
+    .filter((path) => path.startsWith("node_modules/"))
+    .map((path) => path.split("/").slice(1, path.startsWith("node_modules/@") ? 3 : 2).join("/")),
+);
+const licences = [...packages].sort().map((name) => {
+  const about = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
+  const file = readdirSync(`node_modules/${name}`).find((entry) => /^licen[cs]e/i.test(entry));
+  const text = file ? readFileSync(`node_modules/${name}/${file}`, "utf8").trim() : "(no licence file in the package)";
+  return `${name} ${about.version} (${about.license})\n\n${text}\n`;
+});
+writeFileSync(join(target, "LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
+
+const digest = createHash("sha256");
+for (const name of readdirSync(source).sort()) digest.update(readFileSync(join(source, name)));
+if (existsSync("package-lock.json")) digest.update(readFileSync("package-lock.json"));
+writeFileSync(join(target, "source.sha256"), `${digest.digest("hex")}\n`);

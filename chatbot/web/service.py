@@ -1,0 +1,104 @@
+"""What the sockets talk to: the store, the jobs and the watch over the model server, bound to rooms."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from flask_socketio import SocketIO
+
+from chatbot.core import turn
+from chatbot.core.events import ChatRequest, Numbered
+from chatbot.core.jobs import Jobs
+from chatbot.core.llm import Health, ModelClient
+from chatbot.core.store import Store, Stored
+from chatbot.settings import WebSettings
+
+log = logging.getLogger("chatbot")
+
+_LOOK_EVERY_S = 2.0
+
+
+class ChatService:
+    """One server's chats. Its methods may be called from any thread."""
+
+    def __init__(self, settings: WebSettings, model: ModelClient, socketio: SocketIO) -> None:
+        self.settings = settings
+        self._model, self._socketio = model, socketio
+        self._store = Store(settings.database())
+        left = self._store.interrupt_unfinished()
+        if left:
+            log.warning("%d answers were cut off when the server last ended; they are marked", left)
+        self._jobs = Jobs(self._store, lambda turns, cancel: turn.run(turns, model, settings, cancel), self._tell)
+        self._health = Health("loading")
+        self._closing = threading.Event()
+        threading.Thread(target=self._look_after_model, name="model", daemon=True).start()
+
+    def close(self) -> None:
+        """End all answers, saved and marked, and close the database."""
+        self._closing.set()
+        self._jobs.close()
+        self._store.close()
+
+    def model_health(self) -> Health:
+        """How the model server was at the last look."""
+        return self._health
+
+    def chats(self) -> list[dict[str, Any]]:
+        """All chats for the list, newest first."""
+        return [asdict(chat) for chat in self._store.chats()]
+
+    def open(self, chat_id: str, after: dict[str, int]) -> dict[str, Any]:
+        """A chat with its messages. For each answer in after that is still in memory, only the events it lacks."""
+        messages = [self._message(m, after) for m in self._store.messages(chat_id)]
+        return {"chat": asdict(self._store.chat(chat_id)), "messages": messages}
+
+    def _message(self, stored: Stored, after: dict[str, int]) -> dict[str, Any]:
+        if stored.id in after:
+            missed = self._jobs.missed(stored.id, after[stored.id])
+            if missed is not None:
+                return {"id": stored.id, "missed": [event.wire() for event in missed]}
+        now, seq = self._jobs.snapshot(stored)
+        return {**now.wire(), "seq": seq}
+
+    def send(self, asked: ChatRequest) -> dict[str, Any]:
+        """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
+        user, answer = self._jobs.start(asked)
+        return self._turn(user, answer)
+
+    def retry(self, answer_id: str) -> dict[str, Any]:
+        """Answer the same question again."""
+        answer = self._jobs.retry(answer_id)
+        return self._turn(None, answer, replaces=answer_id)
+
+    def stop(self, answer_id: str) -> bool:
+        """End an answer that is running or waiting."""
+        return self._jobs.stop(answer_id)
+
+    def _turn(self, user: Stored | None, answer: Stored, replaces: str | None = None) -> dict[str, Any]:
+        now, seq = self._jobs.snapshot(answer)
+        body = {
+            "chat": asdict(self._store.chat(answer.chat_id)),
+            "user": user.wire() if user else None,
+            "answer": {**now.wire(), "seq": seq},
+            "replaces": replaces,
+        }
+        self._socketio.emit("turn", body, to=answer.chat_id)
+        self._socketio.emit("chat", body["chat"])
+        return body
+
+    def _tell(self, chat_id: str, answer_id: str, event: Numbered) -> None:
+        self._socketio.emit("event", {"chat_id": chat_id, "answer_id": answer_id, **event.wire()}, to=chat_id)
+
+    def _look_after_model(self) -> None:
+        """Tell every page when the model server goes away or comes back."""
+        while True:
+            now = self._model.health()
+            if now != self._health:
+                log.info("model server: %s", now.state)
+                self._health = now
+                self._socketio.emit("model", asdict(now))
+            if self._closing.wait(_LOOK_EVERY_S):
+                return

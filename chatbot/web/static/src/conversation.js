@@ -1,0 +1,69 @@
+// One chat's messages as this page knows them: snapshots from the server, then numbered events.
+// Says when something is missing; never guesses.
+
+const FINAL = new Set(["done", "stopped", "error", "interrupted"]);
+
+export function isFinal(message) {
+  return FINAL.has(message.status);
+}
+
+export class Conversation {
+  constructor() {
+    this.id = null;
+    this.messages = [];
+  }
+
+  find(id) {
+    return this.messages.find((message) => message.id === id);
+  }
+
+  /** The last event number of each answer that is still on its way, for asking what was missed. */
+  known() {
+    const running = this.messages.filter((message) => message.role === "assistant" && !isFinal(message));
+    return Object.fromEntries(running.map((message) => [message.id, message.seq]));
+  }
+
+  /** Take what `open` answered: whole messages, or the missed events of those that are known. */
+  take(id, received) {
+    const before = id === this.id ? this.messages : [];
+    this.id = id;
+    this.messages = received.map((item) => {
+      if (!item.missed) return item;
+      const mine = before.find((message) => message.id === item.id);
+      for (const event of item.missed) this.apply(mine, event);
+      return mine;
+    });
+  }
+
+  /** Add a turn that somebody began in this chat; true when it was new here. */
+  begin({ user, answer, replaces }) {
+    if (this.find(answer.id)) return false;
+    if (replaces) this.messages = this.messages.filter((message) => message.id !== replaces);
+    if (user && !this.find(user.id)) this.messages.push(user);
+    this.messages.push(answer);
+    return true;
+  }
+
+  /** Apply an event: "done" when it fitted, "known" when it was old, "gap" when others are missing before it. */
+  hear(event) {
+    const message = this.find(event.answer_id);
+    if (!message || event.seq > message.seq + 1) return "gap";
+    if (event.seq <= message.seq) return "known";
+    this.apply(message, event);
+    return "done";
+  }
+
+  apply(message, event) {
+    if (event.seq !== message.seq + 1) return;
+    message.seq = event.seq;
+    if (event.type === "delta") message.content += event.text;
+    if (event.type === "changed") message.status = event.status;
+    if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];
+    if (event.type === "done") {
+      message.status = event.status;
+      for (const name of ["error", "usage", "timings", "finish_reason"]) {
+        if (event[name]) message.meta[name] = event[name];
+      }
+    }
+  }
+}

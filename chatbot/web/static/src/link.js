@@ -1,0 +1,53 @@
+// The connection to the chat server: calls that are answered or fail with a sentence, and events.
+import { io } from "socket.io-client";
+
+const CALL_TIMEOUT_MS = 10000;
+
+export class Link {
+  constructor() {
+    this.socket = io({ transports: ["websocket", "polling"], reconnectionDelay: 300, reconnectionDelayMax: 3000 });
+  }
+
+  on(name, handler) {
+    this.socket.on(name, handler);
+  }
+
+  get connected() {
+    return this.socket.connected;
+  }
+
+  /** Send an event and wait for its answer. Throws Failure with a message for the person. */
+  async call(name, body = {}) {
+    let answer;
+    try {
+      answer = await this.socket.timeout(CALL_TIMEOUT_MS).emitWithAck(name, body);
+    } catch {
+      throw new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
+    }
+    if (!answer.ok) throw new Failure(answer.error.message, answer.error.code);
+    return answer;
+  }
+
+  /** As call, repeated until the server answers: for events that may arrive twice without harm. */
+  async callUntilAnswered(name, body) {
+    for (;;) {
+      try {
+        return await this.call(name, body);
+      } catch (failure) {
+        if (failure.code !== "no_answer") throw failure;
+      }
+    }
+  }
+}
+
+export class Failure extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A key that is different each time, also where crypto.randomUUID is missing (plain http). */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

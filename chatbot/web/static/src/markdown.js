@@ -1,0 +1,112 @@
+// Markdown to safe HTML, block by block: finished blocks are rendered once and frozen, only the last one is
+// rendered again as text arrives. Every block passes the sanitiser; nothing here trusts the model.
+import DOMPurify from "dompurify";
+import { Marked } from "marked";
+
+const marked = new Marked({ gfm: true, breaks: true });
+
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "input", "li",
+    "ol", "p", "pre", "s", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
+  ],
+  ALLOWED_ATTR: ["href", "title", "align", "start", "type", "checked", "disabled"],
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
+  ALLOW_DATA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+DOMPurify.addHook("afterSanitizeAttributes", (node) => {
+  if (node.tagName === "A") {
+    node.setAttribute("target", "_blank");
+    node.setAttribute("rel", "noopener noreferrer");
+  }
+  if (node.tagName === "INPUT" && node.getAttribute("type") !== "checkbox") node.remove();
+});
+
+function safe(raw) {
+  return DOMPurify.sanitize(marked.parse(raw), ALLOWED);
+}
+
+/** Renders a growing text into an element. */
+export class Renderer {
+  constructor(element) {
+    this.element = element;
+    this.frozen = ""; // the text whose blocks are final
+    this.tail = null; // the element of the block that may still change
+  }
+
+  /** Show the whole text; cheap when it only grew. */
+  show(text) {
+    if (!text.startsWith(this.frozen)) this.reset();
+    const blocks = marked.lexer(text.slice(this.frozen.length));
+    this.tail?.remove();
+    let last = blocks.length - 1;
+    while (last > 0 && blocks[last].type === "space") last -= 1;
+    for (const block of blocks.slice(0, Math.max(last, 0))) {
+      this.append(block.raw);
+      this.frozen += block.raw;
+    }
+    const rest = text.slice(this.frozen.length);
+    this.tail = rest.trim() ? this.append(rest) : null;
+  }
+
+  append(raw) {
+    const holder = document.createElement("div");
+    holder.className = "block";
+    holder.append(safe(raw));
+    for (const pre of holder.querySelectorAll("pre")) addCopyButton(pre);
+    for (const table of holder.querySelectorAll("table")) wrapTable(table);
+    this.element.append(holder);
+    return holder;
+  }
+
+  reset() {
+    this.element.replaceChildren();
+    this.frozen = "";
+    this.tail = null;
+  }
+}
+
+function wrapTable(table) {
+  const scroller = document.createElement("div");
+  scroller.className = "scroller";
+  table.replaceWith(scroller);
+  scroller.append(table);
+}
+
+function addCopyButton(pre) {
+  pre.tabIndex = 0;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    button.textContent = (await copy(pre.querySelector("code")?.textContent ?? "")) ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+  const holder = document.createElement("div");
+  holder.className = "code";
+  pre.replaceWith(holder);
+  holder.append(button, pre);
+}
+
+// The clipboard API exists only in secure contexts; a page served over plain http in a home network has none.
+export async function copy(text) {
+  if (navigator.clipboard?.writeText) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      // denied: the older way below may still work
+    }
+  }
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "offscreen";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}

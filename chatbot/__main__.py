@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m chatbot", description="The web chat.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     try:
-        settings = from_command_line(WebSettings, parser, argv)
+        settings, _ = from_command_line(WebSettings, parser, argv)
         start_logging(settings.log_level)
         check(settings)
         listener = listen(settings)

@@ -114,7 +114,10 @@ def describe(kind: type[ChatSettings]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def from_command_line(kind: type[S], parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> S:
-    """Parse flags and environment together."""
+def from_command_line(
+    kind: type[S], parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> tuple[S, argparse.Namespace]:
+    """Parse flags and environment together; the namespace holds the parser's other arguments."""
     add_flags(parser, kind)
-    return parse(kind, vars(parser.parse_args(argv)), os.environ)
+    found = parser.parse_intermixed_args(argv)
+    return parse(kind, vars(found), os.environ), found

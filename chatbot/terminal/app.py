@@ -1,0 +1,110 @@
+"""A session at the terminal: one answer, or a conversation that survives every interrupted answer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from chatbot.core import turn
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import Message, Status
+from chatbot.errors import ChatError, ContextFull, ModelAway, ModelError, ModelLoading
+from chatbot.settings import ChatSettings
+from chatbot.terminal.input import prepare, read_message
+from chatbot.terminal.render import Printer
+
+HELP = """/new    forget this conversation and begin another
+/help   this list
+/exit   leave (also Ctrl-D)
+A backslash at the end of a line continues the message. Ctrl-C stops an answer; twice at an empty prompt leaves."""
+_EXIT_BY_CODE = {kind.code: kind.exit_code for kind in (ContextFull, ModelAway, ModelLoading, ModelError)}
+
+
+class Session:
+    """The messages so far and the model that answers them."""
+
+    def __init__(self, settings: ChatSettings, model: turn.Model) -> None:
+        self._settings, self._model = settings, model
+        self._messages: list[Message] = []
+
+    def answer_once(self, text: str) -> int:
+        """Print one answer; the exit status. Raises KeyboardInterrupt after telling that it was stopped."""
+        printer = Printer()
+        try:
+            self._ask(text, printer)
+        except KeyboardInterrupt:
+            printer.interrupted()
+            raise
+        return _exit_status(printer)
+
+    def converse(self) -> int:
+        """Read messages and answer them until the person leaves; the exit status."""
+        prepare()
+        threading.Thread(target=self._warm_up, daemon=True).start()
+        self._greet()
+        interrupts = 0
+        while True:
+            try:
+                text = read_message().strip()
+            except EOFError:
+                sys.stderr.write("\n")
+                return 0
+            except KeyboardInterrupt:
+                interrupts += 1
+                if interrupts > 1:
+                    raise
+                sys.stderr.write("\n[Ctrl-C again leaves, Ctrl-D too]\n")
+                continue
+            interrupts = 0
+            if text in {"/exit", "/quit", "/bye", "exit", "quit"}:
+                return 0
+            self._take(text)
+
+    def _take(self, text: str) -> None:
+        """Obey a command or answer a message. A path such as /etc/hosts is a message."""
+        if text == "/new":
+            self._messages.clear()
+            sys.stderr.write("[a new conversation]\n")
+        elif text in {"/help", "/?"}:
+            sys.stderr.write(f"{HELP}\n")
+        elif text.startswith("/") and text[1:].isalpha():
+            sys.stderr.write(f"[there is no command {text}; /help lists them]\n")
+        elif text:
+            printer = Printer()
+            try:
+                self._ask(text, printer)
+            except KeyboardInterrupt:
+                printer.interrupted()
+
+    def _ask(self, text: str, printer: Printer) -> None:
+        """Run one turn; whatever was answered, also in part, becomes part of the conversation."""
+        turns = [*self._messages, Message("user", text)]
+        try:
+            for event in turn.run(turns, self._model, self._settings, Cancel()):
+                printer.show(event)
+        finally:
+            if printer.text:
+                self._messages = [*turns, Message("assistant", printer.text)]
+
+    def _greet(self) -> None:
+        """Say who answers; a server that is away is said now and tried again at the first message."""
+        try:
+            info = self._model.info()
+        except ChatError as why:
+            sys.stderr.write(f"[{why.message}]\n")
+            return
+        demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
+        sys.stderr.write(f"[{info.name}{demo}. /help for help]\n")
+
+    def _warm_up(self) -> None:
+        """Import what the first answer needs while the person types."""
+        import openai  # noqa: F401
+
+
+def _exit_status(printer: Printer) -> int:
+    done = printer.done
+    if done is None or done.status is Status.STOPPED:
+        return 130
+    if done.error:
+        return _EXIT_BY_CODE.get(str(done.error["code"]), 1)
+    return 4 if done.finish_reason == "length" else 0

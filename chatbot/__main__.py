@@ -86,14 +86,15 @@ class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn, set up from here instead of from its own files and flags."""
 
     def __init__(self, settings: WebSettings, listener: socket.socket) -> None:
-        self._settings, self._listener = settings, listener
+        self._settings = settings
+        self._fd = listener.detach()  # gunicorn owns and closes it from now on
         self._notify_socket = os.environ.pop("NOTIFY_SOCKET", "")  # gunicorn would say READY before the worker is
         super().__init__()
 
     def load_config(self) -> None:
         """Give gunicorn its settings; one worker, since jobs and rooms live in one process."""
         for name, value in {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": f"fd://{self._fd}",
             "workers": 1,
             "worker_class": "gthread",
             "threads": self._settings.max_browsers,

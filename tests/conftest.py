@@ -1,0 +1,55 @@
+"""What several tests share: the embedded model, one model server for the whole run, a browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from tests.fakes import FakeServer
+from tests.processes import MODEL, Process, llmserver, running
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own environment must not change what is tested."""
+    for name in list(os.environ):
+        if name.startswith(("CHATBOT_", "LLMSERVER_")) or name in {"MODEL", "HOST", "PORT", "API_KEY", "CONFIG_FILE"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[Process]:
+    """The real model server with the embedded model, started once."""
+    assert MODEL.exists(), f"{MODEL} is missing: run ./setup.sh --no-start --model smollm2-135m"
+    with running(llmserver()) as process:
+        yield process
+
+
+@pytest.fixture
+def fake_server() -> Iterator[FakeServer]:
+    """A scripted model server; set its scripts before asking it."""
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Headless Chromium: the one that ./setup.sh test found, else Playwright's own."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("PADDOCK_BROWSER") or None
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()

@@ -1,0 +1,205 @@
+"""Stand-ins at the seams: a model inside the process, and an OpenAI-compatible server with scripted faults."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from chatbot.core.cancel import Cancel
+from chatbot.core.llm import Ask, ModelInfo, Piece
+from chatbot.errors import ChatError
+
+WAIT_S = 20.0
+
+
+class Gate:
+    """A point in a script where the answer stops until the test opens it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def wait_until_reached(self) -> None:
+        assert self.reached.wait(WAIT_S), "the script never came to this gate"
+
+    def pass_through(self, timeout_s: float = 0.0) -> bool:
+        self.reached.set()
+        return self._open.wait(timeout_s)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The connection breaks here, as when the server is killed."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """The request is answered with an error instead of a stream."""
+
+    status: int
+    code: str
+    message: str = "refused by the script"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The last chunk."""
+
+    reason: str = "stop"
+
+
+Step = str | Gate | Cut | Refuse | Finish
+
+
+@dataclass
+class FakeModel:
+    """turn.Model without a network: answers with the given pieces, or raises the given error between them."""
+
+    pieces: list[str | ChatError] = field(default_factory=lambda: ["Hello", " there"])
+    infos: list[ModelInfo | ChatError] = field(default_factory=lambda: [ModelInfo("fake", 4096)])
+    asked: list[Ask] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
+    finish_reason: str = "stop"
+
+    def info(self) -> ModelInfo:
+        now = self.infos[0] if len(self.infos) == 1 else self.infos.pop(0)
+        if isinstance(now, ChatError):
+            raise now
+        return now
+
+    def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
+        self.asked.append(ask)
+        for piece in self.pieces:
+            if isinstance(piece, ChatError):
+                raise piece
+            if cancel.is_set:
+                return
+            yield Piece(piece)
+        yield Piece("", self.finish_reason, {"prompt_tokens": 3, "completion_tokens": len(self.pieces)})
+
+    def count_tokens(self, text: str) -> int:
+        self.counted.append(text)
+        return len(text.split())
+
+
+class FakeServer(ThreadingHTTPServer):
+    """An OpenAI-compatible server on loopback. Each request takes the next script, the last one stays."""
+
+    daemon_threads = True
+
+    def __init__(self, *scripts: list[Step], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.scripts: list[list[Step]] = list(scripts) or [["Hello", " there", Finish()]]
+        self.requests: list[dict[str, Any]] = []
+        self.state = "ok"
+        self.n_ctx = 4096
+        self.notice = ""
+        self.client_left = threading.Event()
+        self._lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def next_script(self, body: dict[str, Any]) -> list[Step]:
+        with self._lock:
+            self.requests.append(body)
+            return self.scripts[0] if len(self.scripts) == 1 else self.scripts.pop(0)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is part of the tests."""
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def __enter__(self) -> FakeServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeServer
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        pass
+
+    def do_GET(self) -> None:
+        model = {"id": "fake-model", "n_ctx": self.server.n_ctx, "size_bytes": 1, "demo": bool(self.server.notice)}
+        if self.path == "/health":
+            body = {"status": self.server.state, "model": model, "notice": self.server.notice}
+            self._json(200 if self.server.state == "ok" else 503, body)
+        elif self.path == "/v1/models":
+            meta = {"n_ctx": self.server.n_ctx, "state": self.server.state, "demo": model["demo"]}
+            self._json(200, {"object": "list", "data": [{"id": "fake-model", "object": "model", "meta": meta}]})
+        else:
+            self._json(404, {"error": {"message": "unknown", "code": "unknown_route"}})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/extras/tokenize/count":
+            self._json(200, {"count": len(body["input"].split())})
+            return
+        steps = self.server.next_script(body)
+        if steps and isinstance(steps[0], Refuse):
+            refused = steps[0]
+            self._json(refused.status, {"error": {"message": refused.message, "type": "x", "code": refused.code}})
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._play(steps)
+
+    def _play(self, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Gate):
+                if not self._wait_at(step):
+                    return
+            elif isinstance(step, Cut):
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            elif isinstance(step, Finish):
+                self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": step.reason}]})
+            elif isinstance(step, str):
+                self._event({"choices": [{"index": 0, "delta": {"content": step}, "finish_reason": None}]})
+        self._chunk(b"data: [DONE]\n\n")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _wait_at(self, gate: Gate) -> bool:
+        """Hold until the gate opens; False when the client went away meanwhile."""
+        while not gate.pass_through(0.01):
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                self.server.client_left.set()
+                return False
+        return True
+
+    def _event(self, body: dict[str, Any]) -> None:
+        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "fake-model", **body}
+        self._chunk(f"data: {json.dumps(chunk)}\n\n".encode())
+
+    def _chunk(self, content: bytes) -> None:
+        self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+        self.wfile.flush()
+
+    def _json(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)

@@ -26,6 +26,8 @@ from llmserver.errors import BadSettings
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL = MODELS_DIR / "default.gguf"
+# Their defaults differ from machine to machine, so the documentation names none.
+_OF_THE_MACHINE = {"n_threads", "n_threads_batch", "n_gpu_layers", "use_mmap"}
 
 
 def _own(name: str, default: Any, description: str, **limits: Any) -> Any:
@@ -41,14 +43,14 @@ class ModelOptions(stock.ModelSettings):
     n_gpu_layers: int = Field(
         default=-1 if llama_cpp.llama_supports_gpu_offload() else 0,
         ge=-1,
-        description="Layers on the GPU; -1 is all of them. A build without GPU support ignores it.",
+        description="Layers on the GPU; -1 is all of them, the default of a build with GPU support.",
     )
     n_ctx: int = Field(default=4096, ge=0, description="Context size in tokens; 0 takes the model's own.")
     n_threads: int = Field(
-        default_factory=physical_cores, ge=1, description="Threads while tokens are generated; default: physical cores."
+        default=physical_cores(), ge=1, description="Threads while tokens are generated; physical cores by default."
     )
     n_threads_batch: int = Field(
-        default_factory=physical_cores, ge=1, description="Threads while a prompt is read; default: physical cores."
+        default=physical_cores(), ge=1, description="Threads while a prompt is read; physical cores by default."
     )
     logits_all: bool = Field(default=False, description="Keep logits of every prompt token (n_ctx x n_vocab floats).")
     use_mlock: bool = Field(default=False, description="Pin the weights in RAM; needs a raised memlock limit.")
@@ -200,7 +202,8 @@ def describe(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     for name, field in model.model_fields.items():
         alias = field.validation_alias
         env = str(alias.choices[1]) if isinstance(alias, AliasChoices) else name.upper()
-        default = "" if field.default_factory or field.default is None else json.dumps(field.default, default=str)
+        is_fixed = name not in _OF_THE_MACHINE and field.default is not None
+        default = json.dumps(field.default, default=str) if is_fixed else ""
         if name == "model":
             default = '"models/default.gguf"'
         rows.append((f"--{name}", env, default, field.description or "as in llama_cpp.server"))

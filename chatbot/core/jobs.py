@@ -166,19 +166,18 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         """Take one job to its end. The edge of the loop: whatever happens, the job ends and the next one runs."""
+        broken = ChatError("the chat server failed at this answer: its log has the details")
         try:
             for event in self._events(job):
+                if not (isinstance(event, Changed) and event.status is job.status):
+                    self._record(job, event)
                 if job.status.is_final:
-                    return
-                if isinstance(event, Changed) and event.status is job.status:
-                    continue
-                self._record(job, event)
+                    break
         except StorageError as why:
-            self._record(job, Done(Status.ERROR, error=why.wire()))
+            broken = why
         except Exception:
             log.exception("a job failed")
-            broken = ChatError("the chat server failed at this answer: its log has the details")
-            self._record(job, Done(Status.ERROR, error=broken.wire()))
+        self._record(job, Done(Status.ERROR, error=broken.wire()))  # nothing happens when it has ended already
         self._save(job)
 
     def _events(self, job: Job) -> Iterator[Event]:
@@ -196,7 +195,10 @@ class Jobs:
             numbered = job.add(event)
             if job.status.is_final:
                 job.ended_at = time.monotonic()
-        self._watch(job.chat_id, job.answer_id, numbered)
+        try:
+            self._watch(job.chat_id, job.answer_id, numbered)
+        except Exception:
+            log.exception("a watcher failed; the answer goes on")
 
     def _save_loop(self) -> None:
         """Save what is new twice a second, so that a killed process loses at most half a second of text."""

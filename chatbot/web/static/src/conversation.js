@@ -9,7 +9,17 @@ export function isFinal(message) {
 
 export class Conversation {
   constructor() {
-    this.id = null;
+    this.place = { id: null }; // one object a visit: a chat that is not stored yet gets its id later
+    this.messages = [];
+  }
+
+  get id() {
+    return this.place.id;
+  }
+
+  /** Leave this chat for another, or for a new one (null); its messages come with take. */
+  enter(id) {
+    this.place = { id };
     this.messages = [];
   }
 
@@ -24,14 +34,13 @@ export class Conversation {
   }
 
   /** Take what `open` answered: whole messages, or the missed events of those that are known. */
-  take(id, received) {
-    const before = id === this.id ? this.messages : [];
-    this.id = id;
+  take(received) {
     this.messages = received.map((item) => {
-      if (!item.missed) return item;
-      const mine = before.find((message) => message.id === item.id);
-      for (const event of item.missed) this.apply(mine, event);
-      return mine;
+      const mine = this.find(item.id);
+      for (const event of item.missed ?? []) this.apply(mine, event);
+      if (item.missed) return mine;
+      // Events may have overtaken this answer on its way here; what they brought is newer.
+      return mine && !isFinal(item) && mine.seq > item.seq ? mine : item;
     });
   }
 

@@ -37,7 +37,8 @@ export class Renderer {
   }
 
   /** Show the whole text; cheap when it only grew. */
-  show(text) {
+  show(content) {
+    const text = content.replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
     if (!text.startsWith(this.frozen)) this.reset();
     const blocks = marked.lexer(text.slice(this.frozen.length));
     this.tail?.remove();
@@ -71,6 +72,7 @@ export class Renderer {
 function wrapTable(table) {
   const scroller = document.createElement("div");
   scroller.className = "scroller";
+  scroller.tabIndex = 0;
   table.replaceWith(scroller);
   scroller.append(table);
 }

@@ -25,7 +25,9 @@ export class MessageList {
     this.shown = new Map();
     this.changed = new Set();
     this.pinned = true;
+    this.top = 0;
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
+    new ResizeObserver(() => this.pinned && this.follow()).observe(scroller);
     scroller.addEventListener("wheel", (event) => event.deltaY < 0 && this.unpin(), { passive: true });
     latest.addEventListener("click", () => this.follow());
   }
@@ -33,6 +35,7 @@ export class MessageList {
   /** Show exactly these messages. */
   showAll(messages) {
     const wanted = new Set(messages.map((message) => message.id));
+    for (const message of this.changed) if (!wanted.has(message.id)) this.changed.delete(message);
     for (const [id, entry] of this.shown) {
       if (!wanted.has(id)) {
         entry.element.remove();
@@ -57,23 +60,27 @@ export class MessageList {
     this.frame = undefined;
     for (const message of this.changed) this.draw(message);
     this.changed.clear();
-    if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
-    this.look();
+    if (this.pinned) this.follow();
+    this.latest.hidden = this.pinned;
   }
 
   draw(message) {
     let entry = this.shown.get(message.id);
     if (!entry) {
-      entry = message.role === "user" ? userEntry() : answerEntry(message, this.onRetry);
+      entry = message.role === "user" ? userEntry() : answerEntry(this.onRetry);
       this.shown.set(message.id, entry);
       this.list.append(entry.element);
     }
     entry.draw(message);
   }
 
+  /** After a scroll: going up lets go of the end, going down to it takes hold again. */
   look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    this.pinned = scrollHeight - scrollTop - clientHeight <= FOLLOW_PX;
+    const below = scrollHeight - scrollTop - clientHeight;
+    if (below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX)) this.pinned = true;
+    else if (scrollTop < this.top) this.pinned = false;
+    this.top = scrollTop;
     this.latest.hidden = this.pinned;
   }
 
@@ -84,6 +91,7 @@ export class MessageList {
   follow() {
     this.pinned = true;
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.top = this.scroller.scrollTop;
   }
 }
 
@@ -100,7 +108,7 @@ function userEntry() {
   return { element, draw: (message) => (element.textContent = message.content) };
 }
 
-function answerEntry(first, onRetry) {
+function answerEntry(onRetry) {
   const element = make("article", "message answer");
   element.setAttribute("aria-label", "Answer");
   const body = make("div", "body");
@@ -109,6 +117,7 @@ function answerEntry(first, onRetry) {
   element.append(body, stage, foot);
   const renderer = new Renderer(body);
   let drawn = "";
+  let drawnFoot = "";
   return {
     element,
     draw(message) {
@@ -120,7 +129,9 @@ function answerEntry(first, onRetry) {
       }
       stage.textContent = STAGES[message.status] ?? "";
       stage.hidden = !stage.textContent;
-      drawFoot(foot, message, onRetry);
+      const below = JSON.stringify([message.status, message.meta]);
+      if (below !== drawnFoot) drawFoot(foot, message, onRetry); // else its buttons keep the focus
+      drawnFoot = below;
     },
   };
 }
@@ -158,10 +169,11 @@ function stats({ timings, usage }) {
   const writing = timings.total_s - timings.first_s;
   const tokens = usage?.completion_tokens ?? timings.n_pieces;
   const rate = tokens > 1 && writing > 0 ? ` · ${Math.round(((tokens - 1) / writing) * 10) / 10} tokens/s` : "";
-  return `${tokens} tokens · first after ${timings.first_s.toFixed(1)} s${rate}`;
+  return `${tokens} ${tokens === 1 ? "token" : "tokens"} · first after ${timings.first_s.toFixed(1)} s${rate}`;
 }
 
-function sentence(text) {
+/** A message of the server as a sentence for a person. */
+export function sentence(text) {
   const full = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(full) ? full : `${full}.`;
 }

@@ -1,0 +1,299 @@
+"""Jobs: every answer ends once, nothing is lost, nobody waits for another chat."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.fakes import WAIT_S, Gate
+from tests.processes import until
+
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import Changed, ChatRequest, Delta, Done, Event, Message, Numbered, Status
+from chatbot.core.jobs import Jobs
+from chatbot.core.store import Store
+from chatbot.errors import ChatError, NotRetryable, StorageError, UnknownChat
+
+Script = Callable[[Sequence[Message], Cancel], Iterator[Event]]
+
+
+class Scripted:
+    """A turn.run that plays a list: events, gates to wait at, exceptions to raise."""
+
+    def __init__(self, *steps: Event | Gate | Exception) -> None:
+        self.steps: list[Event | Gate | Exception] = list(steps) or [Delta("answer"), Done(Status.DONE)]
+        self.asked: list[list[Message]] = []
+
+    def __call__(self, turns: Sequence[Message], cancel: Cancel) -> Iterator[Event]:
+        self.asked.append(list(turns))
+        for step in list(self.steps):
+            if isinstance(step, Gate):
+                while not step.pass_through(0.01):
+                    if cancel.is_set:
+                        yield Done(Status.STOPPED)
+                        return
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                yield step
+
+
+class Watcher:
+    """What a page would see."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, list[Numbered]] = {}
+        self._changed = threading.Condition()
+
+    def __call__(self, chat_id: str, answer_id: str, event: Numbered) -> None:
+        with self._changed:
+            self.heard.setdefault(answer_id, []).append(event)
+            self._changed.notify_all()
+
+    def end_of(self, answer_id: str) -> Done:
+        def ended() -> Done | None:
+            events = [n.event for n in self.heard.get(answer_id, [])]
+            return next((e for e in events if isinstance(e, Done)), None)
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: ended() is not None, WAIT_S), "the answer never ended"
+        found = ended()
+        assert found
+        return found
+
+
+class Room:
+    """A store, jobs over a script, and a watcher."""
+
+    def __init__(self, path: Path, script: Script) -> None:
+        self.store, self.watcher = Store(path), Watcher()
+        self.jobs = Jobs(self.store, script, self.watcher)
+
+    def send(self, text: str, chat_id: str | None = None, key: str = "") -> tuple[str, str]:
+        user, answer = self.jobs.start(ChatRequest(chat_id, text, key))
+        return user.chat_id, answer.id
+
+    def saved(self, answer_id: str, status: Status) -> str:
+        until(lambda: self.store.message(answer_id).status is status, f"{status} in the store", WAIT_S)
+        return self.store.message(answer_id).content
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Callable[..., Room]]:
+    made: list[Room] = []
+
+    def make(*steps: Event | Gate | Exception, script: Script | None = None) -> Room:
+        made.append(Room(tmp_path / f"{len(made)}.db", script or Scripted(*steps)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.jobs.close()
+        each.store.close()
+
+
+def test_an_answer_is_heard_in_order_and_saved_whole(room: Callable[..., Room]) -> None:
+    r = room(Changed(Status.STREAMING), Delta("a"), Delta("b"), Delta("c"), Done(Status.DONE, "stop"))
+    _, answer = r.send("hello")
+    assert r.watcher.end_of(answer).status is Status.DONE
+    assert [n.seq for n in r.watcher.heard[answer]] == [1, 2, 3, 4, 5]
+    assert r.saved(answer, Status.DONE) == "abc"
+    assert r.store.message(answer).meta == {"finish_reason": "stop"}
+
+
+def test_who_was_away_gets_exactly_what_was_missed(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(Delta("a"), Delta("b"), gate, Delta("c"), Done(Status.DONE))
+    _, answer = r.send("hello")
+    gate.wait_until_reached()
+    assert [n.event for n in r.jobs.missed(answer, 1) or []] == [Delta("b")]
+    assert r.jobs.missed(answer, 2) == []
+    snapshot, seq = r.jobs.snapshot(r.store.message(answer))
+    assert (snapshot.content, seq) == ("ab", 2)
+    gate.open()
+    r.watcher.end_of(answer)
+    assert [n.event for n in r.jobs.missed(answer, seq) or []] == [Delta("c"), Done(Status.DONE)]
+
+
+def test_text_is_on_disk_while_the_answer_still_runs(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(Changed(Status.STREAMING), Delta("half"), gate, Delta(" done"), Done(Status.DONE))
+    _, answer = r.send("hello")
+    gate.wait_until_reached()
+    assert r.saved(answer, Status.STREAMING) == "half"
+    gate.open()
+    assert r.saved(answer, Status.DONE) == "half done"
+
+
+def test_the_same_key_twice_makes_one_turn(room: Callable[..., Room]) -> None:
+    r = room()
+    first = r.send("hello", key="k1")
+    assert r.send("hello", key="k1") == first
+    assert len(r.store.messages(first[0])) == 2
+
+
+def test_a_message_during_an_answer_waits_and_sees_the_whole_conversation(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    script = Scripted(gate, Delta("yes"), Done(Status.DONE))
+    r = room(script=script)
+    chat, first = r.send("one")
+    gate.wait_until_reached()
+    _, second = r.send("two", chat)
+    assert r.jobs.snapshot(r.store.message(second))[0].status is Status.QUEUED
+    assert len(script.asked) == 1
+    gate.open()
+    r.watcher.end_of(second)
+    r.watcher.end_of(first)
+    assert [m.content for m in script.asked[1]] == ["one", "yes", "two"]
+
+
+def test_chats_do_not_wait_for_each_other(room: Callable[..., Room]) -> None:
+    gate = Gate()
+
+    def script(turns: Sequence[Message], cancel: Cancel) -> Iterator[Event]:
+        return Scripted(*([gate] if turns[-1].content == "slow" else []), Delta("x"), Done(Status.DONE))(turns, cancel)
+
+    r = room(script=script)
+    _, slow = r.send("slow")
+    gate.wait_until_reached()
+    for n in range(5):
+        _, quick = r.send(f"quick {n}")
+        assert r.watcher.end_of(quick).status is Status.DONE
+    gate.open()
+    assert r.watcher.end_of(slow).status is Status.DONE
+
+
+def test_stop_ends_a_running_answer_and_one_that_waits_in_line(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(Delta("some"), gate, Done(Status.DONE))
+    chat, running = r.send("one")
+    gate.wait_until_reached()
+    _, waiting = r.send("two", chat)
+    assert r.jobs.stop(waiting)
+    assert r.jobs.stop(running)
+    assert r.watcher.end_of(running).status is Status.STOPPED
+    assert r.watcher.end_of(waiting).status is Status.STOPPED
+    assert r.saved(running, Status.STOPPED) == "some"
+    assert not r.jobs.stop(running)
+    assert not r.jobs.stop("unknown")
+
+
+def test_a_bug_in_one_turn_ends_that_answer_and_the_next_one_works(room: Callable[..., Room]) -> None:
+    script = Scripted(Delta("half"), ZeroDivisionError("secret detail"))
+    r = room(script=script)
+    chat, broken = r.send("one")
+    end = r.watcher.end_of(broken)
+    assert end.status is Status.ERROR
+    assert end.error and "secret" not in end.error["message"]
+    assert r.saved(broken, Status.ERROR) == "half"
+    script.steps = [Delta("fine"), Done(Status.DONE)]
+    _, after = r.send("two", chat)
+    assert r.watcher.end_of(after).status is Status.DONE
+
+
+def test_a_turn_that_ends_without_a_word_still_ends(room: Callable[..., Room]) -> None:
+    r = room(Delta("half"))
+    _, answer = r.send("one")
+    assert r.watcher.end_of(answer).status is Status.ERROR
+
+
+def test_a_watcher_that_fails_does_not_end_the_answer(tmp_path: Path) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("no socket")
+
+    store = Store(tmp_path / "x.db")
+    jobs = Jobs(store, Scripted(), fails)
+    _, answer = jobs.start(ChatRequest(None, "hello"))
+    until(lambda: store.message(answer.id).status is Status.DONE, "done in the store", WAIT_S)
+    assert store.message(answer.id).content == "answer"
+    jobs.close()
+    store.close()
+
+
+def test_retry_answers_again_and_keeps_the_first_text(room: Callable[..., Room]) -> None:
+    script = Scripted(Delta("bad"), Done(Status.ERROR, error={"message": "x", "type": "y", "code": "z"}))
+    r = room(script=script)
+    chat, first = r.send("one")
+    r.watcher.end_of(first)
+    until(lambda: not r.jobs._lines, "the line is empty", WAIT_S)
+    script.steps = [Delta("good"), Done(Status.DONE)]
+    second = r.jobs.retry(first)
+    assert r.watcher.end_of(second.id).status is Status.DONE
+    assert [m.content for m in script.asked[1]] == ["one"]
+    assert r.saved(second.id, Status.DONE) == "good"
+    assert [m.content for m in r.store.messages(chat)] == ["one", "good"]
+    assert r.store.message(first).content == "bad"
+
+
+def test_only_the_last_ended_answer_can_be_tried_again(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(gate, Done(Status.DONE))
+    _, answer = r.send("one")
+    gate.wait_until_reached()
+    with pytest.raises(NotRetryable):
+        r.jobs.retry(answer)
+    gate.open()
+
+
+def test_an_unknown_chat_starts_nothing(room: Callable[..., Room]) -> None:
+    r = room()
+    with pytest.raises(UnknownChat):
+        r.send("hello", "nope")
+    assert r.store.chats() == []
+
+
+def test_a_full_disk_is_told_and_the_text_saved_once_there_is_room(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    r = room(Delta("precious"), gate, Delta(" words"), Done(Status.DONE))
+    real = r.store.save
+    full = threading.Event()
+    full.set()
+
+    def save(*args: object) -> int:
+        if full.is_set():
+            raise StorageError("the chat could not be saved: disk is full; 0 MB are free")
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(r.store, "save", save)
+    _, answer = r.send("hello")
+    gate.wait_until_reached()
+    until(lambda: r.jobs.snapshot(r.store.message(answer))[0].meta.get("notices"), "a notice", WAIT_S)
+    notices = r.jobs.snapshot(r.store.message(answer))[0].meta["notices"]
+    assert len(notices) == 1 and "not saved yet" in notices[0] and "0 MB are free" in notices[0]
+    gate.open()
+    assert r.watcher.end_of(answer).status is Status.DONE
+    full.clear()
+    assert r.saved(answer, Status.DONE) == "precious words"
+
+
+def test_a_disk_that_is_full_before_the_message_refuses_it_whole(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = room()
+
+    def add_turn(*_: object) -> None:
+        raise StorageError("the chat could not be saved")
+
+    monkeypatch.setattr(r.store, "add_turn", add_turn)
+    with pytest.raises(StorageError):
+        r.send("hello")
+    monkeypatch.undo()
+    _, answer = r.send("hello")
+    assert r.watcher.end_of(answer).status is Status.DONE
+
+
+def test_closing_saves_running_answers_as_interrupted_and_starts_no_more(tmp_path: Path) -> None:
+    gate = Gate()
+    r = Room(tmp_path / "x.db", Scripted(Delta("half"), gate, Delta("never"), Done(Status.DONE)))
+    chat, answer = r.send("hello")
+    gate.wait_until_reached()
+    r.jobs.close()
+    assert r.store.message(answer).status is Status.INTERRUPTED
+    assert r.store.message(answer).content == "half"
+    with pytest.raises(ChatError):
+        r.send("more", chat)
+    r.store.close()

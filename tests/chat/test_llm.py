@@ -1,0 +1,140 @@
+"""The model client against a server that does everything wrong on purpose."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
+from tests.processes import free_port
+
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import Message
+from chatbot.core.llm import Ask, ModelClient, Piece
+from chatbot.errors import ContextFull, ModelAway, ModelError, ModelGone, ModelLoading
+
+ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
+
+
+def client(server: FakeServer, timeout_s: float = 10) -> ModelClient:
+    return ModelClient(server.url, "sk-secret", timeout_s)
+
+
+def test_pieces_come_one_by_one_with_the_reason_of_the_end(fake_server: FakeServer) -> None:
+    fake_server.scripts = [["He", "llo 你好 👋", Finish("length")]]
+    pieces = list(client(fake_server).stream(ASK, Cancel()))
+    assert pieces == [Piece("He"), Piece("llo 你好 👋"), Piece("", "length")]
+
+
+def test_the_request_carries_messages_sampling_and_length(fake_server: FakeServer) -> None:
+    list(client(fake_server).stream(ASK, Cancel()))
+    sent = fake_server.requests[0]
+    assert sent["messages"] == [{"role": "user", "content": "hello"}]
+    assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["stream"]) == ("fake-model", 0.5, 100, True)
+
+
+def test_a_piece_arrives_before_the_next_one_is_made(fake_server: FakeServer) -> None:
+    gate = Gate()
+    fake_server.scripts = [["first", gate, "second", Finish()]]
+    pieces = client(fake_server).stream(ASK, Cancel())
+    assert next(pieces).text == "first"
+    gate.open()
+    assert [piece.text for piece in pieces] == ["second", ""]
+
+
+def test_nobody_at_the_address_is_said_with_the_command_that_helps() -> None:
+    with pytest.raises(ModelAway, match=r"nobody answers at .*setup\.sh"):
+        list(ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 5).stream(ASK, Cancel()))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (Refuse(400, "context_length_exceeded", "9,120 tokens, holds 8,192"), ContextFull),
+        (Refuse(503, "model_loading", "loading"), ModelLoading),
+        (Refuse(500, "internal_error", "it broke"), ModelError),
+        (Refuse(401, "invalid_api_key", "a key is needed"), ModelError),
+    ],
+)
+def test_the_servers_own_sentence_reaches_the_person(
+    fake_server: FakeServer, refusal: Refuse, kind: type[ModelError]
+) -> None:
+    fake_server.scripts = [[refusal]]
+    with pytest.raises(ModelError) as caught:
+        list(client(fake_server).stream(ASK, Cancel()))
+    assert type(caught.value) is kind
+    assert caught.value.message == refusal.message
+    assert len(fake_server.requests) == 1, "a refused request is not sent again"
+
+
+def test_a_server_that_dies_in_mid_answer_is_told_apart_from_one_that_is_away(fake_server: FakeServer) -> None:
+    fake_server.scripts = [["some", Cut()]]
+    got: list[str] = []
+    with pytest.raises(ModelGone):
+        for piece in client(fake_server).stream(ASK, Cancel()):
+            got.append(piece.text)
+    assert got == ["some"]
+
+
+def test_a_stream_that_ends_without_a_reason_is_not_taken_for_finished(fake_server: FakeServer) -> None:
+    fake_server.scripts = [["some"]]
+    with pytest.raises(ModelGone, match="before it was finished"):
+        list(client(fake_server).stream(ASK, Cancel()))
+
+
+@pytest.mark.parametrize("pieces_before", [0, 2])
+def test_stop_closes_the_connection_within_200_ms_also_while_the_prompt_is_read(
+    fake_server: FakeServer, pieces_before: int
+) -> None:
+    gate, cancel = Gate(), Cancel()
+    fake_server.scripts = [[*["x"] * pieces_before, gate, "never", Finish()]]
+    got: list[Piece] = []
+    reader = threading.Thread(target=lambda: got.extend(client(fake_server).stream(ASK, cancel)))
+    reader.start()
+    gate.wait_until_reached()
+    began = time.monotonic()
+    cancel.set()
+    assert fake_server.client_left.wait(WAIT_S)
+    reader.join(WAIT_S)
+    assert time.monotonic() - began < 0.2
+    assert len(got) == pieces_before
+
+
+def test_stop_before_the_request_asks_nothing_for_long(fake_server: FakeServer) -> None:
+    gate, cancel = Gate(), Cancel()
+    cancel.set()
+    fake_server.scripts = [[gate, Finish()]]
+    assert list(client(fake_server).stream(ASK, cancel)) == []
+    gate.open()
+
+
+def test_silence_has_an_end(fake_server: FakeServer) -> None:
+    gate = Gate()
+    fake_server.scripts = [["some", gate, Finish()]]
+    with pytest.raises(ModelError):
+        list(client(fake_server, timeout_s=0.2).stream(ASK, Cancel()))
+    gate.open()
+
+
+def test_health_tells_ready_loading_and_away(fake_server: FakeServer) -> None:
+    model = client(fake_server)
+    health = model.health()
+    assert health.state == "ready" and health.model and health.model.name == "fake-model"
+    fake_server.state = "loading"
+    assert model.health().state == "loading"
+    with pytest.raises(ModelLoading):
+        model.info()
+    fake_server.stop()
+    assert model.health().state == "away"
+
+
+def test_info_names_the_first_model_and_its_context(fake_server: FakeServer) -> None:
+    fake_server.n_ctx = 2048
+    info = client(fake_server).info()
+    assert (info.name, info.n_ctx) == ("fake-model", 2048)
+
+
+def test_tokens_are_counted_by_the_server(fake_server: FakeServer) -> None:
+    assert client(fake_server).count_tokens("one two three") == 3
+    assert ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 1).count_tokens("one two three") == 5

@@ -1,0 +1,106 @@
+"""One turn: what is asked of the model, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.fakes import FakeModel
+
+from chatbot.core import turn
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Status
+from chatbot.core.llm import ModelInfo
+from chatbot.errors import ModelAway, ModelGone, ModelLoading
+from chatbot.settings import ChatSettings
+
+
+def run(model: FakeModel, settings: ChatSettings | None = None, turns: list[Message] | None = None) -> list[Event]:
+    asked = turns or [Message("user", "hello")]
+    return list(turn.run(asked, model, settings or ChatSettings(), Cancel()))
+
+
+def done(events: list[Event]) -> Done:
+    assert [type(event) for event in events].count(Done) == 1
+    assert isinstance(events[-1], Done)
+    return events[-1]
+
+
+def test_an_answer_goes_from_reading_to_streaming_to_done() -> None:
+    events = run(FakeModel(["Hello", " there"]))
+    assert events[:4] == [Changed(Status.READING), Changed(Status.STREAMING), Delta("Hello"), Delta(" there")]
+    end = done(events)
+    assert (end.status, end.finish_reason) == (Status.DONE, "stop")
+    assert end.usage == {"prompt_tokens": 3, "completion_tokens": 2}
+    assert end.timings and end.timings.n_pieces == 2 and end.timings.first_s is not None
+
+
+def test_every_setting_a_person_can_move_changes_the_request() -> None:
+    model = FakeModel()
+    run(model, ChatSettings(system_prompt="Be brief.", temperature=0.1, max_tokens=77, model="other"))
+    asked = model.asked[0]
+    assert asked.messages == (Message("system", "Be brief."), Message("user", "hello"))
+    assert (asked.temperature, asked.max_tokens, asked.model) == (0.1, 77, "other")
+
+
+def test_the_servers_first_model_is_asked_unless_one_is_named() -> None:
+    model = FakeModel(infos=[ModelInfo("llama", 4096)])
+    run(model)
+    assert model.asked[0].model == "llama"
+
+
+def test_a_server_that_is_away_ends_the_turn_with_an_error_and_no_exception() -> None:
+    end = done(run(FakeModel(infos=[ModelAway("nobody answers")])))
+    assert end.status is Status.ERROR
+    assert end.error == {"message": "nobody answers", "type": "model_error", "code": "model_away"}
+
+
+def test_an_answer_that_breaks_off_keeps_its_text() -> None:
+    events = run(FakeModel(["Half", ModelGone("went away")]))
+    assert Delta("Half") in events
+    assert done(events).error == ModelGone("went away").wire()
+
+
+def test_a_loading_model_is_waited_for_and_then_asked() -> None:
+    model = FakeModel(infos=[ModelLoading("loading"), ModelLoading("loading"), ModelInfo("late", 4096)])
+    events = run(model)
+    assert events[:2] == [Changed(Status.WAITING), Changed(Status.WAITING)]
+    assert done(events).status is Status.DONE
+
+
+def test_waiting_for_a_model_has_an_end() -> None:
+    end = done(run(FakeModel(infos=[ModelLoading("loading")]), ChatSettings(loading_timeout_s=0)))
+    assert end.error and end.error["code"] == "model_loading"
+
+
+def test_stop_ends_the_wait_for_a_model_at_once() -> None:
+    cancel = Cancel()
+    events = turn.run([Message("user", "x")], FakeModel(infos=[ModelLoading("x")]), ChatSettings(), cancel)
+    assert next(events) == Changed(Status.WAITING)
+    threading.Timer(0.05, cancel.set).start()
+    assert done(list(events)).status is Status.STOPPED
+
+
+def test_stop_keeps_what_had_come() -> None:
+    cancel = Cancel()
+    seen: list[Event] = []
+    for event in turn.run([Message("user", "x")], FakeModel(["a", "b", "c"]), ChatSettings(), cancel):
+        seen.append(event)
+        if event == Delta("a"):
+            cancel.set()
+    assert Delta("a") in seen and Delta("c") not in seen
+    assert done(seen).status is Status.STOPPED
+
+
+def test_turns_that_do_not_fit_are_left_out_and_told() -> None:
+    old = [Message("user", "word " * 500), Message("assistant", "word " * 500)]
+    model = FakeModel(infos=[ModelInfo("small", 512)])
+    events = run(model, ChatSettings(max_tokens=100), [*old, Message("user", "now")])
+    assert Notice("The oldest 2 messages were not sent: the model holds 512 tokens.") in events
+    assert [m.content for m in model.asked[0].messages][1:] == ["now"]
+
+
+def test_a_message_too_long_for_the_model_is_refused_before_it_is_sent() -> None:
+    model = FakeModel(infos=[ModelInfo("small", 512)])
+    end = done(run(model, turns=[Message("user", "word " * 5000)]))
+    assert end.error and end.error["code"] == "context_full"
+    assert model.asked == []

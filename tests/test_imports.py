@@ -1,0 +1,95 @@
+"""The house's walls: which package may import which, and how long a file or a function may be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SOURCES = sorted(path for top in ("llmserver", "chatbot") for path in (REPO / top).rglob("*.py"))
+
+# (modules that begin with this, may not import modules that begin with one of these)
+WALLS = [
+    ("chatbot", ("llmserver", "llama_cpp", "tuning")),
+    ("llmserver", ("chatbot", "rag", "tuning", "flask")),
+    (
+        "chatbot.core",
+        ("chatbot.web", "chatbot.terminal", "flask", "flask_socketio", "socketio", "rich", "prompt_toolkit"),
+    ),
+    ("chatbot.web", ("chatbot.terminal",)),
+    ("chatbot.terminal", ("chatbot.web", "flask", "flask_socketio")),
+    ("llmserver.library", ("llmserver.api", "llmserver.serve", "llama_cpp", "fastapi")),
+    ("llmserver.cpu", ("llmserver", "llama_cpp")),
+    ("llmserver.errors", ("llmserver.", "llama_cpp", "fastapi")),
+    ("chatbot.core.turn", ("chatbot.core.store", "chatbot.core.jobs")),
+    ("chatbot.core.events", ("chatbot",)),
+]
+# Who alone may import these.
+OWNERS = {
+    "fastapi": ("llmserver.api",),
+    "flask": ("chatbot.web", "chatbot.__main__"),
+    "sqlite3": ("chatbot.core.store", "chatbot.core.migrations"),
+    "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
+    "llama_cpp": ("llmserver.api.stock", "llmserver.api.llamalog", "llmserver.settings"),
+    "huggingface_hub": ("llmserver.library",),
+}
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_within(module: str, place: str) -> bool:
+    return module == place or module.startswith(place if place.endswith(".") else f"{place}.")
+
+
+def trespasses(module: str, imported: set[str]) -> list[str]:
+    """What this module imports through a wall."""
+    found = [
+        f"{module} imports {name}"
+        for place, forbidden in WALLS
+        for name in imported
+        if is_within(module, place) and any(is_within(name, wall) for wall in forbidden)
+    ]
+    for library, owners in OWNERS.items():
+        if any(is_within(name, library) for name in imported) and not any(is_within(module, o) for o in owners):
+            found.append(f"{module} imports {library}, which only {', '.join(owners)} may")
+    return sorted(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_module_imports_through_a_wall(path: Path) -> None:
+    assert trespasses(module_of(path), imports_of(path)) == []
+
+
+def test_a_module_that_broke_the_rules_would_be_seen() -> None:
+    assert trespasses("chatbot.core.turn", {"flask"})
+    assert trespasses("chatbot.web.app", {"llmserver.errors"})
+    assert trespasses("llmserver.serve", {"fastapi.responses"})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_every_module_says_in_its_docstring_what_it_decides(path: Path) -> None:
+    if path.name != "__init__.py" or path.read_text(encoding="utf-8").strip():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_files_stay_under_400_lines_and_functions_under_50(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 50, node.name

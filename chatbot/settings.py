@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -16,17 +17,29 @@ from typing import Any, TypeVar
 from chatbot.errors import BadSettings
 
 
-def setting(default: Any, text: str, low: float | None = None, high: float | None = None, *, flag: bool = True) -> Any:
-    """Declare a setting. With flag=False it comes from the environment alone, as secrets must."""
-    return field(default=default, metadata={"help": text, "low": low, "high": high, "flag": flag})
+def setting(default: Any, text: str, low: float | None = None, high: float | None = None, pattern: str = "") -> Any:
+    """Declare a setting: its range, or a pattern with the words that say what it means."""
+    return field(default=default, metadata={"help": text, "low": low, "high": high, "pattern": pattern, "flag": True})
+
+
+def secret(text: str) -> Any:
+    """Declare a setting that comes from the environment alone and is never printed."""
+    return field(
+        default="", repr=False, metadata={"help": text, "low": None, "high": None, "pattern": "", "flag": False}
+    )
+
+
+LOG_LEVELS = "debug, info, warning, error"
 
 
 @dataclass(frozen=True)
 class ChatSettings:
     """What both chats need: where the model is and how to ask it."""
 
-    url: str = setting("http://127.0.0.1:8000/v1", "Address of the OpenAI-compatible model server.")
-    api_key: str = setting("", "Key for the model server.", flag=False)
+    url: str = setting(
+        "http://127.0.0.1:8000/v1", "Address of the OpenAI-compatible model server.", pattern="https?://.+"
+    )
+    api_key: str = secret("Key for the model server.")
     model: str = setting("", "Model name to ask for; empty takes the server's first.")
     system_prompt: str = setting(
         "You are a helpful assistant.", "What the model is told before every conversation; empty sends none."
@@ -47,7 +60,7 @@ class WebSettings(ChatSettings):
     allowed_hosts: str = setting("", "Further host names, comma-separated, that a reverse proxy serves the page under.")
     max_message_chars: int = setting(200_000, "Longest message in characters.", 1, 2_000_000)
     max_browsers: int = setting(64, "Browser tabs that can be connected at once; each holds one thread.", 2, 1_000)
-    log_level: str = setting("info", "Least severe log line: debug, info, warning or error.")
+    log_level: str = setting("info", f"Least severe log line: {LOG_LEVELS}.", pattern=LOG_LEVELS.replace(", ", "|"))
 
     def database(self) -> Path:
         """Path of the database file."""
@@ -88,10 +101,16 @@ def _convert(each: Field[Any], text: str, name: str) -> Any:
         value = kind(text)
     except ValueError as why:
         raise BadSettings(f"{name} must be {_range(each)}, got {text!r}") from why
-    low, high = each.metadata["low"], each.metadata["high"]
-    if (low is not None and value < low) or (high is not None and value > high):
+    low, high, pattern = each.metadata["low"], each.metadata["high"], each.metadata["pattern"]
+    if low is not None and not low <= value <= high:
         raise BadSettings(f"{name} must be {_range(each)}, got {text}")
+    if pattern and not re.fullmatch(pattern, value):
+        raise BadSettings(f"{name} must {_meaning(pattern)}, got {text!r}")
     return value
+
+
+def _meaning(pattern: str) -> str:
+    return "begin with http:// or https://" if pattern.startswith("http") else f"be one of {pattern.replace('|', ', ')}"
 
 
 def _range(each: Field[Any]) -> str:

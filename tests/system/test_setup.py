@@ -1,0 +1,225 @@
+"""setup.sh as a stranger runs it, in a clean copy of the tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.processes import REPO, environment, free_port, until
+
+pytestmark = pytest.mark.setup
+Done = subprocess.CompletedProcess[str]
+
+
+def copy_tree(target: Path) -> Path:
+    """What a clone would hold: the files that git tracks or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (REPO / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPO / name, target / name)
+    return target
+
+
+def clean_environment(**changes: str) -> dict[str, str]:
+    env = environment(**changes)
+    del env["PYTHONPATH"]
+    env.pop("VIRTUAL_ENV", None)
+    env["PATH"] = ":".join(part for part in env["PATH"].split(":") if ".venv" not in part)
+    return env
+
+
+def setup(place: Path, *args: str, **env: str) -> Done:
+    return subprocess.run(
+        ["./setup.sh", *args],
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=clean_environment(**env),
+        timeout=1500,
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A clean copy that has been set up once. Its path has a space in it."""
+    place = copy_tree(tmp_path_factory.mktemp("some place"))
+    done = setup(place, "--no-start")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ready" in done.stdout
+    yield place
+
+
+def test_the_first_run_brings_everything(clone: Path) -> None:
+    assert (clone / ".venv" / "bin" / "chat").exists()
+    assert (clone / "models" / "default.gguf").resolve().name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    help_text = subprocess.run([clone / ".venv/bin/chat", "--help"], capture_output=True, text=True, cwd="/")
+    assert help_text.returncode == 0
+
+
+def test_the_second_run_keeps_everything_and_takes_no_time(clone: Path) -> None:
+    began = time.monotonic()
+    done = setup(clone, "--no-start")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("keeping") == 4
+    assert time.monotonic() - began < 10
+
+
+def test_a_broken_environment_is_made_again(clone: Path) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    link = os.readlink(python)
+    python.unlink()
+    python.symlink_to("/nonexistent/python")
+    done = setup(clone, "--no-start", "--backend", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "making .venv" in done.stdout
+    assert os.readlink(python) == link or python.exists()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def processes_of(place: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(place) in line and " ps " not in line]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_one_command_starts_both_and_one_key_stops_both_within_5_seconds(clone: Path, tmp_path: Path, by: int) -> None:
+    port, api_port = free_port(), free_port()
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        running = subprocess.Popen(
+            ["./setup.sh", "--port", str(port), "--api-port", str(api_port)],
+            cwd=clone,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(CHATBOT_DATA_DIR=str(tmp_path / "data")),
+            start_new_session=True,
+        )
+    until(lambda: answers(f"http://localhost:{api_port}/health"), "the model server", 60)
+    until(lambda: answers(f"http://localhost:{port}/health"), "the chat", 60)
+    until(lambda: f"http://localhost:{port}" in log.read_text(), "the address in the log", 10)
+    began = time.monotonic()
+    if by == signal.SIGINT:
+        os.killpg(running.pid, by)  # as a terminal does: to everything in the foreground
+    else:
+        running.send_signal(by)
+    assert running.wait(10) == 0, log.read_text()
+    assert time.monotonic() - began < 5
+    assert processes_of(clone) == []
+    text = log.read_text()
+    assert f"http://localhost:{api_port}/v1" in text
+    assert "demonstration model" in text
+    assert "Traceback" not in text and "\x1b" not in text
+
+
+def test_a_busy_port_is_said_with_the_option_that_helps(clone: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for option in ("--port", "--api-port"):
+            done = setup(clone, option, str(port))
+            assert done.returncode == 1
+            assert done.stderr.strip() == (
+                f"setup: port {port} is in use: stop what uses it, or choose another with {option} {port + 1}"
+            )
+
+
+def test_when_one_process_fails_the_other_is_stopped_and_the_reason_shown(clone: Path, tmp_path: Path) -> None:
+    done = setup(
+        clone,
+        "--port",
+        str(free_port()),
+        "--api-port",
+        str(free_port()),
+        MODEL="/nope.gguf",
+        CHATBOT_DATA_DIR=str(tmp_path),
+    )
+    assert done.returncode == 2
+    assert "no model file at /nope.gguf" in done.stdout
+    assert "the model server ended with status 2" in done.stdout
+    assert processes_of(clone) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--bogus"], "unknown option --bogus"),
+        (["--port", "70000"], "--port needs a port number from 1 to 65535"),
+        (["--model"], "--model needs a value"),
+        (["--backend", "tpu"], "--backend must be auto, cpu, cuda, vulkan, metal or rocm"),
+        (["--user"], "--user goes with ./setup.sh service"),
+    ],
+)
+def test_wrong_use_is_one_line(clone: Path, args: list[str], said: str) -> None:
+    done = setup(clone, *args)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_model_is_told_with_the_near_names(clone: Path) -> None:
+    done = setup(clone, "--no-start", "--model", "smollm2-135")
+    assert done.returncode != 0
+    assert "smollm2-135m" in done.stderr
+    assert (clone / "models" / "default.gguf").resolve().name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def stripped_path(folder: Path, *without: str) -> str:
+    """A PATH with every command of the system but those."""
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        for tool in Path(place).iterdir():
+            if not any(tool.name.startswith(name) for name in without) and not (folder / tool.name).exists():
+                (folder / tool.name).symlink_to(tool)
+    return str(folder)
+
+
+def test_without_python_one_line_says_what_to_install(tmp_path: Path) -> None:
+    place = tmp_path / "tree"
+    place.mkdir()
+    copy_tree(place)
+    path = stripped_path(tmp_path / "bin", "python", "pypy")
+    done = setup(place, "--no-start", PATH=path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("setup: Python 3.10 or newer with venv is needed")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    place = tmp_path / "tree"
+    place.mkdir()
+    copy_tree(place)
+    stub = tmp_path / "bin"
+    stub.mkdir()
+    (stub / "df").write_text("#!/bin/sh\necho header\necho 'disk 1000000 900000 51200 99% /'\n")
+    (stub / "df").chmod(0o755)
+    done = setup(place, "--no-start", PATH=f"{stub}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip() == f"setup: 700 MB are needed in {place} and 50 MB are free: make room, then run this again"
+    )
+    assert not (place / ".venv").exists()

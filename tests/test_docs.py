@@ -1,0 +1,91 @@
+"""What is written is true: pages made from code are current, links lead somewhere, the bundle matches its source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chatbot
+import llmserver
+
+REPO = Path(__file__).resolve().parent.parent
+PAGES = sorted([*REPO.glob("*.md"), *REPO.glob("docs/**/*.md"), *REPO.glob("models/*.md"), *REPO.glob("systemd/*.md")])
+
+
+def test_pages_made_from_code_are_current() -> None:
+    checked = subprocess.run([sys.executable, "docs/build.py", "--check"], cwd=REPO, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_local_links_and_pictures_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_bundle_is_built_from_the_source_that_is_here() -> None:
+    web = REPO / "chatbot" / "web"
+    digest = hashlib.sha256()
+    for path in sorted((web / "static" / "src").iterdir()):
+        digest.update(path.read_bytes())
+    digest.update((web / "package-lock.json").read_bytes())
+    built = (web / "static" / "build" / "source.sha256").read_text().strip()
+    assert built == digest.hexdigest(), "run: cd chatbot/web && npm ci && npm run build"
+
+
+def test_the_licence_of_each_bundled_package_is_shipped() -> None:
+    web = REPO / "chatbot" / "web"
+    licences = (web / "static" / "build" / "LICENSES.txt").read_text()
+    for name, version in json.loads((web / "package.json").read_text())["dependencies"].items():
+        assert f"{name} {version} (" in licences
+    assert "no licence file" not in licences
+
+
+def test_first_load_stays_within_its_budget() -> None:
+    import gzip
+
+    build = REPO / "chatbot" / "web" / "static" / "build"
+    sent = sum(len(gzip.compress((build / name).read_bytes())) for name in ("chat.js", "chat.css"))
+    assert sent <= 120_000
+
+
+def test_readme_tells_the_two_commands_and_ci_runs_the_second() -> None:
+    readme = (REPO / "README.md").read_text(encoding="utf-8")
+    assert "./setup.sh\n" in readme or "./setup.sh " in readme
+    assert "./setup.sh test" in readme
+    assert (REPO / ".ci" / "run").read_text().strip().endswith("./setup.sh test")
+
+
+def test_every_option_of_setup_is_in_its_help() -> None:
+    script = (REPO / "setup.sh").read_text()
+    shown = subprocess.run(["bash", "setup.sh", "help"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    for option in re.findall(r"^ +(--[a-z-]+)(?: \| --[a-z-]+)*\)", script, re.M):
+        assert option in shown
+
+
+def test_both_packages_and_the_changelog_name_one_version() -> None:
+    assert llmserver.__version__ == chatbot.__version__
+    assert f"## {llmserver.__version__}" in (REPO / "docs" / "changelog.md").read_text(encoding="utf-8")
+
+
+def test_every_socket_event_is_documented() -> None:
+    api = (REPO / "docs" / "http-api.md").read_text(encoding="utf-8")
+    handlers = re.search(r"handlers: .*?\{(.*?)\}", (REPO / "chatbot/web/sockets.py").read_text(), re.S)
+    assert handlers
+    for name in re.findall(r'"(\w+)":', handlers[1]):
+        assert f"`{name}`" in api, name
+
+
+def test_every_error_code_is_documented() -> None:
+    api = (REPO / "docs" / "http-api.md").read_text(encoding="utf-8")
+    for source in ("llmserver/errors.py", "chatbot/errors.py"):
+        for code in re.findall(r'^    code = "(\w+)"', (REPO / source).read_text(), re.M):
+            if code not in {"startup_error", "download_error"}:
+                assert f"`{code}`" in api, code

@@ -58,8 +58,8 @@ def configuration() -> str:
         "## Terminal chat: `chat`",
         table(chat.describe(chat.ChatSettings)),
         "## The model server's other settings",
-        "These are llama_cpp.server's own, with its names and meanings; defaults that Paddock changes are its own choice "
-        "for small machines.",
+        "These are llama_cpp.server's own, with its names and meanings; a default that differs is Paddock's choice for "
+        "small machines.",
         table(stock),
     ]
     return "\n\n".join(parts) + "\n"

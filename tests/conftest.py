@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from tests.fakes import FakeServer
 from tests.processes import MODEL, Process, llmserver, running
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.fakes import WAIT_S, Gate
-from tests.processes import until
 
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, ChatRequest, Delta, Done, Event, Message, Numbered, Status
 from chatbot.core.jobs import Jobs
 from chatbot.core.store import Store
 from chatbot.errors import ChatError, NotRetryable, StorageError, UnknownChat
+from tests.fakes import WAIT_S, Gate
+from tests.processes import until
 
 Script = Callable[[Sequence[Message], Cancel], Iterator[Event]]
 

@@ -6,13 +6,13 @@ import threading
 import time
 
 import pytest
-from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
-from tests.processes import free_port
 
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Message
 from chatbot.core.llm import Ask, ModelClient, Piece
 from chatbot.errors import ContextFull, ModelAway, ModelError, ModelGone, ModelLoading
+from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
+from tests.processes import free_port
 
 ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
 

@@ -179,7 +179,7 @@ def test_a_migration_that_fails_half_way_is_undone(tmp_path: Path, monkeypatch: 
 def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StartupError, match="version 99.*update"):
+    with pytest.raises(StartupError, match=r"version 99.*update"):
         migrations.migrate(db)
 
 

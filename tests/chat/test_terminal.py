@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment, free_port
 

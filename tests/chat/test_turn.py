@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from tests.fakes import FakeModel
-
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Status
 from chatbot.core.llm import ModelInfo
 from chatbot.errors import ModelAway, ModelGone, ModelLoading
 from chatbot.settings import ChatSettings
+from tests.fakes import FakeModel
 
 
 def run(model: FakeModel, settings: ChatSettings | None = None, turns: list[Message] | None = None) -> list[Event]:

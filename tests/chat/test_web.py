@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import socketio
+
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate
 from tests.processes import Process, chatbot, free_port, running, until
 

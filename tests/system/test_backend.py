@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.processes import REPO
 
 PRELUDE = """
@@ -15,7 +16,9 @@ say() { printf '%s\\n' "$*"; }
 step() { :; }
 fail() { printf 'setup: %s\\n' "$*" >&2; exit 1; }
 . "$REPO/setup/backend.sh"
-uname() { case ${1:-} in -s) echo "${FAKE_OS:-Linux}" ;; -m) echo "${FAKE_CPU:-x86_64}" ;; *) command uname "$@" ;; esac; }
+uname() {
+  case ${1:-} in -s) echo "${FAKE_OS:-Linux}" ;; -m) echo "${FAKE_CPU:-x86_64}" ;; *) command uname "$@" ;; esac
+}
 """
 
 
@@ -37,7 +40,7 @@ def nvidia(stubs: Path, compute: str, cuda: str) -> None:
     put(
         stubs,
         "nvidia-smi",
-        f'case "$*" in *compute_cap*) echo {compute} ;; *) echo "| Driver Version: 550.1   CUDA Version: {cuda} |" ;; esac',
+        f'case "$*" in *compute_cap*) echo {compute} ;; *) echo "| Driver: 550   CUDA Version: {cuda} |" ;; esac',
     )
 
 

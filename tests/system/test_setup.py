@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.processes import REPO, environment, free_port, until
 
 pytestmark = pytest.mark.setup

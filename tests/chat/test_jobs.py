@@ -268,6 +268,7 @@ def test_a_full_disk_is_told_and_the_text_saved_once_there_is_room(
     assert r.watcher.end_of(answer).status is Status.DONE
     full.clear()
     assert r.saved(answer, Status.DONE) == "precious words"
+    assert "notices" not in r.store.message(answer).meta
 
 
 def test_a_disk_that_is_full_before_the_message_refuses_it_whole(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import hub
 from tests.processes import REPO, environment, free_port, until
 
 pytestmark = pytest.mark.setup
@@ -224,3 +227,43 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
         done.stderr.strip() == f"setup: 700 MB are needed in {place} and 50 MB are free: make room, then run this again"
     )
     assert not (place / ".venv").exists()
+
+
+def at_a_terminal(place: Path, answer: str, **env: str) -> tuple[int, str]:
+    """Run setup.sh on a pseudo-terminal and give one answer to its question; the status and the screen."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(place)
+        os.execve("./setup.sh", ["./setup.sh", "--no-start"], clean_environment(**env))
+    screen, answered = "", False
+    while True:
+        try:
+            received = os.read(fd, 4096)
+        except OSError:
+            break
+        if not received:
+            break
+        screen += received.decode("utf-8", "replace")
+        if "[Y/n]" in screen and not answered:
+            os.write(fd, f"{answer}\r".encode())
+            answered = True
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
+
+
+def test_at_a_terminal_with_a_hub_in_reach_the_best_model_is_offered_with_its_size(clone: Path) -> None:
+    default = clone / "models" / "default.gguf"
+    link = os.readlink(default)
+    default.unlink()
+    try:
+        with hub.running() as fake:
+            status, screen = at_a_terminal(clone, "n", HF_ENDPOINT=fake.url)
+        assert status == 0, screen
+        assert re.search(r"For this machine: .+ \(.+\), a download of [\d]+ MB\. Get it\? \[Y/n\]", screen)
+        assert os.readlink(default) == link, "no means the demonstration model"
+        default.unlink()
+        status, screen = at_a_terminal(clone, "y", HF_ENDPOINT="http://127.0.0.1:9")
+        assert status == 0, screen
+        assert "no model hub in reach" in screen and "[Y/n]" not in screen
+    finally:
+        if not default.is_symlink():
+            default.symlink_to(link)

@@ -1,0 +1,47 @@
+"""One chat server with a scripted model behind it for all browser tests of a module, and tabs that close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.fakes import FakeServer
+from tests.processes import Process, chatbot, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from tests.chat.page import Tabs
+
+
+@pytest.fixture(scope="module")
+def _shared_model() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chat(_shared_model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The real chat server in front of model."""
+    with running(chatbot(_shared_model.url, tmp_path_factory.mktemp("chat"))) as process:
+        yield process
+
+
+@pytest.fixture
+def model(_shared_model: FakeServer) -> FakeServer:
+    """The scripted model server behind chat, without what earlier tests left."""
+    _shared_model.scripts = []
+    _shared_model.requests.clear()
+    _shared_model.client_left.clear()
+    _shared_model.notice = ""
+    return _shared_model
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Opens pages, each in a fresh profile."""
+    from tests.chat.page import Tabs
+
+    opened = Tabs(browser)
+    yield opened
+    opened.close()

@@ -23,6 +23,8 @@ from chatbot.web.app import create_app, is_loopback, service_of
 
 log = logging.getLogger("chatbot")
 
+# Threads beyond those that open pages hold, so that a page can always be loaded and told that it is one too many.
+_SPARE_THREADS = 8
 # How long open pages may keep the worker when it is told to stop; their answers are saved before.
 _GRACE_S = 2
 
@@ -97,7 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._fd}",
             "workers": 1,
             "worker_class": "gthread",
-            "threads": self._settings.max_browsers,
+            "threads": self._settings.max_browsers + _SPARE_THREADS,
             "graceful_timeout": _GRACE_S,
             "control_socket_disable": True,
             "logger_class": "chatbot.web.log.QuietLogger",

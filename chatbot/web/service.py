@@ -34,6 +34,7 @@ class ChatService:
         self._jobs = Jobs(self._store, lambda turns, cancel: turn.run(turns, model, settings, cancel), self._tell)
         self._health = Health("loading")
         self._closing = threading.Event()
+        self._pages_lock, self._n_pages = threading.Lock(), 0
         threading.Thread(target=self._look_after_model, name="model", daemon=True).start()
 
     def close(self) -> None:
@@ -41,6 +42,19 @@ class ChatService:
         self._closing.set()
         self._jobs.close()
         self._store.close()
+
+    def admit(self) -> bool:
+        """Count one more open page, unless there are too many: each holds a thread of the server."""
+        with self._pages_lock:
+            if self._n_pages >= self.settings.max_browsers:
+                return False
+            self._n_pages += 1
+            return True
+
+    def leave(self, *_: object) -> None:
+        """A page was closed or lost."""
+        with self._pages_lock:
+            self._n_pages -= 1
 
     def model_health(self) -> Health:
         """How the model server was at the last look."""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
-from flask_socketio import SocketIO, emit, join_room, leave_room, rooms
+from flask_socketio import ConnectionRefusedError, SocketIO, emit, join_room, leave_room, rooms
 
 from chatbot.core.events import ChatRequest
 from chatbot.errors import BadRequest, ChatError, MessageTooLong
@@ -30,6 +30,9 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
     limit = service.settings.max_message_chars
 
     def on_connect() -> None:
+        if not service.admit():
+            most = service.settings.max_browsers
+            raise ConnectionRefusedError(f"{most} pages are open, and more are not allowed: close one (--max_browsers)")
         emit("model", asdict(service.model_health()))
 
     def chats(_: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
         return service.retry(_id(body, "answer_id"))
 
     socketio.on_event("connect", on_connect)
+    socketio.on_event("disconnect", service.leave)
     handlers: dict[str, Handler] = {"chats": chats, "open": open_chat, "send": send, "stop": stop, "retry": retry}
     for name, handler in handlers.items():
         socketio.on_event(name, answered(handler))

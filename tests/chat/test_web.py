@@ -178,6 +178,30 @@ def test_ten_browsers_get_every_piece_in_order(web: Process, server: FakeServer)
         each.client.disconnect()
 
 
+def test_a_page_too_many_is_told_and_the_others_go_on(tmp_path: Path, fake_server: FakeServer) -> None:
+    with running(chatbot(fake_server.url, tmp_path, "--max_browsers", "2")) as small:
+        first, second = Browser(small.url), Browser(small.url)
+        for _ in range(3):
+            said: list[dict[str, str]] = []
+            third = socketio.Client(reconnection=False)
+            third.on("connect_error", said.append)
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                third.connect(small.url, transports=["websocket"])
+            assert "2 pages are open" in said[0]["message"]
+        assert get(small.url)[0] == 200
+        assert first.call("chats")["ok"]
+        second.client.disconnect()
+        until(lambda: can_connect(small.url), "room for another page")
+
+
+def can_connect(url: str) -> bool:
+    try:
+        Browser(url).client.disconnect()
+    except socketio.exceptions.ConnectionError:
+        return False
+    return True
+
+
 def test_pages_carry_a_strict_policy_and_unknown_ones_are_told(web: Process) -> None:
     status, body, headers = get(web.url, Accept="text/html")
     assert status == 200 and "<textarea" in body

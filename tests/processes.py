@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,21 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = START_S
         if time.monotonic() > end:
             raise AssertionError(f"never came: {what}")
         threading.Event().wait(0.02)
+
+
+def copy_tree(target: Path) -> Path:
+    """What a clone would hold: the files that git tracks or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (REPO / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPO / name, target / name)
+    return target
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -16,25 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests import hub
-from tests.processes import REPO, environment, free_port, until
+from tests.processes import copy_tree, environment, free_port, until
 
 pytestmark = pytest.mark.setup
 Done = subprocess.CompletedProcess[str]
-
-
-def copy_tree(target: Path) -> Path:
-    """What a clone would hold: the files that git tracks or would add."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPO,
-        capture_output=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.decode().split("\0")):
-        if (REPO / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPO / name, target / name)
-    return target
 
 
 def clean_environment(**changes: str) -> dict[str, str]:

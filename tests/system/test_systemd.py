@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from standin import REPO, install, make_checkout, public_python
+
+from tests.system.standin import REPO, install, make_checkout, public_python
 
 SERVICES = ("llmserver.service", "chatbot.service")
 UNITS = (*SERVICES, "paddock.target")

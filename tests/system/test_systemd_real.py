@@ -60,8 +60,7 @@ def test_both_are_active_and_answer_from_inside_their_sandbox(installed: Machine
     assert json.loads(installed.must("curl -sf http://127.0.0.1:8000/health"))["status"] == "ok"
     assert ask(installed)["usage"]
     assert "<textarea" in installed.must("curl -sf http://127.0.0.1:5000/")
-    status = json.loads(installed.must("sleep 3; curl -sf http://127.0.0.1:5000/health"))
-    assert status["model"]["state"] == "ready"
+    installed.until("curl -sf http://127.0.0.1:5000/health | grep -q ready")
     assert installed.must("stat -c '%U' /var/lib/paddock/chat.db") == "paddock"
 
 

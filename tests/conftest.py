@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -49,7 +50,7 @@ def browser() -> Iterator[object]:
     """Headless Chromium: the one that ./setup.sh test found, else Playwright's own."""
     from playwright.sync_api import sync_playwright
 
-    path = os.environ.get("PADDOCK_BROWSER") or None
+    path = os.environ.get("PADDOCK_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield chromium

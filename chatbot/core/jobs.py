@@ -88,6 +88,7 @@ class Jobs:
         Returns the user's message and the answer. Raises UnknownChat or StorageError; nothing is kept then.
         """
         with self._lock:
+            self._refuse_when_closing()
             earlier = self._store.by_key(request.key) if request.key else None
             if earlier:
                 return earlier, self._store.answer_of(earlier.id)
@@ -98,6 +99,7 @@ class Jobs:
     def retry(self, answer_id: str) -> Stored:
         """Answer the same question once more; the earlier text stays stored. Raises NotRetryable."""
         with self._lock:
+            self._refuse_when_closing()
             old = self._store.message(answer_id)
             branch = self._store.messages(old.chat_id)
             if old.role != "assistant" or old.parent_id is None:
@@ -143,10 +145,12 @@ class Jobs:
             job.cancel.set()
         self._save_all()
 
+    def _refuse_when_closing(self) -> None:
+        if self._closing.is_set():
+            raise ChatError("the chat server is stopping; your text is kept on the page")
+
     def _enqueue(self, answer: Stored) -> None:
         """Put a job in its chat's line; a chat without a line gets a thread that works it off."""
-        if self._closing.is_set():
-            raise ChatError("the server is stopping")
         job = Job(answer.id, answer.chat_id)
         self._jobs[job.answer_id] = job
         line = self._lines.get(job.chat_id)

@@ -35,6 +35,7 @@ class ChatService:
         self._health = Health("loading")
         self._closing = threading.Event()
         self._pages_lock, self._n_pages = threading.Lock(), 0
+        self._announcing = threading.Lock()  # turns are announced in the order in which they are stored
         threading.Thread(target=self._look_after_model, name="model", daemon=True).start()
 
     def close(self) -> None:
@@ -79,13 +80,15 @@ class ChatService:
 
     def send(self, asked: ChatRequest) -> dict[str, Any]:
         """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
-        user, answer = self._jobs.start(asked)
-        return self._turn(user, answer)
+        with self._announcing:
+            user, answer = self._jobs.start(asked)
+            return self._turn(user, answer)
 
     def retry(self, answer_id: str) -> dict[str, Any]:
         """Answer the same question again."""
-        answer = self._jobs.retry(answer_id)
-        return self._turn(None, answer, replaces=answer_id)
+        with self._announcing:
+            answer = self._jobs.retry(answer_id)
+            return self._turn(None, answer, replaces=answer_id)
 
     def stop(self, answer_id: str) -> bool:
         """End an answer that is running or waiting."""
@@ -106,13 +109,23 @@ class ChatService:
     def _tell(self, chat_id: str, answer_id: str, event: Numbered) -> None:
         self._socketio.emit("event", {"chat_id": chat_id, "answer_id": answer_id, **event.wire()}, to=chat_id)
 
+    def check_chat(self, chat_id: str) -> None:
+        """Raise UnknownChat unless there is such a chat."""
+        self._store.chat(chat_id)
+
+    def _look(self) -> None:
+        now = self._model.health()
+        if now != self._health:
+            log.info("model server: %s", now.state)
+            self._health = now
+            self._socketio.emit("model", asdict(now))
+
     def _look_after_model(self) -> None:
         """Tell every page when the model server goes away or comes back."""
         while True:
-            now = self._model.health()
-            if now != self._health:
-                log.info("model server: %s", now.state)
-                self._health = now
-                self._socketio.emit("model", asdict(now))
+            try:
+                self._look()
+            except Exception:
+                log.exception("looking at the model server failed; it is tried again")
             if self._closing.wait(_LOOK_EVERY_S):
                 return

@@ -40,7 +40,8 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
 
     def open_chat(body: dict[str, Any]) -> dict[str, Any]:
         chat_id, after = _id(body, "chat_id"), _known(body)
-        _enter(chat_id)
+        service.check_chat(chat_id)
+        _enter(chat_id)  # before the snapshot, so that no event falls between the two
         return service.open(chat_id, after)
 
     def send(body: dict[str, Any]) -> dict[str, Any]:

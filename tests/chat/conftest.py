@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.fakes import FakeServer
 from tests.processes import Process, chatbot, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
     from tests.chat.page import Tabs
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+
 from tests.processes import Process
 
 WAIT_MS = 15_000
@@ -71,12 +72,12 @@ class Tab:
 
     def chat_id(self) -> str:
         """The id of the open chat, as the address has it."""
-        self.page.wait_for_function("location.pathname.startsWith('/c/')")
+        self.page.wait_for_function("() => location.pathname.startsWith('/c/')")
         return str(urlsplit(self.page.url).path.removeprefix("/c/"))
 
     def sideways_px(self) -> int:
         """How far the page could be scrolled sideways."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+        return int(self.page.evaluate("() => document.documentElement.scrollWidth - innerWidth"))
 
 
 class Tabs:

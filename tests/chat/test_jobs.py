@@ -297,4 +297,7 @@ def test_closing_saves_running_answers_as_interrupted_and_starts_no_more(tmp_pat
     assert r.store.message(answer).content == "half"
     with pytest.raises(ChatError):
         r.send("more", chat)
+    with pytest.raises(ChatError):
+        r.jobs.retry(answer)
+    assert [m.content for m in r.store.messages(chat)] == ["hello", "half"]
     r.store.close()

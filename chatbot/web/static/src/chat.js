@@ -1,74 +1,101 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
 import { Conversation, isFinal } from "./conversation.js";
-import { Link, newKey } from "./link.js";
-import { MessageList } from "./messages.js";
+import { Failure, Link, newKey } from "./link.js";
+import { MessageList, sentence } from "./messages.js";
 
 const byId = (id) => document.getElementById(id);
 const page = {
   chats: byId("chats"), form: byId("composer"), input: byId("input"), send: byId("send"), stop: byId("stop"),
   problem: byId("problem"), strip: byId("strip"), demo: byId("demo"), model: byId("model"), live: byId("live"),
   empty: byId("empty"), menu: byId("menu"), side: byId("side"), shade: byId("shade"), fresh: byId("new"),
+  close: byId("close"), main: byId("main"), title: byId("title"),
 };
 const MAX_CHARS = Number(document.body.dataset.maxChars);
 const isTouch = matchMedia("(pointer: coarse)").matches;
 
 const link = new Link();
-const conversation = new Conversation();
+const conversation = new Conversation(idInAddress());
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), retry);
 let chats = [];
-let model = { state: "loading", model: null, notice: "" };
+let model = { state: "", model: null, notice: "" };
 let syncing = false;
+let syncAgain = false;
+let sending = Promise.resolve(); // the last message on its way; the next one follows it
+let problemCode = "";
 
 // --- what the server says
 
 link.on("connect", sync);
 link.on("disconnect", drawStrip);
+link.on("connect_error", drawStrip);
 link.on("model", (now) => { model = now; drawStrip(); });
 link.on("chat", (chat) => { chats = [chat, ...chats.filter(({ id }) => id !== chat.id)]; drawChats(); });
-link.on("turn", (turn) => { if (turn.chat.id === conversation.id) showTurn(turn); });
+link.on("turn", (turn) => {
+  if (turn.chat.id !== conversation.id) return;
+  showTurn(turn);
+  syncAgain = true; // an answer to `open` that is on its way may be older than this turn
+});
 link.on("event", (event) => {
   if (event.chat_id !== conversation.id) return;
   const heard = conversation.hear(event);
   if (heard === "gap") sync();
   if (heard === "done") showAnswer(conversation.find(event.answer_id), event);
 });
-for (const name of ["pageshow", "online"]) addEventListener(name, () => link.connected && sync());
-document.addEventListener("visibilitychange", () => !document.hidden && link.connected && sync());
+addEventListener("online", wake);
+addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
+
+/** The page was asleep or cut off: it may have missed something. */
+function wake() {
+  if (link.connected) sync();
+  else link.hurry();
+}
 
 /** Fetch what this page has missed: the list of chats, and the open chat after the last known events. */
 async function sync() {
   drawStrip();
+  syncAgain = true;
   if (syncing) return;
   syncing = true;
-  try {
-    chats = (await link.call("chats")).chats;
-    drawChats();
-    const id = conversation.id ?? idInAddress();
-    if (id) await load(id);
-  } catch (failure) {
-    showProblem(failure.message);
-  } finally {
-    syncing = false;
+  while (syncAgain && link.connected) {
+    syncAgain = false;
+    try {
+      await fetchMissed();
+    } catch (failure) {
+      if (failure.code === "no_answer") syncAgain = true;
+      else showProblem(failure.message, failure.code);
+    }
   }
+  syncing = false;
 }
 
-async function load(id) {
-  const after = id === conversation.id ? conversation.known() : {};
+async function fetchMissed() {
+  chats = (await link.call("chats")).chats;
+  drawChats();
+  if (conversation.id) await load();
+  if (problemCode === "no_answer") showProblem("");
+}
+
+/** Fetch the open chat. A chat that does not exist makes room for a new one. */
+async function load() {
+  const { place } = conversation;
   try {
-    const opened = await link.call("open", { chat_id: id, after });
-    conversation.take(id, opened.messages);
+    const opened = await link.call("open", { chat_id: place.id, after: conversation.known() });
+    if (conversation.place !== place) return;
+    conversation.take(opened.messages);
   } catch (failure) {
-    if (failure.code !== "unknown_chat") throw failure;
-    startNew();
-    throw failure;
+    if (conversation.place !== place) return;
+    if (failure.code !== "unknown_chat" && failure.code !== "bad_request") throw failure;
+    leave();
+    throw new Failure("This chat does not exist any more.", "unknown_chat");
   }
-  list.showAll(conversation.messages);
+  list.showAll(conversation.shown);
   drawChats();
   drawState();
 }
 
 function showTurn(turn) {
-  if (conversation.begin(turn)) list.showAll(conversation.messages);
+  if (conversation.begin(turn)) list.showAll(conversation.shown);
   drawState();
 }
 
@@ -92,37 +119,54 @@ page.input.addEventListener("keydown", (event) => {
 page.input.addEventListener("input", () => { keepDraft(); fitInput(); drawState(); });
 page.stop.addEventListener("click", stop);
 page.fresh.addEventListener("click", (event) => { event.preventDefault(); openNew(); });
-page.menu.addEventListener("click", () => showSide(page.menu.getAttribute("aria-expanded") !== "true"));
-page.shade.addEventListener("click", () => showSide(false));
-addEventListener("keydown", (event) => { if (event.key === "Escape") escape(); });
+page.menu.addEventListener("click", () => showSide(true));
+for (const element of [page.close, page.shade]) element.addEventListener("click", () => showSide(false));
+matchMedia("(max-width: 46rem)").addEventListener("change", () => showSide(false));
+addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.isComposing) escape(); });
 addEventListener("popstate", () => { const id = idInAddress(); id ? openChat(id, false) : startNew(); });
 
-async function send() {
+function send() {
   const text = page.input.value;
   if (!text.trim()) return;
-  if (text.length > MAX_CHARS) {
-    showProblem(`This message has ${text.length.toLocaleString()} characters, ${MAX_CHARS.toLocaleString()} are allowed.`);
+  const nChars = text.length > MAX_CHARS ? [...text].length : text.length; // the server counts an emoji as one
+  if (nChars > MAX_CHARS) {
+    showProblem(`This message has ${nChars.toLocaleString()} characters, ${MAX_CHARS.toLocaleString()} are allowed.`);
     return;
   }
-  const from = conversation.id;
+  const { place } = conversation;
+  const key = newKey();
+  conversation.pending.push({ id: key, role: "user", content: text, pending: true });
   showProblem("");
   setInput("");
   list.follow();
-  const key = newKey();
-  list.update({ id: key, role: "user", content: text }); // until the server has it
-  page.empty.hidden = true;
+  list.showAll(conversation.shown);
+  sending = sending.then(() => deliver(place, text, key));
+}
+
+async function deliver(place, text, key) {
+  const from = place.id;
   try {
     const turn = await link.callUntilAnswered("send", { chat_id: from, text, key });
-    forgetDraft(from);
-    if (conversation.id !== from) return;
-    if (from === null) adopt(turn.chat.id);
+    forgetDraft(from, text);
+    place.id = turn.chat.id;
+    if (conversation.place !== place) {
+      sync(); // the server now tells this page of that chat: open the right one again
+      return;
+    }
+    conversation.settle((sent) => sent.id === key);
+    if (from === null) history.replaceState(null, "", `/c/${place.id}`);
     showTurn(turn);
-    list.showAll(conversation.messages);
+    list.showAll(conversation.shown);
+    drawChats();
     if (from === null) sync(); // events may have come before this page knew the chat's id
   } catch (failure) {
-    if (conversation.id === from) list.showAll(conversation.messages);
-    if (conversation.id === from && !page.input.value) setInput(text);
-    showProblem(failure.message);
+    if (conversation.place === place) {
+      conversation.settle((sent) => sent.id === key);
+      list.showAll(conversation.shown);
+      if (!page.input.value) setInput(text);
+      drawState();
+    }
+    showProblem(failure.message, failure.code);
   }
 }
 
@@ -145,13 +189,13 @@ async function attempt(promise) {
     showProblem("");
     return answer;
   } catch (failure) {
-    showProblem(failure.message);
+    showProblem(failure.message, failure.code);
     return undefined;
   }
 }
 
 function escape() {
-  if (page.menu.getAttribute("aria-expanded") === "true") showSide(false);
+  if (isSideOpen()) showSide(false);
   else if (!page.stop.hidden) stop();
 }
 
@@ -159,43 +203,55 @@ async function openChat(id, remember = true) {
   if (remember) history.pushState(null, "", `/c/${id}`);
   showSide(false);
   showProblem("");
+  conversation.enter(id);
   list.clear();
-  await attempt(load(id));
   setInput(readDraft(id));
   drawChats();
-  page.input.focus();
+  focusInput();
+  await attempt(load());
 }
 
 function openNew() {
   history.pushState(null, "", "/");
   startNew();
   showSide(false);
-  page.input.focus();
+  showProblem("");
+  focusInput();
 }
 
 function startNew() {
-  conversation.take(null, []);
+  conversation.enter(null);
   list.clear();
   setInput(readDraft(null));
   drawChats();
-  drawState();
 }
 
-/** A new chat has got its id from the server. */
-function adopt(id) {
-  conversation.id = id;
-  history.replaceState(null, "", `/c/${id}`);
-  drawChats();
+/** This chat is not there: go on with a new one. */
+function leave() {
+  history.replaceState(null, "", "/");
+  startNew();
 }
 
 // --- drafts: what is typed survives a reload
 
 const draftName = (id) => `draft:${id ?? "new"}`;
-const readDraft = (id) => localStorage.getItem(draftName(id)) ?? "";
-const forgetDraft = (id) => { if (!page.input.value) localStorage.removeItem(draftName(id)); };
+const readDraft = (id) => stored((store) => store.getItem(draftName(id))) ?? "";
 
 function keepDraft() {
-  localStorage.setItem(draftName(conversation.id), page.input.value);
+  stored((store) => store.setItem(draftName(conversation.id), page.input.value));
+}
+
+function forgetDraft(id, sent) {
+  if (readDraft(id) === sent) stored((store) => store.removeItem(draftName(id)));
+}
+
+/** Use the browser's storage where it is allowed and has room. */
+function stored(use) {
+  try {
+    return use(localStorage);
+  } catch {
+    return null;
+  }
 }
 
 // --- drawing
@@ -216,31 +272,35 @@ function drawChats() {
     item.append(anchor);
     return item;
   }));
-  document.title = chats.find(({ id }) => id === conversation.id)?.title ?? "Paddock";
+  const title = chats.find(({ id }) => id === conversation.id)?.title;
+  document.title = title ?? "Paddock";
+  page.title.textContent = title ?? "New chat";
 }
 
 function drawState() {
   const answers = conversation.messages.filter((message) => message.role === "assistant");
   page.stop.hidden = answers.every(isFinal);
   page.send.disabled = !page.input.value.trim();
-  page.empty.hidden = conversation.messages.length > 0;
+  page.empty.hidden = conversation.shown.length > 0;
 }
 
 function drawStrip() {
   const text = !link.connected
-    ? "The chat server does not answer. Trying again; what you typed is kept."
+    ? (link.refusal && sentence(link.refusal)) || "The chat server does not answer. Trying again; what you typed is kept."
     : { away: "The model is away: nobody answers at its address. Your chats are safe; it is looked for every 2 seconds.",
         loading: "The model is being loaded. A message sent now is answered as soon as it is there." }[model.state] ?? "";
   page.strip.textContent = text;
   page.strip.hidden = !text;
   page.model.textContent = [model.model?.name, model.model?.demo && "demonstration"].filter(Boolean).join(" · ");
   page.model.dataset.state = link.connected ? model.state : "away";
+  page.model.hidden = !page.model.textContent;
   page.demo.textContent = model.notice;
   page.demo.hidden = !model.notice;
 }
 
-function showProblem(text) {
-  page.problem.textContent = text;
+function showProblem(text, code = "") {
+  problemCode = code;
+  page.problem.textContent = text && sentence(text);
   page.problem.hidden = !text;
 }
 
@@ -255,15 +315,27 @@ function fitInput() {
   page.input.style.height = `${page.input.scrollHeight + 2}px`;
 }
 
+/** The drawer of a narrow window. */
 function showSide(open) {
+  if (isSideOpen() === open) return;
   page.menu.setAttribute("aria-expanded", String(open));
   page.side.classList.toggle("open", open);
   page.shade.hidden = !open;
+  page.main.inert = open;
+  (open ? page.close : page.menu).focus();
+}
+
+function isSideOpen() {
+  return page.menu.getAttribute("aria-expanded") === "true";
+}
+
+function focusInput() {
+  if (!isTouch) page.input.focus(); // on a phone it would bring up the keyboard
 }
 
 function idInAddress() {
-  return location.pathname.startsWith("/c/") ? decodeURIComponent(location.pathname.slice(3)) : null;
+  return location.pathname.startsWith("/c/") ? location.pathname.slice(3) : null;
 }
 
-setInput(readDraft(idInAddress()));
-if (!isTouch) page.input.focus();
+setInput(readDraft(conversation.id));
+focusInput();

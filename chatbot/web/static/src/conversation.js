@@ -8,9 +8,8 @@ export function isFinal(message) {
 }
 
 export class Conversation {
-  constructor() {
-    this.place = { id: null }; // one object a visit: a chat that is not stored yet gets its id later
-    this.messages = [];
+  constructor(id) {
+    this.enter(id);
   }
 
   get id() {
@@ -19,8 +18,19 @@ export class Conversation {
 
   /** Leave this chat for another, or for a new one (null); its messages come with take. */
   enter(id) {
-    this.place = { id };
+    this.place = { id }; // one object a visit: a new chat gets its id when it is stored
     this.messages = [];
+    this.pending = []; // sent from here, not yet taken by the server
+  }
+
+  get shown() {
+    return [...this.messages, ...this.pending];
+  }
+
+  /** The server has a message of this page: it is pending no more. */
+  settle(found) {
+    const at = this.pending.findIndex(found);
+    if (at >= 0) this.pending.splice(at, 1);
   }
 
   find(id) {
@@ -35,8 +45,12 @@ export class Conversation {
 
   /** Take what `open` answered: whole messages, or the missed events of those that are known. */
   take(received) {
-    this.messages = received.map((item) => {
+    for (const { id, role, content } of received) {
+      if (role === "user" && !this.find(id)) this.settle((sent) => sent.content === content);
+    }
+    this.messages = received.flatMap((item) => {
       const mine = this.find(item.id);
+      if (item.missed && !mine) return []; // replaced meanwhile
       for (const event of item.missed ?? []) this.apply(mine, event);
       if (item.missed) return mine;
       // Events may have overtaken this answer on its way here; what they brought is newer.
@@ -48,7 +62,10 @@ export class Conversation {
   begin({ user, answer, replaces }) {
     if (this.find(answer.id)) return false;
     if (replaces) this.messages = this.messages.filter((message) => message.id !== replaces);
-    if (user && !this.find(user.id)) this.messages.push(user);
+    if (user && !this.find(user.id)) {
+      this.settle((sent) => sent.content === user.content);
+      this.messages.push(user);
+    }
     this.messages.push(answer);
     return true;
   }

@@ -2,10 +2,18 @@
 import { io } from "socket.io-client";
 
 const CALL_TIMEOUT_MS = 10000;
+const REFUSED_RETRY_MS = 5000;
 
 export class Link {
   constructor() {
     this.socket = io({ transports: ["websocket", "polling"], reconnectionDelay: 300, reconnectionDelayMax: 3000 });
+    this.refusal = ""; // why the server does not want this page, in its words
+    this.socket.on("connect", () => (this.refusal = ""));
+    this.socket.on("connect_error", (error) => {
+      if (this.socket.active) return; // not reached: socket.io itself tries again
+      this.refusal = error.message;
+      setTimeout(() => this.socket.connect(), REFUSED_RETRY_MS);
+    });
   }
 
   on(name, handler) {
@@ -14,6 +22,11 @@ export class Link {
 
   get connected() {
     return this.socket.connected;
+  }
+
+  /** Try to connect now instead of at the next turn: there is a reason to think that it works again. */
+  hurry() {
+    this.socket.disconnect().connect();
   }
 
   /** Send an event and wait for its answer. Throws Failure with a message for the person. */

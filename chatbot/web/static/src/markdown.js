@@ -1,9 +1,12 @@
 // Markdown to safe HTML, block by block: finished blocks are rendered once and frozen, only the last one is
-// rendered again as text arrives. Every block passes the sanitiser; nothing here trusts the model.
+// rendered again as text arrives. HTML in an answer is shown as the text that it is, but for a few plain tags;
+// every block passes the sanitiser after that. Nothing here trusts the model.
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
-const marked = new Marked({ gfm: true, breaks: true });
+const marked = new Marked({ gfm: true, breaks: true, renderer: { html: asText } });
+
+const NOT_A_PLAIN_TAG = /<(?!\/?(?:b|br|del|em|i|s|strong|sub|sup)\s*\/?>)/gi;
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -12,6 +15,7 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["href", "title", "align", "start", "type", "checked", "disabled"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
+  ADD_URI_SAFE_ATTR: ["align", "start", "type"], // else their values would have to look like such addresses
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
@@ -21,8 +25,16 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
     node.setAttribute("target", "_blank");
     node.setAttribute("rel", "noopener noreferrer");
   }
-  if (node.tagName === "INPUT" && node.getAttribute("type") !== "checkbox") node.remove();
+  if (node.tagName !== "INPUT") return;
+  if (node.getAttribute("type") !== "checkbox") node.remove();
+  node.setAttribute("aria-label", node.hasAttribute("checked") ? "Done" : "Not done");
 });
+
+/** Markup of the model's own: `#include <stdio.h>` must not vanish, and no attribute of its may reach a parser. */
+function asText({ text, block }) {
+  const shown = text.trimEnd().replace(NOT_A_PLAIN_TAG, "&lt;");
+  return block ? `<p>${shown.replace(/\n/g, "<br>")}</p>` : shown;
+}
 
 function safe(raw) {
   return DOMPurify.sanitize(marked.parse(raw), ALLOWED);
@@ -45,7 +57,7 @@ export class Renderer {
     let last = blocks.length - 1;
     while (last > 0 && blocks[last].type === "space") last -= 1;
     for (const block of blocks.slice(0, Math.max(last, 0))) {
-      this.append(block.raw);
+      if (block.type !== "space") this.append(block.raw);
       this.frozen += block.raw;
     }
     const rest = text.slice(this.frozen.length);

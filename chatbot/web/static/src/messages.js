@@ -67,9 +67,9 @@ export class MessageList {
   draw(message) {
     let entry = this.shown.get(message.id);
     if (!entry) {
-      entry = message.role === "user" ? userEntry() : answerEntry(this.onRetry);
+      entry = message.role === "user" ? userEntry(message) : answerEntry(this.onRetry);
       this.shown.set(message.id, entry);
-      this.list.append(entry.element);
+      this.list.insertBefore(entry.element, message.pending ? null : this.list.querySelector("[data-pending]"));
     }
     entry.draw(message);
   }
@@ -102,8 +102,9 @@ function make(tag, className, text = "") {
   return element;
 }
 
-function userEntry() {
+function userEntry({ pending }) {
   const element = make("article", "message user");
+  element.toggleAttribute("data-pending", Boolean(pending));
   element.setAttribute("aria-label", "You");
   return { element, draw: (message) => (element.textContent = message.content) };
 }

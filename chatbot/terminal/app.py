@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
@@ -28,14 +31,8 @@ class Session:
         self._messages: list[Message] = []
 
     def answer_once(self, text: str) -> int:
-        """Print one answer; the exit status. Raises KeyboardInterrupt after telling that it was stopped."""
-        printer = Printer()
-        try:
-            self._ask(text, printer)
-        except KeyboardInterrupt:
-            printer.interrupted()
-            raise
-        return _exit_status(printer)
+        """Print one answer; the exit status."""
+        return _exit_status(self._ask(text))
 
     def converse(self) -> int:
         """Read messages and answer them until the person leaves; the exit status."""
@@ -70,21 +67,19 @@ class Session:
         elif text.startswith("/") and text[1:].isalpha():
             sys.stderr.write(f"[there is no command {text}; /help lists them]\n")
         elif text:
-            printer = Printer()
-            try:
-                self._ask(text, printer)
-            except KeyboardInterrupt:
-                printer.interrupted()
+            self._ask(text)
 
-    def _ask(self, text: str, printer: Printer) -> None:
+    def _ask(self, text: str) -> Printer:
         """Run one turn; whatever was answered, also in part, becomes part of the conversation."""
-        turns = [*self._messages, Message("user", text)]
+        turns, printer, cancel = [*self._messages, Message("user", text)], Printer(), Cancel()
         try:
-            for event in turn.run(turns, self._model, self._settings, Cancel()):
-                printer.show(event)
+            with _stopped_by_ctrl_c(cancel):
+                for event in turn.run(turns, self._model, self._settings, cancel):
+                    printer.show(event)
         finally:
             if printer.text:
                 self._messages = [*turns, Message("assistant", printer.text)]
+        return printer
 
     def _greet(self) -> None:
         """Say who answers; a server that is away is said now and tried again at the first message."""
@@ -99,6 +94,22 @@ class Session:
     def _warm_up(self) -> None:
         """Import what the first answer needs while the person types."""
         import openai  # noqa: F401
+
+
+@contextmanager
+def _stopped_by_ctrl_c(cancel: Cancel) -> Iterator[None]:
+    """Within the block the first Ctrl-C stops the turn in order; a second one interrupts whatever runs."""
+
+    def stop(*_: object) -> None:
+        if cancel.is_set:
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _exit_status(printer: Printer) -> int:

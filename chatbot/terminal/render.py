@@ -37,11 +37,6 @@ class Printer:
         else:
             self._end(event)
 
-    def interrupted(self) -> None:
-        """The person stopped the answer."""
-        self._finish_line()
-        self.say("stopped; what was written is kept")
-
     def say(self, text: str) -> None:
         """A line for the person."""
         self._err.write(f"[{text}]\n")
@@ -50,7 +45,9 @@ class Printer:
     def _end(self, done: Done) -> None:
         self.done = done
         self._finish_line()
-        if done.error:
+        if done.status is Status.STOPPED:
+            self.say("stopped; what was written is kept")
+        elif done.error:
             self.say(done.error["message"])
         elif done.finish_reason == "length":
             self.say("the answer reached its length limit: raise it with --max_tokens")

@@ -56,6 +56,8 @@ def serve(settings: ServeSettings) -> int:
 class Server(uvicorn.Server):
     """Stops at SIGTERM and SIGINT as uvicorn does, but ends with a status of our choice instead of the signal."""
 
+    _is_stopping = False
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -64,6 +66,9 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: no new requests, answers in flight may end. Second: leave at once."""
+        if self._is_stopping:
+            leave(0)
+        self._is_stopping = True
         notify("STOPPING=1")
         log.info("stopping: answers in flight may take up to %s s", self.config.timeout_graceful_shutdown)
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream cut at the deadline is no fault
@@ -90,14 +95,19 @@ class Loader:
             self._engine.load()
         except StartupError as why:
             log.error("%s", why.message)
-            self._readiness.failed()
-            self.on_failure()
-            return
+            return self._fail()
+        except Exception as why:  # a thread's edge: without it the server would load for ever
+            log.error("cannot load %s: %s", self._path, why, exc_info=why)
+            return self._fail()
         card = self._readiness.card
         n_ctx = self._engine.n_ctx()
         self._readiness.loaded(ModelCard(card.id, n_ctx, card.size_bytes, card.demo))
         log.info("loaded in %.1f s, context of %d tokens", time.monotonic() - began, n_ctx)
         self.on_ready()
+
+    def _fail(self) -> None:
+        self._readiness.failed()
+        self.on_failure()
 
 
 def _announce(server: ServerOptions, listener: socket.socket, readiness: Readiness) -> None:
@@ -153,6 +163,7 @@ def start_logging(level: str) -> None:
     if level == "info":
         for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("sse_starlette").setLevel(logging.INFO)  # its debug lines are the answers themselves
 
 
 class LineLog(io.TextIOBase):

@@ -13,13 +13,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import llama_cpp
 from llama_cpp.server import cli as stock_cli
 from llama_cpp.server import settings as stock
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from llmserver.cpu import physical_cores
 from llmserver.errors import BadSettings
@@ -34,6 +35,15 @@ def _own(name: str, default: Any, description: str, **limits: Any) -> Any:
     """A setting of Paddock's own: flag --name, environment LLMSERVER_NAME, key name in the file."""
     names = AliasChoices(name, f"LLMSERVER_{name.upper()}")
     return Field(default=default, validation_alias=names, description=description, **limits)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where a setting of our own has its LLMSERVER_ name only: LOG_LEVEL may be anybody's."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        if isinstance(field.validation_alias, AliasChoices):
+            return self.env_vars.get(f"llmserver_{field_name}"), field_name, False
+        return super().get_field_value(field, field_name)
 
 
 class ModelOptions(stock.ModelSettings):
@@ -73,6 +83,23 @@ class ServerOptions(stock.ServerSettings):
         "log_level", "info", "Least severe line: debug, info, warning, error.", pattern="^(debug|info|warning|error)$"
     )
 
+    @field_validator("api_key")
+    @classmethod
+    def _empty_is_none(cls, key: str | None) -> str | None:
+        """An empty key, as API_KEY="" in an environment file leaves it, protects nothing."""
+        return key or None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is passed in, else the environment."""
+        return init_settings, _Environment(settings_cls)
+
 
 class Options(ServerOptions, ModelOptions):
     """Every flag of `python -m llmserver`."""
@@ -92,9 +119,17 @@ class ServeSettings:
     models: tuple[ModelOptions, ...]
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose refusals are one line instead of the usage of eighty flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadSettings instead of leaving."""
+        raise BadSettings(f"{message}: see python -m llmserver --help")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m llmserver`, made from the settings above."""
-    out = argparse.ArgumentParser(
+    out = _Parser(
         prog="python -m llmserver",
         description="Serve a GGUF model over the OpenAI API. Other commands: models (list, recommend, pull, use).",
         epilog="Each flag is also an environment variable: llama_cpp.server's under their own names in capitals "
@@ -108,12 +143,17 @@ def parser() -> argparse.ArgumentParser:
 
 def load(argv: Sequence[str]) -> ServeSettings:
     """Read flags, environment and config file. Raises BadSettings with one line that names the culprit."""
-    flags = {k: v for k, v in vars(parser().parse_args(argv)).items() if v is not None}
+    known, unknown = parser().parse_known_args(argv)
+    if unknown:  # its value stays out of the message: it may be a key
+        raise BadSettings(f"unknown flag {unknown[0].split('=')[0]}: see python -m llmserver --help")
+    flags = {k: v for k, v in vars(known).items() if v is not None}
     config_file = flags.pop("config_file", None) or os.environ.get("CONFIG_FILE")
     try:
         found = _from_file(Path(config_file), flags) if config_file else _from_flags(flags)
     except ValidationError as bad:
         raise BadSettings(_one_line(bad)) from bad
+    except SettingsError as bad:
+        raise BadSettings(f"{bad}: lists and objects are written as JSON there") from bad
     _refuse_open_door(found.server)
     return found
 
@@ -128,9 +168,10 @@ def _from_file(path: Path, flags: dict[str, Any]) -> ServeSettings:
     if misplaced:
         raise BadSettings(f"--{misplaced[0]} cannot be combined with a config file: put it under models in {path}")
     content = _read_config(path)
-    models = ConfigFile.model_validate({"models": content.pop("models", [])}).models
-    if not models:
-        raise BadSettings(f"{path} names no model: add a models list with at least one entry")
+    entries = content.pop("models", [])
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise BadSettings(f"{path} names no model: add a models list with at least one entry like {{model: PATH}}")
+    models = ConfigFile.model_validate({"models": entries}).models
     ConfigFile.model_validate(content)
     environment = ServerOptions().model_dump(exclude_unset=True)
     return ServeSettings(ServerOptions.model_validate(content | environment | flags), tuple(map(_named, models)))
@@ -150,10 +191,9 @@ def _named(model: ModelOptions) -> ModelOptions:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
+        content = _parse_yaml(text) if path.suffix in {".yaml", ".yml"} else json.loads(text)
     except OSError as why:
         raise BadSettings(f"cannot read the config file {path}: {why.strerror}") from why
-    try:
-        content = _parse_yaml(text) if path.suffix in {".yaml", ".yml"} else json.loads(text)
     except ValueError as why:
         raise BadSettings(f"{path} is not valid: {' '.join(str(why).split())}") from why
     if not isinstance(content, dict):
@@ -167,7 +207,9 @@ def _parse_yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as why:
-        raise ValueError(str(why)) from why
+        mark = getattr(why, "problem_mark", None)  # the whole text quotes the line, which may hold the key
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{getattr(why, 'problem', None) or 'not YAML'}{where}") from why
 
 
 def _one_line(bad: ValidationError) -> str:
@@ -176,7 +218,9 @@ def _one_line(bad: ValidationError) -> str:
     more = f" (and {bad.error_count() - 1} more)" if bad.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"unknown setting {where}: see docs/configuration.md for the known ones{more}"
-    return f"{where}: {first['msg']}, got {first['input']!r}{more}"
+    plain = "api_key" not in first["loc"] and isinstance(first["input"], (str, int, float))
+    got = f", got {first['input']!r}" if plain else ""
+    return f"{where}: {first['msg']}{got}{more}"
 
 
 def _refuse_open_door(server: ServerOptions) -> None:

@@ -32,7 +32,7 @@ OWNERS = {
     "flask": ("chatbot.web", "chatbot.__main__"),
     "sqlite3": ("chatbot.core.store", "chatbot.core.migrations"),
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
-    "llama_cpp": ("llmserver.api.stock", "llmserver.api.llamalog", "llmserver.settings"),
+    "llama_cpp": ("llmserver.api.stock", "llmserver.api.checks", "llmserver.api.llamalog", "llmserver.settings"),
     "huggingface_hub": ("llmserver.library",),
 }
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmserver import __version__
 from llmserver.api import health, models
@@ -52,11 +53,38 @@ def create_app(
     app.include_router(health.router)
     app.include_router(models.router)
     app.include_router(engine.router)
+    app.add_middleware(LastResort)
     app.add_middleware(LoadingGate, readiness=readiness)
     app.add_middleware(HostGuard, server=settings.server)
-    for kind in (LlmServerError, RequestValidationError, HTTPException, Exception):
+    for kind in (LlmServerError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer_error)
     return app
+
+
+class LastResort:
+    """Answer what no route expected, and log it once.
+
+    Starlette's own handler raises the error again behind its answer: uvicorn then logs it a second time and closes
+    the connection, on which the client may already have sent its next request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as why:
+            if has_started or scope["type"] != "http":
+                raise
+            await (await answer_error(Request(scope), why))(scope, receive, send)
 
 
 async def answer_error(request: Request, why: Exception) -> JSONResponse:

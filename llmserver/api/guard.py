@@ -21,6 +21,7 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, server: ServerOptions) -> None:
         self.app, self.server = app, server
+        self._names = {name.lower() for name in (server.host, *server.allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._knows(Headers(scope=scope).get("host", "")):
@@ -34,7 +35,7 @@ class HostGuard:
         name = name.strip("[]").lower()
         return (
             self.server.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-            or name in {self.server.host, *self.server.allowed_hosts}
+            or name in self._names
             or is_loopback(name)
         )
 

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,8 +20,9 @@ from llama_cpp.server import app as library
 from llama_cpp.server.errors import RouteErrorHandler
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
+from llmserver.api import checks
 from llmserver.api.llamalog import LlamaLog
-from llmserver.errors import ContextExceeded, LlmServerError, ModelFileBroken
+from llmserver.errors import ContextExceeded, LlmServerError, ModelFileBroken, RequestError
 from llmserver.library.modelfile import GET_ONE
 from llmserver.settings import ModelOptions, ServeSettings
 
@@ -35,6 +37,7 @@ class StockEngine:
         self._settings = settings
         self.router = _routes()
         library.set_server_settings(settings.server)
+        library.prepare_request_resources = checks.prepare  # ours calls the library's
         AppStatus.enable_automatic_graceful_drain = False  # it cuts streams at the first signal; uvicorn drains them
 
     def load(self) -> None:
@@ -77,7 +80,7 @@ def _routes() -> APIRouter:
         if isinstance(route, APIRoute) and route.path != "/v1/models":
             router.add_api_route(
                 route.path,
-                route.endpoint,
+                checks.ENDPOINTS.get(route.endpoint, route.endpoint),
                 methods=sorted(route.methods or ()),
                 summary=route.summary,
                 tags=route.tags,
@@ -124,6 +127,8 @@ def _end_with_error_event(response: EventSourceResponse, sender: Callable[[], Aw
             log.error("a stream failed", exc_info=why)
             failures.append(LlmServerError("the server failed in the middle of this answer: its log has the details"))
         finally:
+            if isinstance(sender, partial):  # the library leaves it open when it fails before the first chunk
+                sender.keywords["inner_send_chan"].close()
             sent.set()
 
     async def receive() -> AsyncIterator[Any]:
@@ -142,6 +147,8 @@ async def _translated() -> AsyncIterator[None]:
         yield
     except (RequestValidationError, HTTPException, LlmServerError):
         raise
+    except UnicodeEncodeError as why:
+        raise RequestError("the text holds half of a surrogate pair, which is no character") from why
     except Exception as why:
         known = _as_context_error(why)
         if known is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import socket
@@ -64,6 +65,8 @@ def listen(settings: WebSettings) -> socket.socket:
         sock.bind((settings.host, settings.port))
     except OSError as why:
         sock.close()
+        if why.errno != errno.EADDRINUSE:
+            raise BadSettings(f"cannot listen on {settings.host} port {settings.port}: {why.strerror}") from why
         is_airplay = sys.platform == "darwin" and settings.port == 5000
         airplay = " (on macOS, AirPlay Receiver uses 5000)" if is_airplay else ""
         raise AddressInUse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -134,6 +135,8 @@ def listen(server: ServerOptions) -> socket.socket:
         sock.listen(128)
     except OSError as why:
         sock.close()
+        if why.errno != errno.EADDRINUSE:
+            raise BadSettings(f"cannot listen on {server.host} port {server.port}: {why.strerror}") from why
         raise AddressInUse(
             f"cannot listen on {server.host} port {server.port} ({why.strerror}): "
             f"stop what uses it, or choose another with --port {server.port + 1}"

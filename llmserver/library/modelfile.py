@@ -22,6 +22,8 @@ def check(path: Path) -> Path:
             head = file.read(8)
     except FileNotFoundError as why:
         raise ModelFileMissing(f"no model file at {path}: get one with `{GET_ONE}` or name yours with --model") from why
+    except IsADirectoryError as why:
+        raise ModelFileMissing(f"{path} is a folder, not a model file: get one with `{GET_ONE}`") from why
     except OSError as why:
         raise ModelFileMissing(f"cannot read the model file {path}: {why.strerror}") from why
     if head[:4] != _MAGIC:

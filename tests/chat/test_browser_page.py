@@ -302,7 +302,7 @@ def test_demonstration_model_is_named_as_such(model: FakeServer, chat: Process, 
     expect(tab.find("#demo")).to_be_hidden()
     model.notice = "This is a demonstration model. Get a better one: ./setup.sh --model NAME"
     expect(tab.find("#demo")).to_have_text(model.notice)
-    expect(tab.find("#model")).to_have_text("fake-model · demonstration")
+    expect(tab.find("#model")).to_have_text("demonstration · fake-model")
     model.notice = ""
     expect(tab.find("#demo")).to_be_hidden()
 

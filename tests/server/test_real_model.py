@@ -383,7 +383,7 @@ def test_the_log_holds_neither_messages_nor_answers_nor_the_key(talkative: Proce
 # case: flags, what its one line holds; {folder} and {port} stand for what the fixture makes
 BAD_STARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "missing": ("--model {folder}/missing.gguf", ("{folder}/missing.gguf", GET_ONE)),
-    "directory": ("--model {folder}", ("{folder}", "directory")),
+    "directory": ("--model {folder}", ("{folder} is a folder", GET_ONE)),
     "not a model": ("--model {folder}/text.gguf", ("{folder}/text.gguf is not a GGUF", GET_ONE)),
     "old version": ("--model {folder}/old.gguf", ("{folder}/old.gguf has GGUF version 1", GET_ONE)),
     "truncated": ("--model {folder}/truncated.gguf", ("cannot load {folder}/truncated.gguf", GET_ONE)),

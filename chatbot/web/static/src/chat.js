@@ -291,7 +291,7 @@ function drawStrip() {
         loading: "The model is being loaded. A message sent now is answered as soon as it is there." }[model.state] ?? "";
   page.strip.textContent = text;
   page.strip.hidden = !text;
-  page.model.textContent = [model.model?.name, model.model?.demo && "demonstration"].filter(Boolean).join(" · ");
+  page.model.textContent = [model.model?.demo && "demonstration", model.model?.name].filter(Boolean).join(" · ");
   page.model.dataset.state = link.connected ? model.state : "away";
   page.model.hidden = !page.model.textContent;
   page.demo.textContent = model.notice;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -98,18 +99,38 @@ class Session:
 
 @contextmanager
 def _stopped_by_ctrl_c(cancel: Cancel) -> Iterator[None]:
-    """Within the block the first Ctrl-C stops the turn in order; a second one interrupts whatever runs."""
+    """Within the block the first Ctrl-C stops the turn in order; a second one interrupts whatever runs.
 
-    def stop(*_: object) -> None:
-        if cancel.is_set:
+    A signal that comes just before a blocking read does not end that read, so a handler in Python may run minutes
+    later. The wakeup descriptor is written at once, and a thread that reads it cuts the connection.
+    """
+    n_pressed = 0
+
+    def count(*_: object) -> None:
+        nonlocal n_pressed
+        n_pressed += 1
+        if n_pressed > 1:
             raise KeyboardInterrupt
-        cancel.set()
 
-    before = signal.signal(signal.SIGINT, stop)
+    ears, mouth = socket.socketpair()
+    mouth.setblocking(False)
+    before = signal.signal(signal.SIGINT, count)
+    waker = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(ears, cancel), daemon=True).start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(waker)
         signal.signal(signal.SIGINT, before)
+        mouth.close()
+
+
+def _listen(ears: socket.socket, cancel: Cancel) -> None:
+    """Set cancel when a SIGINT is heard; ends when the other side is closed."""
+    with ears:
+        while heard := ears.recv(1):
+            if heard[0] == signal.SIGINT:
+                cancel.set()
 
 
 def _exit_status(printer: Printer) -> int:

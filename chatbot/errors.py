@@ -10,6 +10,7 @@ ChatError
   ModelError              502  exit 1, the model server answered with an error
     ModelAway             502  exit 3, nobody answers at its address
     ModelLoading          503  it is there and its model is not yet
+    ModelBusy             503  its queue is full, or this request waited too long in it
     ModelGone             502  it went away in the middle of an answer
     ContextFull           400  exit 4, the conversation does not fit what the model holds
   StorageError            507  the database could not be written
@@ -105,6 +106,13 @@ class ModelLoading(ModelError):
     status = 503
     code = "model_loading"
     exit_code = 3
+
+
+class ModelBusy(ModelError):
+    """The model server answers too many others: the same request may work in a moment."""
+
+    status = 503
+    code = "model_busy"
 
 
 class ModelGone(ModelError):

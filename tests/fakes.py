@@ -43,11 +43,12 @@ class Cut:
 
 @dataclass(frozen=True)
 class Refuse:
-    """The request is answered with an error instead of a stream."""
+    """An error: instead of a stream when it comes first, in the stream otherwise."""
 
     status: int
     code: str
     message: str = "refused by the script"
+    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,31 @@ class Finish:
     reason: str = "stop"
 
 
-Step = str | Gate | Cut | Refuse | Finish
+@dataclass(frozen=True)
+class Extra:
+    """A chunk without text that says something beside OpenAI's fields; only for those who asked for progress."""
+
+    fields: dict[str, Any]
+
+
+def queue_position(n_before: int) -> Extra:
+    """So many requests are answered first."""
+    return Extra({"queue_position": n_before})
+
+
+def prompt_progress(processed: int, total: int, cache: int = 0) -> Extra:
+    """So many of the prompt's tokens are read."""
+    return Extra({"prompt_progress": {"total": total, "cache": cache, "processed": processed, "time_ms": 1}})
+
+
+Step = str | Gate | Cut | Refuse | Finish | Extra
 
 
 @dataclass
 class FakeModel:
     """turn.Model without a network: answers with the given pieces, or raises the given error between them."""
 
-    pieces: list[str | ChatError] = field(default_factory=lambda: ["Hello", " there"])
+    pieces: list[str | Piece | ChatError] = field(default_factory=lambda: ["Hello", " there"])
     infos: list[ModelInfo | ChatError] = field(default_factory=lambda: [ModelInfo("fake", 4096)])
     asked: list[Ask] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
@@ -83,7 +101,7 @@ class FakeModel:
                 raise piece
             if cancel.is_set:
                 return
-            yield Piece(piece)
+            yield piece if isinstance(piece, Piece) else Piece(piece)
         yield Piece("", self.finish_reason, {"prompt_tokens": 3, "completion_tokens": len(self.pieces)})
 
     def count_tokens(self, text: str) -> int:
@@ -100,7 +118,9 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.scripts: list[list[Step]] = list(scripts) or [["Hello", " there", Finish()]]
         self.requests: list[dict[str, Any]] = []
+        self.preferences: list[str] = []
         self.state = "ok"
+        self.health_error: object = None
         self.n_ctx = 4096
         self.notice = ""
         self.client_left = threading.Event()
@@ -111,9 +131,10 @@ class FakeServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-    def next_script(self, body: dict[str, Any]) -> list[Step]:
+    def next_script(self, body: dict[str, Any], preference: str = "") -> list[Step]:
         with self._lock:
             self.requests.append(body)
+            self.preferences.append(preference)
             return self.scripts[0] if len(self.scripts) == 1 else self.scripts.pop(0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -141,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         model = {"id": "fake-model", "n_ctx": self.server.n_ctx, "size_bytes": 1, "demo": bool(self.server.notice)}
         if self.path == "/health":
             body = {"status": self.server.state, "model": model, "notice": self.server.notice}
+            if self.server.health_error is not None:
+                body["error"] = self.server.health_error
             self._json(200 if self.server.state == "ok" else 503, body)
         elif self.path == "/v1/models":
             meta = {"n_ctx": self.server.n_ctx, "state": self.server.state, "demo": model["demo"]}
@@ -153,10 +176,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/extras/tokenize/count":
             self._json(200, {"count": len(body["input"].split())})
             return
-        steps = self.server.next_script(body)
+        steps = self.server.next_script(body, self.headers.get("prefer", ""))
         if steps and isinstance(steps[0], Refuse):
             refused = steps[0]
-            self._json(refused.status, {"error": {"message": refused.message, "type": "x", "code": refused.code}})
+            later = {} if refused.retry_after_s is None else {"Retry-After": str(refused.retry_after_s)}
+            self._json(refused.status, _error(refused), later)
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -176,6 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": step.reason}]})
             elif isinstance(step, str):
                 self._event({"choices": [{"index": 0, "delta": {"content": step}, "finish_reason": None}]})
+            elif isinstance(step, Refuse):
+                self._chunk(f"data: {json.dumps(_error(step))}\n\n".encode())
+                break
+            elif self.headers.get("prefer") == "return-progress":
+                self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": None}], **step.fields})
         self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 
@@ -196,10 +225,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
         self.wfile.flush()
 
-    def _json(self, status: int, body: dict[str, Any]) -> None:
+    def _json(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def _error(refused: Refuse) -> dict[str, Any]:
+    return {"error": {"message": refused.message, "type": "x", "code": refused.code}}

@@ -47,6 +47,20 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """The model answers others first: n_before requests of them."""
+
+    n_before: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The model reads the conversation: percent of it, 0 to 100."""
+
+    percent: int
+
+
+@dataclass(frozen=True)
 class Timings:
     """Seconds from asking to the first piece and to the end, and the number of pieces."""
 
@@ -66,12 +80,14 @@ class Done:
     timings: Timings | None = None
 
 
-Event = Changed | Notice | Delta | Done
+# What is true only until the next event: shown, never kept.
+Progress = Queued | Reading
+Event = Changed | Notice | Delta | Progress | Done
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """An event with its place in the answer's log; the first is 1."""
+    """An event with its place in the answer's log; the first is 1. Progress has the number of the event before it."""
 
     seq: int
     event: Event

@@ -2,6 +2,7 @@
 
 At most one job a chat runs; further messages of the chat wait in line. Each event gets a number and stays in
 memory until the job is over and saved, so that a watcher who was away asks for what came after its last number.
+Progress is no part of that log: of it a job knows the newest alone, until the next event takes its place.
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, ChatRequest, Delta, Done, Event, Message, Notice, Numbered, Status
+from chatbot.core.events import (
+    Changed,
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Message,
+    Notice,
+    Numbered,
+    Progress,
+    Status,
+)
 from chatbot.core.store import Store, Stored, as_messages, meta_of
 from chatbot.errors import BadRequest, ChatError, NotRetryable, StorageError
 
@@ -29,6 +41,20 @@ RunTurn = Callable[[Sequence[Message], Cancel], Iterator[Event]]
 Watch = Callable[[str, str, Numbered], None]
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A message with the text that its job has meanwhile, the number of the last event in it, and the progress."""
+
+    message: Stored
+    seq: int = 0
+    progress: Numbered | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """As sent to a browser."""
+        progress = self.progress.wire() if self.progress else None
+        return {**self.message.wire(), "seq": self.seq, "progress": progress}
+
+
 @dataclass
 class Job:
     """One answer on its way. Changed only under the lock of Jobs."""
@@ -40,6 +66,7 @@ class Job:
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     status: Status = Status.QUEUED
+    progress: Progress | None = None
     done: Done | None = None
     saved_seq: int = 0
     unsaved_notice: str = ""
@@ -47,17 +74,26 @@ class Job:
 
     def add(self, event: Event) -> Numbered:
         """Number an event and take it into the state."""
+        if isinstance(event, Progress):
+            self.progress = event
+            return Numbered(len(self.log), event)
         numbered = Numbered(len(self.log) + 1, event)
         self.log.append(numbered)
+        if isinstance(event, Notice):  # may come from beside the turn, and ends no progress
+            self.notices.append(event.text)
+            return numbered
+        self.progress = None
         if isinstance(event, Delta):
             self.pieces.append(event.text)
-        elif isinstance(event, Notice):
-            self.notices.append(event.text)
         elif isinstance(event, Changed):
             self.status = event.status
         else:
             self.status, self.done = event.status, event
         return numbered
+
+    def now(self) -> Numbered | None:
+        """What is true only now: the progress, where there is some."""
+        return Numbered(len(self.log), self.progress) if self.progress else None
 
     def meta(self) -> dict[str, Any]:
         """What a page shows beside the text."""
@@ -120,20 +156,23 @@ class Jobs:
         return True
 
     def missed(self, answer_id: str, after: int) -> list[Numbered] | None:
-        """The events after a number, or None when the job is over and forgotten: the store has its text then."""
+        """The events after a number and the progress, or None when the job is over and forgotten: the store has it."""
         with self._lock:
             job = self._jobs.get(answer_id)
-            return job.log[after:] if job else None
+            if job is None:
+                return None
+            now = job.now()
+            return [*job.log[after:], *([now] if now else [])]
 
-    def snapshot(self, message: Stored) -> tuple[Stored, int]:
-        """A stored message with the text that its job has meanwhile, and the number of the last event in it."""
+    def snapshot(self, message: Stored) -> Snapshot:
+        """A message as it is now, with what its job has and the store may not have yet."""
         with self._lock:
             job = self._jobs.get(message.id)
             if job is None:
-                return message, 0
+                return Snapshot(message)
             text = "".join(job.pieces)
-            now = Stored(**{**vars(message), "content": text, "status": job.status, "meta": job.meta()})
-            return now, len(job.log)
+            now = replace(message, content=text, status=job.status, meta=job.meta())
+            return Snapshot(now, len(job.log), job.now())
 
     def close(self) -> None:
         """End all jobs as interrupted, with their text saved. Nothing can be started afterwards."""

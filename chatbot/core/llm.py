@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from chatbot.core.cancel import Cancel
 from chatbot.core.context import estimate
-from chatbot.core.events import Message
-from chatbot.errors import ChatError, ContextFull, ModelAway, ModelError, ModelGone, ModelLoading
+from chatbot.core.events import Message, Progress, Queued, Reading
+from chatbot.errors import ChatError, ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,16 +28,29 @@ _QUICK_TIMEOUT_S = 3.0
 _BY_CODE: Mapping[str, type[ModelError]] = {
     "context_length_exceeded": ContextFull,
     "model_loading": ModelLoading,
+    "queue_full": ModelBusy,
+    "queue_timeout": ModelBusy,
 }
+# What a health answer of 503 means by its code; without one of these the model is still on its way into memory.
+_HEALTH_BY_CODE: Mapping[str, str] = {
+    "model_failed": "away",
+    "stopping": "away",
+    "queue_full": "ready",
+    "queue_timeout": "ready",
+}
+# A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
+_WANT_PROGRESS: Mapping[str, str] = {"Prefer": "return-progress"}
+_MOST_BEFORE = 100_000
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some text, the reason why the answer ended, or what it cost; any of them may be missing."""
+    """Some text, the reason why the answer ended, what it cost, or how far it is; any of them may be missing."""
 
     text: str = ""
     finish_reason: str | None = None
     usage: dict[str, int] | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class ModelClient:
             stream=True,
             stream_options={"include_usage": True},
             extra_body=dict(ask.extra),
+            extra_headers=_WANT_PROGRESS,
         )
         finished = False
         for chunk in chunks:
@@ -115,7 +129,8 @@ class ModelClient:
             finished = finished or bool(choice and choice.finish_reason)
             usage = chunk.usage.model_dump(include={"prompt_tokens", "completion_tokens"}) if chunk.usage else None
             text = (choice.delta.content or "") if choice else ""
-            yield Piece(text, choice.finish_reason if choice else None, usage)
+            progress = progress_of(chunk.model_extra or {})
+            yield Piece(text, choice.finish_reason if choice else None, usage, progress)
         if not finished:
             raise ModelGone("the model server ended the answer before it was finished")
 
@@ -144,9 +159,10 @@ class ModelClient:
             body = answer.json() if answer.status_code in {200, 503} else {}
         except (httpx2.HTTPError, ValueError):
             return Health("away")
+        body = body if isinstance(body, dict) else {}
         if answer.status_code == 503:
-            return Health("loading")
-        model = body.get("model") if isinstance(body, dict) else None
+            return Health(_HEALTH_BY_CODE.get(_code_of(body), "loading"))
+        model = body.get("model")
         if not isinstance(model, dict):
             return Health("ready")  # some other OpenAI-compatible server
         info = ModelInfo(str(model.get("id", "")), model.get("n_ctx"), bool(model.get("demo")))
@@ -200,6 +216,23 @@ class ModelClient:
         if isinstance(why, openai.APIError) and not isinstance(why, openai.APIConnectionError):
             return _BY_CODE.get(why.code or "", ModelError)(_said(why))
         return ModelGone("the model server went away in the middle of the answer")
+
+
+def progress_of(extra: Mapping[str, Any]) -> Progress | None:
+    """Read what a chunk says of the queue or of the prompt; None when it says nothing that makes sense."""
+    read = extra.get("prompt_progress")
+    if isinstance(read, dict):
+        total, processed = read.get("total"), read.get("processed")
+        if type(total) is int and type(processed) is int and 0 <= processed <= total and total > 0:
+            return Reading(100 * processed // total)
+    n_before = extra.get("queue_position")
+    return Queued(n_before) if type(n_before) is int and 0 < n_before <= _MOST_BEFORE else None
+
+
+def _code_of(body: Mapping[str, Any]) -> str:
+    """The code in an error envelope, or nothing."""
+    error = body.get("error")
+    return str(error.get("code")) if isinstance(error, dict) else ""
 
 
 def _said(why: Any) -> str:

@@ -79,9 +79,12 @@ def _answer(
         yield Notice(f"The oldest {fitted.n_left_out} messages were not sent: the model holds {info.n_ctx:,} tokens.")
     yield Changed(Status.READING)
     ask = Ask(fitted.messages, settings.model or info.name, settings.temperature, fitted.max_tokens)
-    finish_reason, usage = None, None
+    finish_reason, usage, progress = None, None, None
     for piece in model.stream(ask, cancel):
         finish_reason, usage = piece.finish_reason or finish_reason, piece.usage or usage
+        if piece.progress and piece.progress != progress and clock.first is None:
+            progress = piece.progress
+            yield progress
         if piece.text:
             if clock.first is None:
                 yield Changed(Status.STREAMING)

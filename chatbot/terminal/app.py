@@ -80,6 +80,7 @@ class Session:
         finally:
             if printer.text:
                 self._messages = [*turns, Message("assistant", printer.text)]
+            printer.wipe()
         return printer
 
     def _greet(self) -> None:

@@ -75,8 +75,7 @@ class ChatService:
             missed = self._jobs.missed(stored.id, after[stored.id])
             if missed is not None:
                 return {"id": stored.id, "missed": [event.wire() for event in missed]}
-        now, seq = self._jobs.snapshot(stored)
-        return {**now.wire(), "seq": seq}
+        return self._jobs.snapshot(stored).wire()
 
     def send(self, asked: ChatRequest) -> dict[str, Any]:
         """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
@@ -95,11 +94,10 @@ class ChatService:
         return self._jobs.stop(answer_id)
 
     def _turn(self, user: Stored | None, answer: Stored, replaces: str | None = None) -> dict[str, Any]:
-        now, seq = self._jobs.snapshot(answer)
         body = {
             "chat": asdict(self._store.chat(answer.chat_id)),
             "user": user.wire() if user else None,
-            "answer": {**now.wire(), "seq": seq},
+            "answer": self._jobs.snapshot(answer).wire(),
             "replaces": replaces,
         }
         self._socketio.emit("turn", body, to=answer.chat_id)

@@ -34,6 +34,7 @@ def model(_shared_model: FakeServer) -> FakeServer:
     """The scripted model server behind chat, without what earlier tests left."""
     _shared_model.scripts = []
     _shared_model.requests.clear()
+    _shared_model.preferences.clear()
     _shared_model.client_left.clear()
     _shared_model.notice = ""
     return _shared_model

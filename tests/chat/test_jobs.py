@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, ChatRequest, Delta, Done, Event, Message, Numbered, Status
+from chatbot.core.events import (
+    Changed,
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Message,
+    Notice,
+    Numbered,
+    Queued,
+    Reading,
+    Status,
+)
 from chatbot.core.jobs import Jobs
 from chatbot.core.store import Store
 from chatbot.errors import ChatError, NotRetryable, StorageError, UnknownChat
@@ -110,11 +122,71 @@ def test_who_was_away_gets_exactly_what_was_missed(room: Callable[..., Room]) ->
     gate.wait_until_reached()
     assert [n.event for n in r.jobs.missed(answer, 1) or []] == [Delta("b")]
     assert r.jobs.missed(answer, 2) == []
-    snapshot, seq = r.jobs.snapshot(r.store.message(answer))
-    assert (snapshot.content, seq) == ("ab", 2)
+    snapshot = r.jobs.snapshot(r.store.message(answer))
+    assert (snapshot.message.content, snapshot.seq) == ("ab", 2)
     gate.open()
     r.watcher.end_of(answer)
-    assert [n.event for n in r.jobs.missed(answer, seq) or []] == [Delta("c"), Done(Status.DONE)]
+    assert [n.event for n in r.jobs.missed(answer, snapshot.seq) or []] == [Delta("c"), Done(Status.DONE)]
+
+
+def test_progress_is_heard_as_it_comes_and_leaves_no_trace_in_the_log(room: Callable[..., Room]) -> None:
+    progress = [Queued(2), Queued(1), *[Reading(n) for n in range(101)]]
+    told = [Changed(Status.READING), *progress, Changed(Status.STREAMING), Delta("a"), Done(Status.DONE)]
+    r = room(*told)
+    _, answer = r.send("hello")
+    r.watcher.end_of(answer)
+    heard = r.watcher.heard[answer]
+    assert [n.event for n in heard] == told
+    assert [n.seq for n in heard] == [1, *[1] * len(progress), 2, 3, 4]
+    assert [n.event for n in r.jobs.missed(answer, 0) or []] == [e for e in told if e not in progress]
+
+
+def test_who_comes_back_while_the_model_reads_gets_the_newest_progress_alone(room: Callable[..., Room]) -> None:
+    gates = [Gate(), Gate(), Gate()]
+    steps = [Changed(Status.READING), Queued(1), Reading(10), gates[0], Notice("full"), Reading(20), gates[1]]
+    r = room(*steps, Changed(Status.STREAMING), Delta("a"), gates[2], Done(Status.DONE))
+    _, answer = r.send("hello")
+    gates[0].wait_until_reached()
+    assert r.jobs.missed(answer, 0) == [Numbered(1, Changed(Status.READING)), Numbered(1, Reading(10))]
+    assert r.jobs.missed(answer, 1) == [Numbered(1, Reading(10))]
+    gates[0].open()
+    gates[1].wait_until_reached()
+    assert r.jobs.missed(answer, 1) == [Numbered(2, Notice("full")), Numbered(2, Reading(20))]
+    snapshot = r.jobs.snapshot(r.store.message(answer))
+    assert (snapshot.seq, snapshot.progress) == (2, Numbered(2, Reading(20)))
+    assert snapshot.wire()["progress"] == {"seq": 2, "type": "reading", "percent": 20}
+    gates[1].open()
+    gates[2].wait_until_reached()
+    assert r.jobs.missed(answer, 2) == [Numbered(3, Changed(Status.STREAMING)), Numbered(4, Delta("a"))]
+    assert r.jobs.snapshot(r.store.message(answer)).wire()["progress"] is None
+    gates[2].open()
+
+
+def test_a_notice_from_beside_the_turn_does_not_end_the_progress(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(Changed(Status.READING), Reading(40), Notice("not saved yet"), gate, Done(Status.DONE))
+    _, answer = r.send("hello")
+    gate.wait_until_reached()
+    assert r.jobs.snapshot(r.store.message(answer)).progress == Numbered(2, Reading(40))
+    gate.open()
+
+
+def test_progress_is_never_stored_and_causes_no_write(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, after = Gate(), Gate()
+    r = room(Changed(Status.READING), reading, *[Reading(n) for n in range(50)], after, Done(Status.DONE))
+    _, answer = r.send("hello")
+    reading.wait_until_reached()
+    r.saved(answer, Status.READING)
+    version = r.store.message(answer).version
+    reading.open()
+    after.wait_until_reached()
+    r.jobs._save_all()
+    assert r.store.message(answer).version == version
+    after.open()
+    r.saved(answer, Status.DONE)
+    assert r.store.message(answer).meta == {}
 
 
 def test_text_is_on_disk_while_the_answer_still_runs(room: Callable[..., Room]) -> None:
@@ -141,7 +213,7 @@ def test_a_message_during_an_answer_waits_and_sees_the_whole_conversation(room: 
     chat, first = r.send("one")
     gate.wait_until_reached()
     _, second = r.send("two", chat)
-    assert r.jobs.snapshot(r.store.message(second))[0].status is Status.QUEUED
+    assert r.jobs.snapshot(r.store.message(second)).message.status is Status.QUEUED
     assert len(script.asked) == 1
     gate.open()
     r.watcher.end_of(second)
@@ -261,8 +333,8 @@ def test_a_full_disk_is_told_and_the_text_saved_once_there_is_room(
     monkeypatch.setattr(r.store, "save", save)
     _, answer = r.send("hello")
     gate.wait_until_reached()
-    until(lambda: r.jobs.snapshot(r.store.message(answer))[0].meta.get("notices"), "a notice", WAIT_S)
-    notices = r.jobs.snapshot(r.store.message(answer))[0].meta["notices"]
+    until(lambda: r.jobs.snapshot(r.store.message(answer)).message.meta.get("notices"), "a notice", WAIT_S)
+    notices = r.jobs.snapshot(r.store.message(answer)).message.meta["notices"]
     assert len(notices) == 1 and "not saved yet" in notices[0] and "0 MB are free" in notices[0]
     gate.open()
     assert r.watcher.end_of(answer).status is Status.DONE

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Message
+from chatbot.core.events import Message, Progress, Queued, Reading
 from chatbot.core.llm import Ask, ModelClient, Piece
-from chatbot.errors import ContextFull, ModelAway, ModelError, ModelGone, ModelLoading
-from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
+from chatbot.errors import ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading
+from tests.fakes import WAIT_S, Cut, Extra, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import free_port
 
 ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
@@ -43,6 +44,61 @@ def test_a_piece_arrives_before_the_next_one_is_made(fake_server: FakeServer) ->
     assert [piece.text for piece in pieces] == ["second", ""]
 
 
+def test_the_queue_and_the_reading_are_told_to_a_client_that_asks_for_them(fake_server: FakeServer) -> None:
+    fake_server.scripts = [[queue_position(2), prompt_progress(640, 1200, cache=256), "Hi", Finish()]]
+    pieces = list(client(fake_server).stream(ASK, Cancel()))
+    assert pieces == [Piece(progress=Queued(2)), Piece(progress=Reading(53)), Piece("Hi"), Piece("", "stop")]
+    assert fake_server.preferences == ["return-progress"]
+
+
+@pytest.mark.parametrize(
+    ("total", "processed", "percent"), [(1, 0, 0), (1, 1, 100), (300, 299, 99), (10**30, 10**29, 10)]
+)
+def test_percent_is_whole_and_100_only_at_the_end(
+    fake_server: FakeServer, total: int, processed: int, percent: int
+) -> None:
+    assert progress_in(fake_server, {"prompt_progress": {"total": total, "processed": processed}}) == Reading(percent)
+
+
+@pytest.mark.parametrize("position", [0, -1, 10**30, 1.5, True, "2", None, [2], {"n": 2}])
+def test_a_place_in_the_queue_that_makes_no_sense_is_ignored(fake_server: FakeServer, position: object) -> None:
+    assert progress_in(fake_server, {"queue_position": position}) is None
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        None,
+        43,
+        "43 %",
+        [640, 1200],
+        {},
+        {"total": 1200},
+        {"processed": 640},
+        {"total": 0, "processed": 0},
+        {"total": 1200, "processed": -1},
+        {"total": 1200, "processed": 1201},
+        {"total": -1200, "processed": -1300},
+        {"total": "1200", "processed": "640"},
+        {"total": 1200.0, "processed": 640.0},
+        {"total": True, "processed": True},
+        {"total": [1200], "processed": None},
+    ],
+)
+def test_a_reading_that_makes_no_sense_is_ignored(fake_server: FakeServer, read: object) -> None:
+    assert progress_in(fake_server, {"prompt_progress": read}) is None
+    assert progress_in(fake_server, {"prompt_progress": read, "queue_position": 3}) == Queued(3)
+
+
+def progress_in(server: FakeServer, fields: dict[str, Any]) -> Progress | None:
+    """What the client makes of a chunk with these fields; the answer around it always arrives."""
+    server.scripts = [[Extra(fields), "Hi", Finish()]]
+    told, text, end = client(server).stream(ASK, Cancel())
+    assert (text, end) == (Piece("Hi"), Piece("", "stop"))
+    assert (told.text, told.finish_reason, told.usage) == ("", None, None)
+    return told.progress
+
+
 def test_nobody_at_the_address_is_said_with_the_command_that_helps() -> None:
     with pytest.raises(ModelAway, match=r"nobody answers at .*setup\.sh"):
         list(ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 5).stream(ASK, Cancel()))
@@ -53,6 +109,10 @@ def test_nobody_at_the_address_is_said_with_the_command_that_helps() -> None:
     [
         (Refuse(400, "context_length_exceeded", "9,120 tokens, holds 8,192"), ContextFull),
         (Refuse(503, "model_loading", "loading"), ModelLoading),
+        (Refuse(429, "queue_full", "busy with 8 others; try again in 12 seconds", 12), ModelBusy),
+        (Refuse(503, "queue_timeout", "waited 60 seconds in vain; try again in 5 seconds", 5), ModelBusy),
+        (Refuse(503, "stopping", "the server is about to leave", 1), ModelError),
+        (Refuse(429, "insufficient_quota", "no money left"), ModelError),
         (Refuse(500, "internal_error", "it broke"), ModelError),
         (Refuse(401, "invalid_api_key", "a key is needed"), ModelError),
     ],
@@ -66,6 +126,12 @@ def test_the_servers_own_sentence_reaches_the_person(
     assert type(caught.value) is kind
     assert caught.value.message == refusal.message
     assert len(fake_server.requests) == 1, "a refused request is not sent again"
+
+
+def test_a_wait_in_the_queue_that_ends_with_an_error_is_told_as_one_that_never_began(fake_server: FakeServer) -> None:
+    fake_server.scripts = [[queue_position(1), Refuse(503, "queue_timeout", "waited 60 seconds in vain")]]
+    with pytest.raises(ModelBusy, match="waited 60 seconds in vain"):
+        list(client(fake_server).stream(ASK, Cancel()))
 
 
 def test_a_server_that_dies_in_mid_answer_is_told_apart_from_one_that_is_away(fake_server: FakeServer) -> None:
@@ -90,9 +156,18 @@ def test_stop_closes_the_connection_within_200_ms_also_while_the_prompt_is_read(
     gate, cancel = Gate(), Cancel()
     fake_server.scripts = [[*["x"] * pieces_before, gate, "never", Finish()]]
     got: list[Piece] = []
-    reader = threading.Thread(target=lambda: got.extend(client(fake_server).stream(ASK, cancel)))
+    arrived = threading.Semaphore(0)
+
+    def read() -> None:
+        for piece in client(fake_server).stream(ASK, cancel):
+            got.append(piece)
+            arrived.release()
+
+    reader = threading.Thread(target=read)
     reader.start()
     gate.wait_until_reached()
+    for _ in range(pieces_before):
+        assert arrived.acquire(timeout=WAIT_S)
     began = time.monotonic()
     cancel.set()
     assert fake_server.client_left.wait(WAIT_S)
@@ -127,6 +202,22 @@ def test_health_tells_ready_loading_and_away(fake_server: FakeServer) -> None:
         model.info()
     fake_server.stop()
     assert model.health().state == "away"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        ({"code": "model_loading"}, "loading"),
+        ({"code": 503, "type": "unavailable_error"}, "loading"),
+        ({"code": "model_failed"}, "away"),
+        ({"code": "stopping"}, "away"),
+        ({"code": "queue_full"}, "ready"),
+        ("no object", "loading"),
+    ],
+)
+def test_not_every_503_is_a_model_that_loads(fake_server: FakeServer, error: object, state: str) -> None:
+    fake_server.state, fake_server.health_error = "busy", error
+    assert client(fake_server).health().state == state
 
 
 def test_info_names_the_first_model_and_its_context(fake_server: FakeServer) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse
+from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import REPO, environment, free_port
 
 CHAT = [sys.executable, "-m", "chatbot.chat"]
@@ -36,20 +39,27 @@ def chat(url: str, *args: str, stdin: bytes | None = None, **env: str) -> Done:
 class Terminal:
     """The program on a pseudo-terminal, as a person has it."""
 
-    def __init__(self, url: str, *args: str) -> None:
+    def __init__(self, url: str, *args: str, n_columns: int = 0) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(REPO)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 24 if n_columns else 0, n_columns, 0, 0))
             os.execve(sys.executable, [*CHAT, "--url", url, *args], environment(TERM="dumb"))
         self.screen = ""
+        self.all = ""
 
     def until(self, text: str) -> None:
         """Read the screen until it shows a text."""
         while text not in self.screen:
             ready, _, _ = select.select([self._fd], [], [], WAIT_S)
             assert ready, f"{text!r} never came:\n{self.screen}"
-            self.screen += os.read(self._fd, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
+            self.screen += self._read()
         self.screen = self.screen.split(text, 1)[1]
+
+    def _read(self) -> str:
+        text = os.read(self._fd, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
+        self.all += text
+        return text
 
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
@@ -67,7 +77,7 @@ class Terminal:
         """Wait for the end; what is still printed is read so that the program is not held."""
         while True:
             try:
-                if not os.read(self._fd, 65536):
+                if not self._read():
                     break
             except OSError:
                 break
@@ -122,6 +132,8 @@ def test_nothing_to_ask_is_wrong_use(server: FakeServer) -> None:
     ("script", "status", "said"),
     [
         ([Refuse(500, "internal_error", "it broke")], 1, b"[it broke]"),
+        ([Refuse(429, "queue_full", "busy with 8 others; try again in 12 seconds", 12)], 1, b"again in 12 seconds]"),
+        ([queue_position(1), Refuse(503, "queue_timeout", "waited in vain")], 1, b"[waited in vain]"),
         ([Refuse(400, "context_length_exceeded", "9,120 tokens, holds 8,192")], 4, b"[9,120 tokens, holds 8,192]"),
         (["cut", Finish("length")], 4, b"--max_tokens"),
         (["some", Cut()], 1, b"went away in the middle"),
@@ -214,6 +226,80 @@ def test_a_conversation_remembers_and_survives_a_stopped_answer(server: FakeServ
     terminal.until("> ")
     terminal.type("/exit\r")
     assert terminal.status() == 0
+
+
+def test_a_terminal_shows_the_queue_and_the_reading_on_one_line_and_then_the_answer_alone(server: FakeServer) -> None:
+    gates = [Gate(), Gate(), Gate()]
+    steps = [queue_position(2), gates[0], prompt_progress(43, 100), gates[1], prompt_progress(100, 100), gates[2]]
+    server.scripts = [[*steps, "Hello", Finish()]]
+    terminal = Terminal(server.url, "hi", n_columns=60)
+    for gate, words in zip(gates, ["[waiting, 2 before you]", "message 43 %]", "message 100 %]"], strict=True):
+        terminal.until(words)
+        gate.open()
+    assert terminal.status() == 0
+    assert screen(terminal.all) == ["Hello"]
+    assert "\x1b" not in terminal.all
+
+
+def test_a_line_of_progress_never_wraps_in_a_narrow_terminal(server: FakeServer) -> None:
+    server.scripts = [[queue_position(2), prompt_progress(43, 100), "Hello", Finish()]]
+    terminal = Terminal(server.url, "hi", n_columns=12)
+    assert terminal.status() == 0
+    written = [part for line in terminal.all.split("\n") for part in line.split("\r")]
+    assert "[waiting, 2" in written and max(map(len, written)) < 12
+    assert screen(terminal.all) == ["Hello"]
+
+
+def test_ctrl_c_in_the_queue_stops_the_answer_and_leaves_a_clean_line(server: FakeServer) -> None:
+    gate = Gate()
+    server.scripts = [[queue_position(2), gate, Finish()], ["Hello", Finish()]]
+    terminal = Terminal(server.url, n_columns=60)
+    terminal.until("> ")
+    terminal.type("one\r")
+    terminal.until("[waiting, 2 before you]")
+    terminal.interrupt()
+    terminal.until("stopped")
+    assert server.client_left.wait(WAIT_S)
+    gate.open()
+    terminal.until("> ")
+    terminal.type("two\r")
+    terminal.until("Hello\n")
+    terminal.until("> ")
+    terminal.type("\x04")
+    assert terminal.status() == 0
+    shown = screen(terminal.all)
+    assert "[stopped; what was written is kept]" in shown
+    assert not any("before you" in line or "^C" in line for line in shown)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_progress_is_shown_only_where_both_streams_are_a_terminal(server: FakeServer, stream: str) -> None:
+    server.scripts = [[queue_position(2), prompt_progress(43, 100), "Hello", Finish()]]
+    assert (done := chat(server.url, "hi")).stdout == b"Hello\n"
+    assert done.stderr == b""
+    outside, inside = pty.openpty()
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: inside}
+    program = subprocess.Popen(
+        [*CHAT, "--url", server.url, "hi"], stdin=subprocess.DEVNULL, env=environment(), cwd=REPO, **streams
+    )
+    out, err = program.communicate(timeout=WAIT_S)
+    os.close(inside)
+    seen = b"Hello\r\n" if stream == "stdout" else b""
+    ready, _, _ = select.select([outside], [], [], 0)
+    assert (os.read(outside, 1000) if ready and seen else b"") == seen
+    assert (out or b"") + (err or b"") == (b"" if seen else b"Hello\n")
+    os.close(outside)
+
+
+def screen(written: str) -> list[str]:
+    """What a terminal shows of this in the end, without empty lines: a carriage return writes over what was there."""
+    lines = []
+    for line in written.split("\n"):
+        shown: list[str] = []
+        for part in line.split("\r"):
+            shown[: len(part)] = part
+        lines.append("".join(shown).rstrip())
+    return [line for line in lines if line]
 
 
 def test_an_error_does_not_end_the_conversation(server: FakeServer) -> None:

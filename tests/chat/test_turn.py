@@ -6,8 +6,8 @@ import threading
 
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Status
-from chatbot.core.llm import ModelInfo
+from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Queued, Reading, Status
+from chatbot.core.llm import ModelInfo, Piece
 from chatbot.errors import ModelAway, ModelGone, ModelLoading
 from chatbot.settings import ChatSettings
 from tests.fakes import FakeModel
@@ -31,6 +31,19 @@ def test_an_answer_goes_from_reading_to_streaming_to_done() -> None:
     assert (end.status, end.finish_reason) == (Status.DONE, "stop")
     assert end.usage == {"prompt_tokens": 3, "completion_tokens": 2}
     assert end.timings and end.timings.n_pieces == 2 and end.timings.first_s is not None
+
+
+def test_progress_is_told_once_a_change_and_only_before_the_first_word() -> None:
+    told = [Queued(2), Queued(2), Queued(1), Reading(0), Reading(0), Reading(50)]
+    model = FakeModel([*[Piece(progress=each) for each in told], "Hello", Piece(progress=Reading(100)), " there"])
+    events = run(model)
+    assert events[:-1] == [
+        Changed(Status.READING),
+        *[Queued(2), Queued(1), Reading(0), Reading(50)],
+        Changed(Status.STREAMING),
+        *[Delta("Hello"), Delta(" there")],
+    ]
+    assert (end := done(events).timings) and end.n_pieces == 2
 
 
 def test_every_setting_a_person_can_move_changes_the_request() -> None:

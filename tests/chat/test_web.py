@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate
+from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, prompt_progress, queue_position
 from tests.processes import Process, chatbot, free_port, running, until
 
 
@@ -140,6 +140,31 @@ def test_a_wrong_event_gets_one_clear_error(browser_of: Browser, event: str, bod
     assert set(answer["error"]) == {"message", "type", "code"}
     assert answer["error"]["code"] == code
     assert said in answer["error"]["message"]
+
+
+def test_progress_reaches_the_room_with_the_number_of_the_event_before_it(
+    web: Process, browser_of: Browser, server: FakeServer
+) -> None:
+    gate = Gate()
+    server.scripts = [[queue_position(2), prompt_progress(516, 1200, cache=256), gate, "Hi", Finish()]]
+    turn = browser_of.call("send", {"text": "long"})
+    chat, answer = turn["chat"]["id"], turn["answer"]["id"]
+    gate.wait_until_reached()
+    late = Browser(web.url)
+    until(lambda: late.call("open", {"chat_id": chat})["messages"][1]["progress"], "progress in a snapshot", WAIT_S)
+    seq = late.call("open", {"chat_id": chat})["messages"][1]["seq"]
+    reading = {"seq": seq, "type": "reading", "percent": 43}
+    until(lambda: late.call("open", {"chat_id": chat})["messages"][1]["progress"] == reading, "43 %", WAIT_S)
+    known = late.call("open", {"chat_id": chat, "after": {answer: seq}})["messages"][1]
+    assert known == {"id": answer, "missed": [reading]}
+    gate.open()
+    browser_of.end_of(answer)
+    opened = late.call("open", {"chat_id": chat})["messages"][1]
+    assert (opened["content"], opened["progress"]) == ("Hi", None)
+    heard = [b for n, b in browser_of.heard if n == "event" and b["answer_id"] == answer]
+    numbered = [b["seq"] for b in heard if b["type"] not in {"queued", "reading"}]
+    assert numbered == list(range(numbered[0], numbered[0] + len(numbered)))
+    late.client.disconnect()
 
 
 def test_a_resent_message_makes_one_turn(browser_of: Browser, server: FakeServer) -> None:

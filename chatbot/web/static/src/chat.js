@@ -1,7 +1,8 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
-import { Conversation, isFinal } from "./conversation.js";
+import { Conversation, isFinal, isProgress } from "./conversation.js";
 import { Failure, Link, newKey } from "./link.js";
 import { MessageList, sentence } from "./messages.js";
+import { Speaker } from "./progress.js";
 
 const byId = (id) => document.getElementById(id);
 const page = {
@@ -15,6 +16,7 @@ const isTouch = matchMedia("(pointer: coarse)").matches;
 
 const link = new Link();
 const conversation = new Conversation(idInAddress());
+const speaker = new Speaker(page.live);
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), retry);
 let chats = [];
 let model = { state: "", model: null, notice: "" };
@@ -102,9 +104,14 @@ function showTurn(turn) {
 function showAnswer(answer, event) {
   list.update(answer);
   if (event.type === "delta") return;
+  if (isProgress(event)) {
+    speaker.sayProgress(event);
+    return;
+  }
   drawState();
-  if (event.type === "done") page.live.textContent = answer.content || answer.meta.error?.message || "Stopped.";
-  if (event.status === "reading") page.live.textContent = "Answering…";
+  if (event.type === "done") speaker.say(answer.content || answer.meta.error?.message || "Stopped.");
+  if (event.status === "reading") speaker.say("Answering…");
+  if (event.status === "streaming") speaker.endProgress();
 }
 
 // --- what the person does
@@ -203,12 +210,17 @@ async function openChat(id, remember = true) {
   if (remember) history.pushState(null, "", `/c/${id}`);
   showSide(false);
   showProblem("");
-  conversation.enter(id);
-  list.clear();
+  enter(id);
   setInput(readDraft(id));
   drawChats();
   focusInput();
   await attempt(load());
+}
+
+function enter(id) {
+  conversation.enter(id);
+  list.clear();
+  speaker.say(""); // what the chat before had to say
 }
 
 function openNew() {
@@ -220,8 +232,7 @@ function openNew() {
 }
 
 function startNew() {
-  conversation.enter(null);
-  list.clear();
+  enter(null);
   setInput(readDraft(null));
   drawChats();
 }

@@ -1,10 +1,21 @@
 // One chat's messages as this page knows them: snapshots from the server, then numbered events.
-// Says when something is missing; never guesses.
+// Says when something is missing; never guesses. Progress is not kept in the numbers: it bears that of the event before
+// it, and the next event ends it.
 
 const FINAL = new Set(["done", "stopped", "error", "interrupted"]);
+const PROGRESS = new Set(["queued", "reading"]);
 
 export function isFinal(message) {
   return FINAL.has(message.status);
+}
+
+export function isProgress(event) {
+  return PROGRESS.has(event.type);
+}
+
+/** The number that an event must have to follow what is known of a message. */
+function due(message, event) {
+  return isProgress(event) ? message.seq : message.seq + 1;
 }
 
 export class Conversation {
@@ -54,7 +65,7 @@ export class Conversation {
       for (const event of item.missed ?? []) this.apply(mine, event);
       if (item.missed) return mine;
       // Events may have overtaken this answer on its way here; what they brought is newer.
-      return mine && !isFinal(item) && mine.seq > item.seq ? mine : item;
+      return mine && !isFinal(item) && mine.seq >= item.seq ? mine : item;
     });
   }
 
@@ -73,15 +84,16 @@ export class Conversation {
   /** Apply an event: "done" when it fitted, "known" when it was old, "gap" when others are missing before it. */
   hear(event) {
     const message = this.find(event.answer_id);
-    if (!message || event.seq > message.seq + 1) return "gap";
-    if (event.seq <= message.seq) return "known";
+    if (!message || event.seq > due(message, event)) return "gap";
+    if (event.seq < due(message, event)) return "known";
     this.apply(message, event);
     return "done";
   }
 
   apply(message, event) {
-    if (event.seq !== message.seq + 1) return;
+    if (event.seq !== due(message, event)) return;
     message.seq = event.seq;
+    if (event.type !== "notice") message.progress = isProgress(event) ? event : null;
     if (event.type === "delta") message.content += event.text;
     if (event.type === "changed") message.status = event.status;
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];

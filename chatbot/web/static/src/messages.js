@@ -1,6 +1,7 @@
 // The list of messages: one element a message, updated in place, at most once a frame.
 import { isFinal } from "./conversation.js";
 import { Renderer, copy } from "./markdown.js";
+import { words } from "./progress.js";
 
 const FOLLOW_PX = 32;
 
@@ -114,8 +115,9 @@ function answerEntry(onRetry) {
   element.setAttribute("aria-label", "Answer");
   const body = make("div", "body");
   const stage = make("p", "stage");
+  const bar = readingBar();
   const foot = make("div", "foot");
-  element.append(body, stage, foot);
+  element.append(body, stage, bar, foot);
   const renderer = new Renderer(body);
   let drawn = "";
   let drawnFoot = "";
@@ -128,13 +130,23 @@ function answerEntry(onRetry) {
         renderer.show(message.content);
         drawn = message.content;
       }
-      stage.textContent = STAGES[message.status] ?? "";
+      stage.textContent = words(message.progress) || (STAGES[message.status] ?? "");
       stage.hidden = !stage.textContent;
+      bar.hidden = message.progress?.type !== "reading";
+      bar.value = message.progress?.percent ?? 0;
       const below = JSON.stringify([message.status, message.meta]);
       if (below !== drawnFoot) drawFoot(foot, message, onRetry); // else its buttons keep the focus
       drawnFoot = below;
     },
   };
+}
+
+/** How far the model has read; hidden from screen readers, which get the words. */
+function readingBar() {
+  const bar = make("progress", "bar");
+  bar.max = 100;
+  bar.setAttribute("aria-hidden", "true");
+  return bar;
 }
 
 function drawFoot(foot, message, onRetry) {

@@ -1,0 +1,48 @@
+// What is told while an answer has not begun: its words, and how often they are spoken aloud.
+const SPEAK_EVERY_MS = 1000;
+const STEP_PERCENT = 10;
+
+/** The words for a progress, or nothing where there is none. */
+export function words(progress) {
+  if (progress?.type === "queued") return `Waiting, ${progress.n_before.toLocaleString()} before you`;
+  if (progress?.type === "reading") return `Reading your message ${progress.percent} %`;
+  return "";
+}
+
+/** Speaks through a live region: progress at most once a second and once a step, everything else at once. */
+export class Speaker {
+  constructor(region) {
+    this.region = region;
+    this.step = "";
+    this.at = -Infinity;
+    this.timer = 0;
+  }
+
+  say(text) {
+    this.forget();
+    this.region.textContent = text;
+  }
+
+  sayProgress(progress) {
+    const step = progress.type === "reading" ? `read ${Math.floor(progress.percent / STEP_PERCENT)}` : words(progress);
+    if (step === this.step) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.step = step;
+      this.at = performance.now();
+      this.region.textContent = words(progress);
+    }, this.at + SPEAK_EVERY_MS - performance.now());
+  }
+
+  /** The answer has begun: what is left of the progress is not spoken any more. */
+  endProgress() {
+    const wasSpoken = this.step !== "";
+    this.forget();
+    if (wasSpoken) this.region.textContent = "Answering…";
+  }
+
+  forget() {
+    clearTimeout(this.timer);
+    this.step = "";
+  }
+}

@@ -37,6 +37,18 @@ OURS = {
     "drain_timeout_s",
     "allowed_hosts",
     "log_level",
+    "engine",
+    "n_parallel",
+    "max_queue",
+    "max_wait_s",
+    "step_target_ms",
+    "cache_ram_mib",
+    "models_ram_mib",
+    "ttl_s",
+    "adapters",
+    "pooling",
+    "swa_full",
+    "api_key_file",
 }
 
 

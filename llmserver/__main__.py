@@ -1,4 +1,4 @@
-"""The command line: serve (the default) and models."""
+"""The command line: serve (the default), models and bench."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 fine, 1 failed, 2 cannot start."""
     args = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # a failed assertion would start a debugger
     try:
-        return _models(args[1:]) if args[:1] == ["models"] else _serve(args[1:] if args[:1] == ["serve"] else args)
+        if args[:1] == ["models"]:
+            return _models(args[1:])
+        if args[:1] == ["bench"]:
+            return _bench(args[1:])
+        return _serve(args[1:] if args[:1] == ["serve"] else args)
     except LlmServerError as why:
         sys.stderr.write(f"llmserver: {why.message}\n")
         return why.exit_code
@@ -35,6 +40,12 @@ def _models(args: Sequence[str]) -> int:
     from llmserver.library.cli import main as models_main
 
     return models_main(args)
+
+
+def _bench(args: Sequence[str]) -> int:
+    from llmserver.bench.cli import main as bench_main
+
+    return bench_main(args)
 
 
 if __name__ == "__main__":

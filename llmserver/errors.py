@@ -6,7 +6,14 @@ LlmServerError
     MethodNotAllowed      405
     InvalidKey            401
     HostRefused           403
+    KeyRequired           403  the route is for servers that have an API key
     ContextExceeded       400  the prompt and the answer do not fit the context
+    UnknownModel          404
+  TryLater                     an error with a Retry-After header
+    QueueFull             429  too many requests wait already
+    QueueTimeout          503  the request waited longer than it may
+    Stopping              503  the server is about to leave
+  EngineFailed            500  the engine could not compute this request
   ModelLoading            503  the model is still on its way into memory
   ModelFailed             503  the model could not be loaded; the process is about to leave
   StartupError            exit 2, one line on stderr
@@ -34,6 +41,11 @@ class LlmServerError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """HTTP headers that go with the error."""
+        return None
 
     def envelope(self) -> dict[str, Any]:
         """Return OpenAI's error object: {"error": {message, type, param, code}}."""
@@ -77,10 +89,66 @@ class HostRefused(RequestError):
     code = "unknown_host"
 
 
+class KeyRequired(RequestError):
+    """The route changes the server, which only who holds an API key may do, and there is none."""
+
+    status = 403
+    code = "key_required"
+
+
 class ContextExceeded(RequestError):
     """Prompt and answer together need more tokens than the model holds."""
 
     code = "context_length_exceeded"
+
+
+class UnknownModel(RequestError):
+    """No model goes by the name that the request gave."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class TryLater(LlmServerError):
+    """An error that a later try may not meet; tells when."""
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class QueueFull(TryLater):
+    """As many requests wait as may wait."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "queue_full"
+
+
+class QueueTimeout(TryLater):
+    """The request waited as long as one may and its turn did not come."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "queue_timeout"
+
+
+class Stopping(TryLater):
+    """The server is about to leave; another one may come."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "stopping"
+
+
+class EngineFailed(LlmServerError):
+    """The engine could not compute the answer; the server lives on and the log has the details."""
+
+    code = "engine_failed"
 
 
 class ModelLoading(LlmServerError):

@@ -21,7 +21,6 @@ import uvicorn
 from llmserver.api.app import Engine, create_app
 from llmserver.api.health import DEMO_NOTICE
 from llmserver.api.readiness import ModelCard, Readiness, State
-from llmserver.api.stock import StockEngine
 from llmserver.errors import AddressInUse, BadSettings, StartupError
 from llmserver.library import catalog, modelfile
 from llmserver.notify import notify
@@ -41,23 +40,45 @@ def serve(settings: ServeSettings) -> int:
         size_bytes=path.stat().st_size,
         demo=catalog.load().demo_for(path) is not None,
     )
-    engine, readiness = StockEngine(settings), Readiness(card)
+    engine, readiness = make_engine(settings), Readiness(card)
     loader = Loader(engine, readiness, path)
     app = create_app(settings, engine, readiness, on_start=loader.start)
     server = Server(_uvicorn_config(app, settings.server))
     loader.on_failure = lambda: setattr(server, "should_exit", True)
     loader.on_ready = lambda: _announce(settings.server, listener, readiness)
+    server.on_stop = engine.drain
+    engine.on_crash = lambda: _crashed(server, readiness)
     with contextlib.redirect_stdout(LineLog()):  # the library prints to stdout; here that is one log line more
         server.run(sockets=[listener])
     log.info("stopped")
-    leave(2 if readiness.state is State.FAILED else 0)
+    leave(server.status or (2 if readiness.state is State.FAILED else 0))
     return 0
+
+
+def _crashed(server: Server, readiness: Readiness) -> None:
+    """An engine's loop failed: say so in /health and leave, so that whoever watches starts the process anew."""
+    readiness.failed()
+    server.status = 1
+    server.should_exit = True
+
+
+def make_engine(settings: ServeSettings) -> Engine:
+    """The engine that the settings ask for; the other one is not even imported."""
+    if settings.server.engine == "stock":
+        from llmserver.api.stock import StockEngine
+
+        return StockEngine(settings)
+    from llmserver.api.batched import BatchedEngine
+
+    return BatchedEngine(settings)
 
 
 class Server(uvicorn.Server):
     """Stops at SIGTERM and SIGINT as uvicorn does, but ends with a status of our choice instead of the signal."""
 
     _is_stopping = False
+    status = 0
+    on_stop: Callable[[float], None] = staticmethod(lambda _: None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,6 +94,7 @@ class Server(uvicorn.Server):
         notify("STOPPING=1")
         log.info("stopping: answers in flight may take up to %s s", self.config.timeout_graceful_shutdown)
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream cut at the deadline is no fault
+        self.on_stop(float(self.config.timeout_graceful_shutdown or 0))
         super().handle_exit(sig, frame)
 
 

@@ -11,9 +11,9 @@ import ipaddress
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
 import llama_cpp
 from llama_cpp.server import cli as stock_cli
@@ -24,11 +24,12 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from llmserver.cpu import physical_cores
 from llmserver.errors import BadSettings
+from llmserver.keyfile import read_keys
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL = MODELS_DIR / "default.gguf"
 # Their defaults differ from machine to machine, so the documentation names none.
-_OF_THE_MACHINE = {"n_threads", "n_threads_batch", "n_gpu_layers", "use_mmap"}
+_OF_THE_MACHINE = {"n_threads", "n_threads_batch", "n_gpu_layers", "use_mmap", "cache_ram_mib", "models_ram_mib"}
 
 
 def _own(name: str, default: Any, description: str, **limits: Any) -> Any:
@@ -44,6 +45,10 @@ class _Environment(EnvSettingsSource):
         if isinstance(field.validation_alias, AliasChoices):
             return self.env_vars.get(f"llmserver_{field_name}"), field_name, False
         return super().get_field_value(field, field_name)
+
+
+def _eighth_of_ram_mib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (8 * 1024 * 1024)
 
 
 class ModelOptions(stock.ModelSettings):
@@ -65,14 +70,64 @@ class ModelOptions(stock.ModelSettings):
     logits_all: bool = Field(default=False, description="Keep logits of every prompt token (n_ctx x n_vocab floats).")
     use_mlock: bool = Field(default=False, description="Pin the weights in RAM; needs a raised memlock limit.")
     verbose: bool = Field(default=False, description="Print llama.cpp's own log.")
+    flash_attn: Optional[bool] = Field(  # type: ignore[assignment]  # noqa: UP045 - their flags know this spelling
+        default=None, description="Flash attention; left out, where the backend has it (stock engine: off)."
+    )
+    n_parallel: int = _own("n_parallel", 8, "Requests of this model that are computed at once.", ge=1, le=64)
+    step_target_ms: int = _own(
+        "step_target_ms",
+        100,
+        "Milliseconds that one step may take while answers flow: how much of a prompt is read between two tokens.",
+        ge=5,
+        le=10_000,
+    )
+    cache_ram_mib: int = _own(
+        "cache_ram_mib",
+        _eighth_of_ram_mib(),
+        "MiB of host RAM for conversations that left the KV cache, so that they are not read again; 0 is none. "
+        "By default an eighth of the machine's RAM.",
+        ge=0,
+    )
+    swa_full: bool = _own(
+        "swa_full", False, "Keep all of a sliding window model's cache: more memory, conversations cut anywhere."
+    )
+    pooling: str = _own(
+        "pooling",
+        "auto",
+        "What an embedding model makes of its tokens: auto (the model's own), mean, cls, last, rank (a reranker).",
+        pattern="^(auto|mean|cls|last|rank)$",
+    )
+    adapters: list[str] = _own(
+        "adapters", [], "LoRA adapters of this model, NAME=PATH or NAME=PATH=SCALE; a request asks for model:NAME."
+    )
+    ttl_s: int = _own("ttl_s", 0, "Seconds without a request after which the model is unloaded; 0 is never.", ge=0)
 
 
 class ServerOptions(stock.ServerSettings):
     """llama_cpp.server's server settings and Paddock's own."""
 
-    host: str = Field(default="127.0.0.1", description="Listen address. Any but loopback needs --api_key.")
+    host: str = Field(
+        default="127.0.0.1", description="Listen address. Any but loopback needs --api_key or --api_key_file."
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Listen port; 0 takes a free one.")
     interrupt_requests: bool = Field(default=False, description="Let a new request cut a running stream off.")
+    engine: str = _own(
+        "engine",
+        "batched",
+        "batched computes many requests at once; stock is llama_cpp.server's own app, one at a time.",
+        pattern="^(batched|stock)$",
+    )
+    max_queue: int = _own("max_queue", 64, "Requests of a model that may wait; the next one gets 429.", ge=0)
+    max_wait_s: int = _own("max_wait_s", 120, "Seconds that a request may wait for its turn before 503.", ge=1)
+    models_ram_mib: int = _own(
+        "models_ram_mib",
+        6 * _eighth_of_ram_mib(),
+        "MiB that loaded models may take together; by default three quarters of the RAM. Idle ones make room.",
+        ge=1,
+    )
+    api_key_file: Optional[str] = _own(  # noqa: UP045
+        "api_key_file", None, "File of API keys, one a line: each is accepted, and waiting requests of keys take turns."
+    )
     drain_timeout_s: int = _own(
         "drain_timeout_s", 3, "Seconds that answers in flight may still take after SIGTERM.", ge=0, le=3600
     )
@@ -117,6 +172,12 @@ class ServeSettings:
 
     server: ServerOptions
     models: tuple[ModelOptions, ...]
+    file_keys: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """Every key that is accepted; none where no key is needed."""
+        return tuple(filter(None, (self.server.api_key, *self.file_keys)))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -154,7 +215,9 @@ def load(argv: Sequence[str]) -> ServeSettings:
         raise BadSettings(_one_line(bad)) from bad
     except SettingsError as bad:
         raise BadSettings(f"{bad}: lists and objects are written as JSON there") from bad
-    _refuse_open_door(found.server)
+    if found.server.api_key_file is not None:
+        found = replace(found, file_keys=read_keys(Path(found.server.api_key_file)))
+    _refuse_open_door(found)
     return found
 
 
@@ -223,10 +286,12 @@ def _one_line(bad: ValidationError) -> str:
     return f"{where}: {first['msg']}{got}{more}"
 
 
-def _refuse_open_door(server: ServerOptions) -> None:
-    if server.api_key is None and not is_loopback(server.host):
+def _refuse_open_door(settings: ServeSettings) -> None:
+    host = settings.server.host
+    if not settings.api_keys and not is_loopback(host):
         raise BadSettings(
-            f"listening on {server.host} lets others in: set a key with API_KEY in the environment, or keep 127.0.0.1"
+            f"listening on {host} lets others in: set a key with API_KEY in the environment or keys with "
+            "--api_key_file, or keep 127.0.0.1"
         )
 
 
@@ -243,12 +308,12 @@ def is_loopback(host: str) -> bool:
 def describe(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     """(flag, environment name, default, help) of each setting, for the generated documentation."""
     rows = []
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias
+    for name, found in model.model_fields.items():
+        alias = found.validation_alias
         env = str(alias.choices[1]) if isinstance(alias, AliasChoices) else name.upper()
-        is_fixed = name not in _OF_THE_MACHINE and field.default is not None
-        default = json.dumps(field.default, default=str) if is_fixed else ""
+        is_fixed = name not in _OF_THE_MACHINE and found.default is not None
+        default = json.dumps(found.default, default=str) if is_fixed else ""
         if name == "model":
             default = '"models/default.gguf"'
-        rows.append((f"--{name}", env, default, field.description or "as in llama_cpp.server"))
+        rows.append((f"--{name}", env, default, found.description or "as in llama_cpp.server"))
     return rows

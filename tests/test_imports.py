@@ -10,6 +10,12 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for top in ("llmserver", "chatbot") for path in (REPO / top).rglob("*.py"))
 
+# What decides in the engine knows no llama, no threads, no clock and no log.
+PURE = (
+    *("adapters", "answer", "batch", "cells", "fair", "hostcache", "info", "memory", "pace", "plan", "prefix"),
+    *("request", "sampling", "scheduler"),
+)
+NOT_PURE = ("llama_cpp", "threading", "queue", "time", "logging", "asyncio", "llmserver.engine.llama")
 # (modules that begin with this, may not import modules that begin with one of these)
 WALLS = [
     ("chatbot", ("llmserver", "llama_cpp", "tuning")),
@@ -23,6 +29,10 @@ WALLS = [
     ("llmserver.library", ("llmserver.api", "llmserver.serve", "llama_cpp", "fastapi")),
     ("llmserver.cpu", ("llmserver", "llama_cpp")),
     ("llmserver.errors", ("llmserver.", "llama_cpp", "fastapi")),
+    ("llmserver.text", ("llmserver.engine", "llmserver.api", "llmserver.settings", "fastapi", "threading", "queue")),
+    ("llmserver.engine", ("llmserver.api", "llmserver.serve", "llmserver.bench")),
+    ("llmserver.bench", ("llmserver.engine", "llmserver.api", "llmserver.text", "llama_cpp", "fastapi")),
+    *((f"llmserver.engine.{pure}", (*NOT_PURE, "llmserver.settings")) for pure in PURE),
     ("chatbot.core.turn", ("chatbot.core.store", "chatbot.core.jobs")),
     ("chatbot.core.events", ("chatbot",)),
 ]
@@ -32,7 +42,7 @@ OWNERS = {
     "flask": ("chatbot.web", "chatbot.__main__"),
     "sqlite3": ("chatbot.core.store", "chatbot.core.migrations"),
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
-    "llama_cpp": ("llmserver.api.stock", "llmserver.api.checks", "llmserver.api.llamalog", "llmserver.settings"),
+    "llama_cpp": ("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
     "huggingface_hub": ("llmserver.library",),
 }
 

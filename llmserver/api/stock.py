@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from llama_cpp.server import app as library
@@ -21,7 +21,8 @@ from llama_cpp.server.errors import RouteErrorHandler
 from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from llmserver.api import checks
-from llmserver.api.llamalog import LlamaLog
+from llmserver.api.keys import require_key
+from llmserver.engine.llama.log import LlamaLog
 from llmserver.errors import ContextExceeded, LlmServerError, ModelFileBroken, RequestError
 from llmserver.library.modelfile import GET_ONE
 from llmserver.settings import ModelOptions, ServeSettings
@@ -35,10 +36,14 @@ class StockEngine:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
+        self.on_crash: Callable[[], None] = lambda: None
         self.router = _routes()
         library.set_server_settings(settings.server)
         library.prepare_request_resources = checks.prepare  # ours calls the library's
         AppStatus.enable_automatic_graceful_drain = False  # it cuts streams at the first signal; uvicorn drains them
+
+    def drain(self, timeout_s: float) -> None:
+        """The library's streams end by themselves, or are cut at the deadline."""
 
     def load(self) -> None:
         """Bring the default model into memory; a GPU that cannot hold it is given up for the CPU.
@@ -84,7 +89,7 @@ def _routes() -> APIRouter:
                 methods=sorted(route.methods or ()),
                 summary=route.summary,
                 tags=route.tags,
-                dependencies=route.dependencies,
+                dependencies=[Depends(require_key)] if route.dependencies else [],  # the library knows one key
                 response_model=route.response_model,
                 responses=route.responses,
                 include_in_schema=route.include_in_schema,

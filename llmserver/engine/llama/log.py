@@ -8,7 +8,6 @@ from collections import deque
 from types import TracebackType
 
 import llama_cpp
-from llama_cpp import _logger
 
 log = logging.getLogger("llama.cpp")
 _ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
@@ -27,15 +26,26 @@ class LlamaLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, at: TracebackType | None) -> None:
-        llama_cpp.llama_log_set(_logger.llama_log_callback, ctypes.c_void_p(0))
+        llama_cpp.llama_log_set(_AFTERWARDS, ctypes.c_void_p(0))
 
     def _hear(self, level: int, text: bytes, _: object) -> None:
         line = text.decode("utf-8", "replace").strip()
         if level == _ERROR and line:
             self._errors.append(line)
-        if line.strip("."):
-            log.log(logging.INFO if self._verbose else logging.DEBUG, "%s", line)
+        _pass_on(line, verbose=self._verbose)
 
     def reason(self) -> str:
         """The first error since the block began, without the C++ function's name; empty when there was none."""
         return self._errors[0].split(": ", 1)[-1] if self._errors else ""
+
+
+def _pass_on(line: str, *, verbose: bool = False) -> None:
+    if line.strip("."):
+        log.log(logging.INFO if verbose else logging.DEBUG, "%s", line)
+
+
+def _while_serving(_: int, text: bytes, __: object) -> None:
+    _pass_on(text.decode("utf-8", "replace").strip())
+
+
+_AFTERWARDS = llama_cpp.llama_log_callback(_while_serving)  # llama.cpp calls it for the rest of the process's life

@@ -1,0 +1,32 @@
+"""What is known of a model once it is loaded. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A loaded model. Counts in tokens, size in bytes; bos and eos as text, their ids -1 where there are none.
+
+    kind: chat, embedding or rerank. n_ctx: the most that prompt and answer may have together. fim: the tokens that
+    mark prefix, suffix and middle of a text to fill in.
+    """
+
+    name: str
+    kind: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_embd: int
+    size_bytes: int
+    chat_template: str = ""
+    bos: str = ""
+    eos: str = ""
+    bos_id: int = -1
+    eos_id: int = -1
+    add_bos: bool = False
+    eog: frozenset[int] = frozenset()
+    fim: tuple[int, int, int] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,7 @@ from llmserver import __version__
 from llmserver.api import health, models
 from llmserver.api.guard import HostGuard, LoadingGate
 from llmserver.api.readiness import Readiness
+from llmserver.api.refusals import wrong_field
 from llmserver.errors import InvalidKey, LlmServerError, MethodNotAllowed, RequestError, UnknownRoute
 from llmserver.settings import ServeSettings
 
@@ -30,6 +31,10 @@ class Engine(Protocol):
     """What turns requests into tokens: its routes, and a load that may take minutes."""
 
     router: APIRouter
+    on_crash: Callable[[], None]
+
+    def drain(self, timeout_s: float) -> None:
+        """Take no new requests; at the end of the time, answer whoever is left with an error. Returns at once."""
 
     def load(self) -> None:
         """Bring the model into memory. Raises StartupError when that is impossible."""
@@ -50,6 +55,7 @@ def create_app(
 
     app = FastAPI(title="Paddock model server", version=__version__, lifespan=lifespan)
     app.state.settings, app.state.readiness = settings, readiness
+    app.state.pool = getattr(engine, "pool", None)  # the stock engine has none
     app.include_router(health.router)
     app.include_router(models.router)
     app.include_router(engine.router)
@@ -100,7 +106,7 @@ def as_error(why: Exception, method: str, path: str) -> LlmServerError:
     if isinstance(why, LlmServerError):
         return why
     if isinstance(why, RequestValidationError):
-        return _wrong_field(why.errors()[0])
+        return wrong_field(why.errors()[0])
     if isinstance(why, HTTPException):
         if why.status_code == 404:
             return UnknownRoute(f"there is no {method} {path} here: GET /openapi.json lists the routes")
@@ -112,11 +118,3 @@ def as_error(why: Exception, method: str, path: str) -> LlmServerError:
         error.status = why.status_code
         return error
     return LlmServerError("the server failed at this request: its log has the details")
-
-
-def _wrong_field(first: dict[str, Any]) -> RequestError:
-    """Name the field of a request that pydantic refused, and what it may be."""
-    if first["type"] == "json_invalid":
-        return RequestError(f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}")
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-    return RequestError(f"{where}: {first['msg']}", param=where)

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 from llmserver.__main__ import main
-from llmserver.api.stock import StockEngine
+from llmserver.api.batched import BatchedEngine
 
-load = StockEngine.load
+load = BatchedEngine.load
 
 
-def load_behind_gate(self: StockEngine) -> None:
+def load_behind_gate(self: BatchedEngine) -> None:
     Path(os.environ["GATE"]).read_bytes()
     load(self)
 
 
-StockEngine.load = load_behind_gate  # type: ignore[method-assign]
+BatchedEngine.load = load_behind_gate  # type: ignore[method-assign]
 sys.exit(main())

@@ -30,6 +30,7 @@ class FakeEngine:
 
     def __init__(self, load: Callable[[], None] = lambda: None) -> None:
         self._load = load
+        self.on_crash: Callable[[], None] = lambda: None
         self.to_raise: Exception = LlmServerError("unset")
         self.router = APIRouter()
         self.router.add_api_route("/v1/sum", self._sum, methods=["POST"])
@@ -39,6 +40,9 @@ class FakeEngine:
 
     def load(self) -> None:
         self._load()
+
+    def drain(self, timeout_s: float) -> None:
+        pass
 
     def n_ctx(self) -> int:
         return 2048

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,12 +160,12 @@ def test_every_error_of_the_tree_leaves_under_its_own_status_and_code(
     answer = server.get("/raise")
     assert answer.status_code == kind.status
     assert error_of(answer) == {"message": "what happened", "type": kind.type, "param": "field", "code": kind.code}
-    assert issubclass(kind, RequestError) == (400 <= kind.status < 500)
+    assert (issubclass(kind, RequestError) or kind is errors.QueueFull) == (400 <= kind.status < 500)
 
 
 def test_every_error_is_drawn_in_the_tree_of_the_docstring() -> None:
-    assert errors.__doc__
-    assert {kind.__name__ for kind in error_classes()} <= set(errors.__doc__.split())
+    for kind in error_classes():
+        assert kind.__name__ in str(sys.modules[kind.__module__].__doc__).split()
 
 
 def test_an_unexpected_failure_is_logged_and_tells_the_client_nothing_of_the_inside(

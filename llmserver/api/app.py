@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmserver import __version__
 from llmserver.api import health, models
+from llmserver.api.document import describe_errors
 from llmserver.api.guard import HostGuard, LoadingGate
 from llmserver.api.readiness import Readiness
 from llmserver.api.refusals import wrong_field
@@ -59,6 +60,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(models.router)
     app.include_router(engine.router)
+    describe_errors(app)
     app.add_middleware(LastResort)
     app.add_middleware(LoadingGate, readiness=readiness)
     app.add_middleware(HostGuard, server=settings.server)

@@ -49,9 +49,9 @@ def read_prompt(body: ChatBody, use: Use) -> Prompt:
     )
     is_inside = family.opens_thought(text)
     grammar = grammar_of(body, family, tools)
-    thinks = template.capabilities.thinking and not continues and variables.get("enable_thinking") is not False
-    if grammar is not None and (is_inside or thinks):
-        grammar = after_reasoning(grammar, family, starts_inside=is_inside)
+    thinks = may_think(template, family, service.info.chat_template) and not continues
+    if grammar is not None and (is_inside or (thinks and variables.get("enable_thinking") is not False)):
+        grammar = after_reasoning(grammar, family, starts_inside=is_inside, is_content=not tools)
     reads = body.reasoning_format != "none"
     return Prompt(
         tokens=tuple(_tokens(text, service)),
@@ -59,6 +59,11 @@ def read_prompt(body: ChatBody, use: Use) -> Prompt:
         preserved=frozenset(preserved_tokens(family, service)),
         parser=partial(AnswerParser, family, tools=tools, reasoning=reads, starts_inside=reads and is_inside),
     )
+
+
+def may_think(template: ChatTemplate, family: Family, source: str) -> bool:
+    """Whether answers may begin with reasoning: the template has a switch for it, or knows the family's marks."""
+    return template.capabilities.thinking or bool(family.thought.gap) or family.thought.close in source
 
 
 def template_of(use: Use) -> ChatTemplate:

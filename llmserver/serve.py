@@ -18,6 +18,7 @@ from types import FrameType
 
 import uvicorn
 
+from llmserver import compat
 from llmserver.api.app import Engine, create_app
 from llmserver.api.health import DEMO_NOTICE
 from llmserver.api.readiness import ModelCard, Readiness, State
@@ -70,6 +71,8 @@ def make_engine(settings: ServeSettings) -> Engine:
         return StockEngine(settings)
     from llmserver.api.batched import BatchedEngine
 
+    for needless in compat.check(settings):
+        log.warning("%s", needless)
     return BatchedEngine(settings)
 
 

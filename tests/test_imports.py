@@ -12,7 +12,7 @@ SOURCES = sorted(path for top in ("llmserver", "chatbot") for path in (REPO / to
 
 # What decides in the engine knows no llama, no threads, no clock and no log.
 PURE = (
-    *("adapters", "answer", "batch", "cells", "fair", "hostcache", "info", "memory", "pace", "plan", "prefix"),
+    *("adapters", "answer", "batch", "cells", "embed", "fair", "hostcache", "info", "memory", "pace", "plan", "prefix"),
     *("request", "sampling", "scheduler"),
 )
 NOT_PURE = ("llama_cpp", "threading", "queue", "time", "logging", "asyncio", "llmserver.engine.llama")
@@ -44,6 +44,7 @@ OWNERS = {
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
     "llama_cpp": ("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
     "huggingface_hub": ("llmserver.library",),
+    "prometheus_client": ("llmserver.metrics",),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from llmserver.api import adapters, chat, completions, embeddings, plan, rerank, tokens
+from llmserver.api import adapters, chat, completions, embeddings, plan, rerank, responses, tokens
 from llmserver.api.metrics import router_of
 from llmserver.engine.opener import LlamaOpener
 from llmserver.engine.pool import Pool
@@ -17,6 +17,7 @@ from llmserver.settings import ServeSettings
 ROUTERS = (
     chat.router,
     completions.router,
+    responses.router,
     embeddings.router,
     rerank.router,
     tokens.router,

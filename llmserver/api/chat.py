@@ -17,6 +17,7 @@ from llmserver.api.chat_writer import ChatWriter
 from llmserver.api.exchange import send_stream, send_whole, wants_progress
 from llmserver.api.generation import aside
 from llmserver.api.keys import require_key
+from llmserver.api.kinds import require_kind
 from llmserver.api.sampling import owner_of, sampling_of, variants
 from llmserver.api.sse import WatchedResponse
 from llmserver.engine.request import Request
@@ -36,6 +37,7 @@ async def chat(request: HttpRequest, body: ChatBody) -> WatchedResponse:
 
 async def _respond(pool: Pool, body: ChatBody, owner: str, progress: bool, send: Send) -> None:
     async with pool.use(body.model) as use:
+        require_kind(use, "chat", pool.known())
         n_chars = sum(len(message.text) for message in body.messages)
         prompt = await aside(partial(read_prompt, body, use), n_chars=n_chars)
         requests = _requests(body, use, prompt, owner)
@@ -54,7 +56,7 @@ async def _respond(pool: Pool, body: ChatBody, owner: str, progress: bool, send:
 
 def _requests(body: ChatBody, use: Use, prompt: Prompt, owner: str) -> list[Request]:
     """One request a choice."""
-    sampling = sampling_of(body, use.service, prompt.grammar)
+    sampling = sampling_of(body, use, prompt.grammar)
     return [
         Request(
             tokens=prompt.tokens,

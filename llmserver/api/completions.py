@@ -16,6 +16,7 @@ from llmserver.api.completion_writer import Asked, CompletionWriter, Prompt
 from llmserver.api.exchange import send_stream, send_whole, wants_progress
 from llmserver.api.generation import aside, check_can_generate, gbnf
 from llmserver.api.keys import require_key
+from llmserver.api.kinds import require_kind
 from llmserver.api.sampling import owner_of, sampling_of, variants
 from llmserver.api.sse import WatchedResponse
 from llmserver.engine.request import Request
@@ -37,6 +38,7 @@ async def complete(request: HttpRequest, body: CompletionBody) -> WatchedRespons
 
 async def _respond(pool: Pool, body: CompletionBody, owner: str, progress: bool, send: Send) -> None:
     async with pool.use(body.model) as use:
+        require_kind(use, "chat", pool.known())
         prompts = await aside(partial(_read_prompts, body, use.service), n_chars=_size(body))
         requests = _requests(body, use, prompts, owner)
         writer = CompletionWriter(
@@ -95,7 +97,7 @@ def _fill_in(prompt: str | list[int], suffix: str, service: Service) -> tuple[in
 
 def _requests(body: CompletionBody, use: Use, prompts: list[Prompt], owner: str) -> list[Request]:
     """n_runs requests for each prompt, in a row."""
-    sampling = sampling_of(body, use.service, gbnf(body.grammar))
+    sampling = sampling_of(body, use, gbnf(body.grammar))
     picks = body.n_runs > (body.n or 1)
     return [
         Request(

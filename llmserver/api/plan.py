@@ -29,7 +29,13 @@ async def plan(request: Request) -> dict[str, Any]:
         "process_bytes": ram.resident_bytes(),
         "models_limit_bytes": settings.server.models_ram_mib * _MIB,
     }
-    return {"memory": memory, "models": [_entry(held) for held in pool.held()]}
+    return {"memory": memory, "models": [_entry(held) | await _counted(held) for held in pool.held()]}
+
+
+async def _counted(held: Held) -> dict[str, Any]:
+    """The engine's own count of its cells, to hold against the books: waits for the end of a step."""
+    count = getattr(held.service, "count_cells", None)
+    return {"kv_cells_counted": await count() if count else None}
 
 
 def _entry(held: Held) -> dict[str, Any]:

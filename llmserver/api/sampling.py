@@ -14,6 +14,7 @@ from llmserver.engine.request import Sampling
 from llmserver.errors import RequestError
 
 if TYPE_CHECKING:
+    from llmserver.engine.pool import Use
     from llmserver.engine.service import Service
     from llmserver.text.grammar import Grammar
 
@@ -37,13 +38,19 @@ _BAN = -100
 _N_SEEDS = 2**32 - 1  # llama.cpp takes 32 bits and keeps the highest value for "random"
 
 
-def sampling_of(body: SamplingFields, service: Service, grammar: Grammar | None) -> Sampling:
+def sampling_of(body: SamplingFields, use: Use, grammar: Grammar | None) -> Sampling:
     """The sampling that the fields ask for. Raises RequestError for a bias on a token that does not exist."""
+    service = use.service
     given = {name: value for name in _SAME_NAME if (value := getattr(body, name)) is not None}
     if given.get("repeat_last_n") == -1:
         given["repeat_last_n"] = service.info.n_ctx
-    seed = None if body.seed is None or body.seed == -1 else body.seed % _N_SEEDS
-    return Sampling(**given, seed=seed, logit_bias=_bias(body, service), grammar=grammar)
+    return Sampling(**given, seed=_seed(body, use), logit_bias=_bias(body, service), grammar=grammar)
+
+
+def _seed(body: SamplingFields, use: Use) -> int | None:
+    """The request's seed, else the one in the model's settings; None is random."""
+    seed = use.settings.seed if body.seed is None else body.seed
+    return None if seed in (-1, _N_SEEDS) else seed % _N_SEEDS
 
 
 def variants(sampling: Sampling, n: int) -> list[Sampling]:

@@ -16,7 +16,8 @@ class Answer:
     """A request's tokens, what of them is computed, and its clock.
 
     text: the prompt and the answer's tokens. done: how many of them are in cells. seq: the sequence that holds
-    them, None while it waits. is_decoding: all that is left to compute is the token chosen last. cached: tokens that were there when it was admitted first.
+    them, None while it waits. is_decoding: all that is left to compute is the token chosen last. cached: tokens
+    that were there when it was admitted first.
     """
 
     def __init__(self, number: int, request: Request, traits: Traits, now: float) -> None:

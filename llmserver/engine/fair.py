@@ -71,15 +71,21 @@ class FairQueue:
 
 
 class TakeTurns(Generic[Party]):
-    """Who was served longest ago."""
+    """Who was served longest ago; a turn lasts a few calls where changing over has its price."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_in_a_row: int = 1) -> None:
+        self._n_in_a_row = n_in_a_row
         self._served: dict[Party, int] = {}
+        self._turn: tuple[Party, int] | None = None
         self._n = 0
 
     def next_of(self, present: Sequence[Party]) -> Party:
         """The one of those present whose turn it is; those absent are forgotten."""
-        chosen = min(present, key=lambda party: self._served.get(party, 0))
+        if self._turn is not None and self._turn[0] in present and self._turn[1] > 0:
+            chosen, left = self._turn
+        else:
+            chosen, left = min(present, key=lambda party: self._served.get(party, 0)), self._n_in_a_row
+        self._turn = (chosen, left - 1)
         self._n += 1
         self._served = {party: self._served.get(party, 0) for party in present}
         self._served[chosen] = self._n

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from llmserver.engine.adapters import AdapterFile, Adapters, parse
 from llmserver.engine.info import ModelInfo
 from llmserver.engine.request import Adapter
-from llmserver.errors import LlmServerError, ModelFailed, QueueTimeout, RequestError, Stopping, UnknownModel
+from llmserver.errors import LlmServerError, ModelFailed, QueueTimeout, Stopping, UnknownModel
 from llmserver.settings import ModelOptions, ServeSettings
 
 log = logging.getLogger("llmserver")
@@ -32,8 +32,8 @@ class Served(Protocol):
     def refuse(self) -> None:
         """Take no new requests."""
 
-    def stop(self, timeout_s: float = ...) -> bool:
-        """Answer whoever is left and free the model."""
+    def stop(self, timeout_s: float = ..., *, frees: bool = ...) -> bool:
+        """Answer whoever is left and free the model; frees=False leaves its memory to the end of the process."""
 
 
 class Opener(Protocol):
@@ -150,7 +150,7 @@ class Pool:
         adapter = None
         try:
             if slot.service is None:
-                await self._load(slot)
+                await asyncio.shield(self._start(self._load(slot)))  # it goes on when this client leaves
             if adapter_name:
                 adapter = slot.adapters.find(adapter_name)
                 if adapter is None:
@@ -188,7 +188,7 @@ class Pool:
         """Bring a model into memory; several requests for the same one wait for one load."""
         condition = self._condition()
         async with condition:
-            while slot.state == "loading":
+            while slot.state == "loading" or (slot.service is None and slot.size_bytes):  # or still unloading
                 await condition.wait()
             if slot.service is not None:
                 return
@@ -206,19 +206,37 @@ class Pool:
         finally:
             if slot.state == "loading":
                 slot.state = "unloaded"
+            if slot.service is None:
+                slot.size_bytes = 0
             async with condition:
                 condition.notify_all()
+            slot.used_at = time.monotonic()
+            self._released(slot)
 
     def _open(self, slot: _Slot) -> None:
         """Blocking; adapters that the settings name come with the model."""
         slot.state = "loading"
         service, slot.size_bytes = self._opener.open(slot.options)
         adapters = Adapters()
-        for file in slot.files.values():
-            adapter = adapters.new(file)
-            self._opener.add_adapter(service, adapter, file.path)
-            adapters.add(adapter)
+        try:
+            for file in list(slot.files.values()):
+                self._add_known(slot, service, adapters, file)
+        except Exception:
+            service.stop()
+            raise
         slot.adapters, slot.service, slot.state = adapters, service, "ok"
+
+    def _add_known(self, slot: _Slot, service: Any, adapters: Adapters, file: AdapterFile) -> None:
+        adapter = adapters.new(file)
+        try:
+            self._opener.add_adapter(service, adapter, file.path)
+        except LlmServerError as why:
+            if file in map(parse, slot.options.adapters):
+                raise
+            log.warning("the adapter %s is gone: %s", file.name, why.message)  # added while it ran, then deleted
+            del slot.files[file.name]
+            return
+        adapters.add(adapter)
 
     async def _make_room(self, slot: _Slot) -> None:
         """Unload idle models, least recently used first, until the new one fits; wait for busy ones to end."""
@@ -226,10 +244,11 @@ class Pool:
         deadline = time.monotonic() + self._max_wait_s
         condition = self._condition()
         while True:
-            others = [s for s in self._slots.values() if s.service is not None]
+            others = [s for s in self._slots.values() if s.size_bytes]  # those that load or unload too
             if not others or sum(s.size_bytes for s in others) + need <= self._budget:
+                slot.size_bytes = need
                 return
-            idle = sorted((s for s in others if s.users == 0), key=lambda s: s.used_at)
+            idle = sorted((s for s in others if s.users == 0 and s.service is not None), key=lambda s: s.used_at)
             if idle:
                 await self._unload(idle[0])
                 continue
@@ -241,10 +260,14 @@ class Pool:
                     await asyncio.wait_for(condition.wait(), left)
 
     async def _unload(self, slot: _Slot) -> None:
+        if slot.users:
+            return  # a request was quicker
         service, slot.service, slot.state = slot.service, None, "unloaded"
         if service is not None:
             log.info("unloading %s", slot.name)
             await asyncio.to_thread(service.stop)
+            slot.size_bytes = 0
+            await self._tell()
 
     def _released(self, slot: _Slot) -> None:
         """A request is through: a model that waits for memory may look again, a time to live begins."""
@@ -267,10 +290,11 @@ class Pool:
         self._changed = self._changed or asyncio.Condition()
         return self._changed
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def add_adapter(self, model: str | None, file: AdapterFile) -> str:
         """Load a LoRA into a model; the name that requests may use. Raises RequestError, UnknownModel."""
@@ -309,7 +333,7 @@ class Pool:
         """Answer whoever is left with an error; from any thread."""
         self.refuse()
         for service in self.loaded():
-            service.stop(timeout_s)
+            service.stop(timeout_s, frees=False)  # somebody may still read the vocabulary
 
 
 def _known(slot: _Slot) -> Known:

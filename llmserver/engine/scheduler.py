@@ -31,6 +31,7 @@ from llmserver.engine.request import Adapter, Event, Finished, PromptLogprobs, R
 from llmserver.errors import ContextExceeded, EngineFailed, LlmServerError, QueueFull, QueueTimeout
 
 _HEADROOM = 32  # cells that an admitted request gets beyond its prompt
+_STEPS_OF_AN_ADAPTER = 4  # putting another LoRA in force costs milliseconds
 _WORTH_WAITING = 64  # prompt tokens that another request is about to compute anyway
 
 
@@ -48,7 +49,7 @@ class Scheduler:
         self._events: list[tuple[int, Event]] = []
         self._alone: dict[int, int] = {}  # suspects of a failed batch, and how far each must come without company
         self._cap = traits.n_batch
-        self._adapter_turns = TakeTurns[Adapter | None]()
+        self._adapter_turns = TakeTurns[Adapter | None](_STEPS_OF_AN_ADAPTER)
         self._composer = Composer(traits, self.memory, self.pace, self.running, self._preempt)
 
     # -- what clients ask

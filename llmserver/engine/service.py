@@ -175,14 +175,21 @@ class Service:
             prompt_tokens_per_s=scheduler.pace.prompt_tokens_per_s,
         )
 
+    async def count_cells(self) -> int:
+        """KV cells in use by the backend's own count, between two steps; the ledger's is in stats()."""
+        return int(await asyncio.wrap_future(self.call(self.backend.used_cells)))
+
     def refuse(self) -> None:
         """Take no new requests; those under way go on."""
         self._is_stopping = True
 
-    def stop(self, timeout_s: float = 5.0) -> bool:
-        """Answer whoever is left with an error and free the model; whether that happened in time."""
+    def stop(self, timeout_s: float = 5.0, *, frees: bool = True) -> bool:
+        """Answer whoever is left with an error and free the model; whether that happened in time.
+
+        frees: False leaves the memory to the end of the process, for late readers of the vocabulary.
+        """
         self._is_stopping = True
-        self._worker.stop()
+        self._worker.stop(frees=frees)
         return self._worker.join(timeout_s)
 
     def _cancel(self, number: int) -> None:

@@ -81,7 +81,8 @@ class Worker:
         self._turn = turn or nullcontext()
         self._on_crash = on_crash
         self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Call | _Stop] = queue.SimpleQueue()
-        self._is_stopping = False
+        self._is_stopping, self._frees = False, True
+        self._over: LlmServerError | None = None  # what the thread, which has ended, answers
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -90,21 +91,22 @@ class Worker:
 
     def submit(self, number: int, request: Request) -> None:
         """Compute a request; its events come through the sink."""
-        self._inbox.put(_Submit(number, request))
+        self._post(_Submit(number, request))
 
     def cancel(self, number: int) -> None:
         """Stop computing a request; no further events of it."""
-        self._inbox.put(_Cancel(number))
+        self._post(_Cancel(number))
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
         """Run a function between two steps, in the engine's thread."""
         future: Future[Any] = Future()
-        self._inbox.put(_Call(function, future))
+        self._post(_Call(function, future))
         return future
 
-    def stop(self, error: LlmServerError | None = None) -> None:
-        """Answer whoever is left with the error, then end the thread and free the model."""
-        self._inbox.put(_Stop(error or Stopping("the server is stopping: send the request again in a moment")))
+    def stop(self, error: LlmServerError | None = None, *, frees: bool = True) -> None:
+        """Answer whoever is left with the error, then end the thread; frees: give the model's memory back too."""
+        self._frees = frees
+        self._post(_Stop(error or Stopping("the server is stopping: send the request again in a moment")))
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; whether it came."""
@@ -117,37 +119,39 @@ class Worker:
                 self._receive()
                 if not self._is_stopping:
                     self._step()
-            self._backend.free()
+            if self._frees:
+                self._backend.free()
         except Exception as why:  # the loop's edge: everybody is answered, the process starts anew
             log.critical("the engine's loop failed", exc_info=why)
-            self._is_stopping = True
-            self._give_up()
+            error = EngineFailed("the engine failed and is being started again: send the request again in a moment")
+            self._over = error
+            self._sink([(n, Failed(error)) for n in (*self.scheduler.running, *self.scheduler.queue)])
+            self._refuse(error)
             self._on_crash()
+        else:
+            self._refuse(self._over or Stopping("the server is stopping"))
 
-    def _give_up(self) -> None:
-        error = EngineFailed("the engine failed and is being started again: send the request again in a moment")
-        scheduler = self.scheduler
-        self._sink([(number, Failed(error)) for number in (*scheduler.running, *scheduler.queue)])
-        while True:
-            self._refuse_late(error)
-            try:
-                self._take(self._inbox.get(timeout=1.0))
-            except queue.Empty:
-                return
+    def _post(self, message: _Submit | _Cancel | _Call | _Stop) -> None:
+        self._inbox.put(message)
+        if self._over is not None:
+            self._refuse(self._over)
 
-    def _refuse_late(self, error: LlmServerError) -> None:
-        """Answer the requests that nobody will look at any more."""
-        late = list(self.scheduler.queue)
-        self._sink([(number, Failed(error)) for number in late])
-        for number in late:
-            self.scheduler.cancel(number)
+    def _refuse(self, error: LlmServerError) -> None:
+        """Answer what comes too late for the thread. Any thread may do that."""
+        with suppress(queue.Empty):
+            while True:
+                message = self._inbox.get_nowait()
+                if isinstance(message, _Submit):
+                    self._sink([(message.number, Failed(error))])
+                elif isinstance(message, _Call) and message.future.set_running_or_notify_cancel():
+                    message.future.set_exception(error)
 
     def _receive(self) -> None:
         """Take the messages that are there; wait for one when there is nothing to do."""
         if self.scheduler.is_idle:
             self._take(self._inbox.get())
         with suppress(queue.Empty):
-            while True:
+            while not self._is_stopping:
                 self._take(self._inbox.get_nowait())
 
     def _take(self, message: _Submit | _Cancel | _Call | _Stop) -> None:
@@ -165,6 +169,7 @@ class Worker:
             self._is_stopping = True
             self.scheduler.fail_all(message.error)
             self._hand_over()
+            self._over = message.error
 
     def _cancel(self, number: int) -> None:
         if number in self.scheduler.running or number in self.scheduler.queue:
@@ -207,6 +212,8 @@ class Worker:
 
 
 def _answer(call: _Call) -> None:
+    if not call.future.set_running_or_notify_cancel():
+        return
     try:
         call.future.set_result(call.function())
     except Exception as why:  # noqa: BLE001 - it belongs to whoever waits for the future

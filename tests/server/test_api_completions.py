@@ -144,7 +144,7 @@ def test_a_probability_of_zero_is_a_number_that_json_has(api: Api) -> None:
     async def script(request: Any) -> Any:
         (token, end) = events_of("x", request)
         assert isinstance(token, Token) and isinstance(end, Finished) and token.logprob
-        yield [replace(token, logprob=replace(token.logprob, value=float("-inf"))), end]
+        yield [token._replace(logprob=replace(token.logprob, value=float("-inf"))), end]
 
     api.service.scripts = [script]
     assert api.complete(logprobs=0).json()["choices"][0]["logprobs"]["token_logprobs"] == [-9999.0]

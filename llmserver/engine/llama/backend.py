@@ -23,6 +23,7 @@ from llmserver.errors import EngineFailed, LlmServerError, RequestError
 log = logging.getLogger("llmserver")
 _NO_ROOM = 1  # llama_decode: no cells for the batch, nothing has changed
 _TO_THE_END = -1
+_HOLDER_BYTES = 4  # in a saved state: the number of each sequence that holds a cell
 
 
 class LlamaBackend:
@@ -36,6 +37,7 @@ class LlamaBackend:
         self._adapters: dict[Adapter, Any] = {}
         self._adapter: Adapter | None = None
         self._batch = Batch(model.n_batch)
+        self._state_bytes = 0  # of a whole state, whatever its cells hold
         self.traits = self._find_traits()
 
     def _find_traits(self) -> Traits:
@@ -43,8 +45,10 @@ class LlamaBackend:
         self._batch.fill(0, 0, 0, [0, 0])
         llama_cpp.llama_decode(self._ctx, self._batch.of(2))
         n_bytes = llama_cpp.llama_state_seq_get_size(self._ctx, 0)
+        whole = llama_cpp.llama_state_get_size(self._ctx)
         can_cut = llama_cpp.llama_memory_seq_rm(self._memory, 0, 1, _TO_THE_END)
         per_token = n_bytes - llama_cpp.llama_state_seq_get_size(self._ctx, 0) if can_cut else n_bytes
+        self._state_bytes = whole - 2 * per_token
         llama_cpp.llama_memory_clear(self._memory, True)
         window = self._model.n_window
         kind = MemoryKind.WINDOW if window else MemoryKind.PLAIN
@@ -207,6 +211,13 @@ class LlamaBackend:
         return bool(llama_cpp.llama_state_seq_set_data_ext(self._ctx, pointer, data.size, move.seq, flags))
 
     def used_cells(self) -> int:
-        """Cells in use: a state's size is linear in them, and in how many sequences hold each."""
+        """Cells in use: a state's size is linear in them, and in how many sequences hold each.
+
+        Where the memory is not PLAIN, what sequences share counts once for each of them.
+        """
         lengths = [llama_cpp.llama_memory_seq_pos_max(self._memory, s) + 1 for s in range(self.traits.n_seq)]
-        return sum(lengths)
+        held = sum(lengths)
+        if not held or self.traits.memory is not MemoryKind.PLAIN:
+            return int(held)
+        n_bytes = float(llama_cpp.llama_state_get_size(self._ctx) - self._state_bytes - held * _HOLDER_BYTES)
+        return round(n_bytes / (self.traits.bytes_per_token - _HOLDER_BYTES))

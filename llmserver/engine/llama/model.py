@@ -26,6 +26,8 @@ class Model:
     def __init__(self, options: ModelOptions, n_seq: int | None = None, *, embeds: bool = False) -> None:
         self.options = options
         llama_cpp.llama_backend_init()
+        if options.numa:
+            llama_cpp.llama_numa_init(int(options.numa))
         self._keep: list[Any] = []  # what llama.cpp points at
         with LlamaLog(verbose=options.verbose) as heard:
             self.model = llama_cpp.llama_model_load_from_file(_path(options), self._model_params())

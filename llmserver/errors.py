@@ -113,7 +113,8 @@ class TryLater(LlmServerError):
     """An error that a later try may not meet; tells when."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 1) -> None:
-        super().__init__(message, param=param)
+        when = "a second" if retry_after_s == 1 else f"{retry_after_s} seconds"
+        super().__init__(f"{message}; try again in {when}", param=param)
         self.retry_after_s = retry_after_s
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable
 
+from llmserver.engine.hostcache import Blob
 from llmserver.engine.plan import Sample, Traits
 from llmserver.engine.prefix import tokens_of
 from llmserver.engine.request import Event, Failed, Finished, Reading, Request, Token, Usage
-from llmserver.errors import ContextExceeded, LlmServerError
+from llmserver.errors import ContextExceeded, LlmServerError, RequestError
 from llmserver.text.output import Output
 
 
@@ -31,7 +32,7 @@ class Answer:
         self.position: int | None = None
         self.may_reuse = not request.prompt_logprobs
         self.checkpoint = -1
-        self.scored = 0
+        self.parked: Blob | None = None  # what keeps its text while it waits to go on
         self._traits = traits
         self._output = Output(request.stop)
         self.born = now
@@ -116,7 +117,9 @@ class Answer:
 
 
 def check_fits(n_tokens: int, n_ctx: int) -> None:
-    """Raise ContextExceeded unless a prompt of so many tokens leaves room for one more."""
+    """Raise ContextExceeded unless a prompt of so many tokens leaves room for one more, RequestError without any."""
+    if n_tokens == 0:
+        raise RequestError("the prompt is empty: send at least one token", param="prompt")
     if n_tokens >= n_ctx:
         better = -(-(n_tokens + 1024) // 1024) * 1024
         raise ContextExceeded(

@@ -47,7 +47,7 @@ class EmbedService:
         Stopping, EngineFailed.
         """
         if self._is_stopping:
-            raise Stopping("the server is stopping: send the request again in a moment", retry_after_s=5)
+            raise Stopping("the server is stopping", retry_after_s=5)
         for i, prompt in enumerate(prompts):
             check_fits(len(prompt), self.backend.room, f"{param}.{i}" if len(prompts) > 1 else param)
         self._check_queue()
@@ -69,7 +69,7 @@ class EmbedService:
         most = self._limits.n_parallel + self._limits.max_queue
         if len(self._waiters) >= most:
             raise QueueFull(
-                f"{len(self._waiters)} requests are being answered or wait, {most} may: try again in a moment",
+                f"{len(self._waiters)} requests are being answered or wait, {most} may",
                 retry_after_s=1 + self._limits.max_queue // max(1, self._limits.n_parallel),
             )
 

@@ -114,7 +114,7 @@ class EmbedWorker:
     def stop(self, timeout_s: float, *, frees: bool = True) -> bool:
         """Answer whoever is left with an error and, if it frees, the model; whether that happened in time."""
         self._frees = frees
-        self._inbox.put(_Stop(Stopping("the server is stopping: send the request again in a moment")))
+        self._inbox.put(_Stop(Stopping("the server is stopping")))
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -171,9 +171,7 @@ class EmbedWorker:
         now = time.perf_counter()
         for number in self.packer.expired(now, self._max_wait_s):
             waited_s = self.packer.waited_s(number, now)
-            self._fail(
-                number, QueueTimeout(f"the request waited {waited_s:.0f} s and its turn did not come: try again later")
-            )
+            self._fail(number, QueueTimeout(f"the request waited {waited_s:.0f} s and its turn did not come"))
 
     def _compute(self, batch: Sequence[Item]) -> None:
         """One batch; when it fails, each of its inputs alone, so that only the one at fault fails."""

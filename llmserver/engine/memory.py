@@ -7,7 +7,7 @@ sequences are kept until somebody needs their cells, then saved to host RAM, lea
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -43,6 +43,7 @@ class Memory:
         self._free = list(range(traits.n_seq - 1, -1, -1))
         self._idle: OrderedDict[Seq, Hashable] = OrderedDict()
         self._busy: dict[Seq, Hashable] = {}
+        self._awaited: Counter[Blob] = Counter()
         self._moves: list[Move] = []
 
     @property
@@ -192,29 +193,30 @@ class Memory:
         """Move the idle sequence that was used longest ago to host RAM; False when there is none."""
         for seq in self._idle:
             if seq != keep:
-                self._save(seq, self._idle.pop(seq), pinned=False)
+                self._save(seq, self._idle.pop(seq), is_awaited=False)
                 self._empty(seq)
                 return True
         return False
 
-    def _save(self, seq: Seq, scope: Hashable, *, pinned: bool) -> None:
-        """Copy a sequence to host RAM, unless its text is there or too large."""
+    def _save(self, seq: Seq, scope: Hashable, *, is_awaited: bool) -> Blob | None:
+        """Copy a sequence to host RAM, unless its text is there or too large. Returns the blob that holds it.
+
+        is_awaited: somebody will come back for it, so another sequence's copy is not enough: that one may go.
+        """
         n = self.index.length(seq)
         if n < _WORTH_SAVING:
-            return
+            return None
         text = self.index.text(seq)
         for holder, length in self.index.matches(scope, text).items():
             covers = length == n and holder != seq
             if covers and isinstance(holder, Blob) and not holder.partial and self._can_cut(holder, n):
                 self.host.touch(holder)
-                self.host.pin(holder, pinned=pinned or self.host.is_pinned(holder))
-                return
-            if covers and not isinstance(holder, Blob) and not pinned and self._can_cut(holder, n):
-                return
-        blob = self._new_blob(n, int(n * self.traits.bytes_per_token), self.floors.get(seq, 0), partial=False)
+                return holder
+            if covers and not isinstance(holder, Blob) and not is_awaited and self._can_cut(holder, n):
+                return None
+        blob = self._new_blob(n, self._bytes(n), self.floors.get(seq, 0), partial=False)
         if blob is None:
-            return
-        self.host.pin(blob, pinned=pinned)
+            return None
         self._moves.append(Save(seq, blob.number))
         self.index.add(blob, scope, text)
         if self.traits.memory is MemoryKind.PLAIN:
@@ -223,6 +225,11 @@ class Memory:
                 for old, length in self.index.matches(scope, text).items()
                 if isinstance(old, Blob) and old != blob and length == old.n and not self.host.is_kept(old)
             )
+        return blob
+
+    def _bytes(self, n: int) -> int:
+        """About what n saved tokens take."""
+        return int(n * self.traits.bytes_per_token + self.traits.bytes_fixed)
 
     def _new_blob(self, n: int, size: int, floor: int, *, partial: bool) -> Blob | None:
         dropped = self.host.make_room(size)
@@ -243,8 +250,8 @@ class Memory:
         matches = self.index.matches(scope, text)
         if any(isinstance(h, Blob) and h.partial and h.n == n == len(text) for h, n in matches.items()):
             return
-        n = min(len(text), self.traits.n_window or len(text))
-        blob = self._new_blob(len(text), int(n * self.traits.bytes_per_token), self.floors.get(seq, 0), partial=True)
+        size = self._bytes(min(len(text), self.traits.n_window))  # of a state nothing but itself
+        blob = self._new_blob(len(text), size, self.floors.get(seq, 0), partial=True)
         if blob is not None:
             self._moves.append(Save(seq, blob.number, partial=True))
             self.index.add(blob, scope, text[:])
@@ -263,16 +270,23 @@ class Memory:
         else:
             self._empty(seq)
 
-    def park(self, seq: Seq) -> None:
-        """Take the sequence's cells from its user, with its text saved until it comes back."""
-        self._save(seq, self._busy.pop(seq), pinned=True)
+    def park(self, seq: Seq) -> Blob | None:
+        """Take the sequence's cells from its user. Returns what keeps its text until `unpark`, if anything does."""
+        blob = self._save(seq, self._busy.pop(seq), is_awaited=True)
         self._empty(seq)
+        if blob is not None:
+            self._awaited[blob] += 1
+            self.host.pin(blob, pinned=True)
+        return blob
 
-    def unpin(self, scope: Hashable, text: array[int]) -> None:
-        """What was saved for a text that has a sequence again, or no user any more, is an ordinary entry."""
-        for holder in self.index.matches(scope, text):
-            if isinstance(holder, Blob):
-                self.host.pin(holder, pinned=False)
+    def unpark(self, blob: Blob | None) -> None:
+        """Who waited for the blob has a sequence again, or has gone: with the last one it is an ordinary entry."""
+        if blob is None:
+            return
+        self._awaited[blob] -= 1
+        if self._awaited[blob] <= 0:
+            del self._awaited[blob]
+            self.host.pin(blob, pinned=False)
 
     def cut(self, seq: Seq, n: int) -> None:
         """Make sure that the sequence has n cells, whatever a failed batch left behind."""

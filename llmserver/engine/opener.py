@@ -57,7 +57,10 @@ class LlamaOpener:
     def _chat(self, options: ModelOptions, limits: Limits) -> tuple[Service, int]:
         info, vocab, backend = load_chat(options)
         service = Service(info, vocab, backend, limits, **self._worker_options(info.name))
-        return service, info.size_bytes + int(backend.traits.n_cells * backend.traits.bytes_per_token)
+        traits = backend.traits
+        return service, info.size_bytes + int(
+            traits.n_cells * traits.bytes_per_token + traits.n_seq * traits.bytes_fixed
+        )
 
     def _embed(self, options: ModelOptions, kind: str, limits: Limits) -> tuple[EmbedService, int]:
         info, vocab, backend = load_embed(options, kind)

@@ -32,7 +32,8 @@ class Traits:
     """What a backend can hold and do; counts in tokens or cells, unless named otherwise.
 
     n_ctx: the longest sequence. n_outputs: rows of a batch that may yield a token. hidden: special tokens that do
-    not show in the text. pieces: the bytes of each token.
+    not show in the text. pieces: the bytes of each token. bytes_fixed: what a saved sequence takes beside its tokens'
+    bytes_per_token, a recurrent state above all.
     """
 
     n_cells: int
@@ -46,6 +47,7 @@ class Traits:
     hidden: frozenset[int] = frozenset()
     memory: MemoryKind = MemoryKind.PLAIN
     n_window: int = 0
+    bytes_fixed: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class _Slot:
     state: str = "unloaded"
     size_bytes: int = 0
     users: int = 0
+    n_failures: int = 0
+    failure: ModelFailed | None = None
     used_at: float = 0.0
     adapters: Adapters = field(default_factory=Adapters)
     files: dict[str, AdapterFile] = field(default_factory=dict)
@@ -145,7 +147,7 @@ class Pool:
         """
         slot, adapter_name = self._find(name)
         if self._is_stopping:
-            raise Stopping("the server is stopping: send the request again in a moment", retry_after_s=5)
+            raise Stopping("the server is stopping", retry_after_s=5)
         slot.users += 1
         adapter = None
         try:
@@ -188,10 +190,13 @@ class Pool:
         """Bring a model into memory; several requests for the same one wait for one load."""
         condition = self._condition()
         async with condition:
+            n_failures = slot.n_failures
             while slot.state == "loading" or (slot.service is None and slot.size_bytes):  # or still unloading
                 await condition.wait()
             if slot.service is not None:
                 return
+            if slot.n_failures > n_failures and slot.failure is not None:
+                raise slot.failure  # the load that this request waited for failed; the next request tries again
             slot.state = "loading"
         try:
             await self._make_room(slot)
@@ -202,7 +207,9 @@ class Pool:
                 slot.state = "unloaded"
                 raise
             log.error("%s", why.message)
-            raise ModelFailed(f"the model {slot.name} could not be loaded: {why.message}") from why
+            slot.failure = ModelFailed(f"the model {slot.name} could not be loaded: {why.message}")
+            slot.n_failures += 1
+            raise slot.failure from why
         finally:
             if slot.state == "loading":
                 slot.state = "unloaded"
@@ -254,7 +261,7 @@ class Pool:
                 continue
             left = deadline - time.monotonic()
             if left <= 0:
-                raise QueueTimeout(f"there is no memory for {slot.name} while other models answer: try again later")
+                raise QueueTimeout(f"there is no memory for {slot.name} while other models answer")
             async with condition:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(condition.wait(), left)

@@ -82,7 +82,7 @@ class Logprob:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The request is in the queue; position is how many are before it."""
+    """The request is in the queue; position 1 is next: so many requests have to get on before it does."""
 
     position: int
 

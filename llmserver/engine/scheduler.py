@@ -60,7 +60,7 @@ class Scheduler:
         idle = min(self.limits.n_parallel, self.traits.n_seq) - len(self.running)
         if len(self.queue) - max(0, idle) >= self.limits.max_queue:
             raise QueueFull(
-                f"{len(self.queue)} requests wait already, more than {self.limits.max_queue} may not: try again soon",
+                f"{len(self.queue)} requests wait already, more than {self.limits.max_queue} may not",
                 retry_after_s=self._retry_after_s(),
             )
         self._waiting[number] = Answer(number, request, self.traits, now)
@@ -107,11 +107,11 @@ class Scheduler:
 
     def _expire(self, now: float) -> None:
         for number in [n for n in self.queue if self.queue.waited_s(n, now) > self.limits.max_wait_s]:
-            if self._waiting[number].n_generated:
-                continue  # it had its turn and was preempted: half an answer is not thrown away
+            if self._waiting[number].cached is not None:
+                continue  # it had its turn and was preempted: what it has is not thrown away
             waited = self.queue.waited_s(number, now)
             error = QueueTimeout(
-                f"the request waited {waited:.0f} s and its turn did not come: the model is busy, try again later",
+                f"the request waited {waited:.0f} s and its turn did not come",
                 retry_after_s=self._retry_after_s(),
             )
             self._fail_waiting(number, error)
@@ -148,7 +148,7 @@ class Scheduler:
         self.queue.take(answer.number)
         del self._waiting[answer.number]
         answer.admit(*placed, now)
-        self.memory.unpin(scope, answer.text)
+        self._unpark(answer)
         self.running[answer.number] = answer
         return True
 
@@ -184,7 +184,7 @@ class Scheduler:
         """Take the request's cells; it goes on later, before the others."""
         assert answer.seq is not None  # noqa: S101 - running requests have one
         self._record(answer)
-        self.memory.park(answer.seq)
+        answer.parked = self.memory.park(answer.seq)
         self._requeue(answer)
         self.n_preempted += 1
 
@@ -311,7 +311,11 @@ class Scheduler:
     def _forget_waiting(self, answer: Answer) -> None:
         self.queue.remove(answer.number)
         self._alone.pop(answer.number, None)
-        self.memory.unpin(answer.scope, answer.text)
+        self._unpark(answer)
+
+    def _unpark(self, answer: Answer) -> None:
+        self.memory.unpark(answer.parked)
+        answer.parked = None
 
     def _end(self, answer: Answer) -> None:
         """The request leaves; its sequence stays, idle."""

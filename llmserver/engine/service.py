@@ -123,12 +123,12 @@ class Service:
     def submit(self, request: Request) -> Stream:
         """Queue a request. Raises ContextExceeded, QueueFull, Stopping, or RequestError for a wrong grammar."""
         if self._is_stopping:
-            raise Stopping("the server is stopping: send the request again in a moment", retry_after_s=5)
+            raise Stopping("the server is stopping", retry_after_s=5)
         check_fits(len(request.tokens), self.info.n_ctx)
         most = self._limits.n_parallel + self._limits.max_queue
         if len(self._streams) >= most:
             raise QueueFull(
-                f"{len(self._streams)} requests are being answered or wait, {most} may: try again in a moment",
+                f"{len(self._streams)} requests are being answered or wait, {most} may",
                 retry_after_s=1 + self._limits.max_queue // max(1, self._limits.n_parallel),
             )
         self._loop = asyncio.get_running_loop()

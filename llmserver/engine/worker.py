@@ -106,7 +106,7 @@ class Worker:
     def stop(self, error: LlmServerError | None = None, *, frees: bool = True) -> None:
         """Answer whoever is left with the error, then end the thread; frees: give the model's memory back too."""
         self._frees = frees
-        self._post(_Stop(error or Stopping("the server is stopping: send the request again in a moment")))
+        self._post(_Stop(error or Stopping("the server is stopping")))
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end; whether it came."""

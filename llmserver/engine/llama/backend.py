@@ -42,13 +42,14 @@ class LlamaBackend:
 
     def _find_traits(self) -> Traits:
         """What this model's memory can do, tried out with two tokens, which warms it up too."""
-        self._batch.fill(0, 0, 0, [0, 0])
-        llama_cpp.llama_decode(self._ctx, self._batch.of(2))
-        n_bytes = llama_cpp.llama_state_seq_get_size(self._ctx, 0)
-        whole = llama_cpp.llama_state_get_size(self._ctx)
+        n_bytes = []
+        for start in range(2):
+            self._batch.fill(0, 0, start, [0])
+            llama_cpp.llama_decode(self._ctx, self._batch.of(1))
+            n_bytes.append(llama_cpp.llama_state_seq_get_size(self._ctx, 0))
+        per_token = n_bytes[1] - n_bytes[0]
+        self._state_bytes = llama_cpp.llama_state_get_size(self._ctx) - 2 * per_token
         can_cut = llama_cpp.llama_memory_seq_rm(self._memory, 0, 1, _TO_THE_END)
-        per_token = n_bytes - llama_cpp.llama_state_seq_get_size(self._ctx, 0) if can_cut else n_bytes
-        self._state_bytes = whole - 2 * per_token
         llama_cpp.llama_memory_clear(self._memory, True)
         window = self._model.n_window
         kind = MemoryKind.WINDOW if window else MemoryKind.PLAIN
@@ -64,6 +65,7 @@ class LlamaBackend:
             hidden=self._vocab.hidden,
             memory=MemoryKind.STATE if self._model.is_stateful or not can_cut else kind,
             n_window=window,
+            bytes_fixed=float(n_bytes[0] - per_token),
         )
 
     def open(self, number: int, request: Request) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from llmserver.errors import BadSettings
 from llmserver.settings import ModelOptions, ServeSettings
+from llmserver.text.template import NAMES
 
 _STOCK = "it works with --engine stock"
 # Settings that would change answers, with what to do instead.
@@ -17,6 +19,7 @@ _CANNOT = {
     "hf_tokenizer_config_path": f"the chat template comes from the GGUF file or --chat_format: {_STOCK}",
     "hf_pretrained_model_name_or_path": f"the tokenizer comes from the GGUF file: {_STOCK}",
     "rpc_servers": "llama-cpp-python takes the setting and ignores it",
+    "hf_model_repo_id": "fetch the file first: see python -m llmserver models pull --help",
     "vocab_only": "a model without weights cannot answer",
 }
 # Settings for which there is nothing to do here, with the reason.
@@ -38,6 +41,12 @@ def check(settings: ServeSettings) -> list[str]:
         for name, why in _CANNOT.items():
             if getattr(model, name) not in (None, False, ""):
                 raise BadSettings(f"--{name} has no effect on the batched engine: {why}")
+        if model.chat_format is not None and model.chat_format not in NAMES:
+            raise BadSettings(f"--chat_format {model.chat_format} is not known: use {', '.join(NAMES)}, or {_STOCK}")
+    names = Counter(str(model.model_alias) for model in settings.models)
+    for name, n in names.items():
+        if n > 1:
+            raise BadSettings(f"{n} models go by the name {name}: give each a model_alias of its own")
     found = list(dict.fromkeys(name for model in settings.models for name in _given(model)))
     found += [name for name in settings.server.model_fields_set if name in _NEEDLESS]
     return [f"--{name} has no effect on the batched engine: {_NEEDLESS[name]}" for name in found]

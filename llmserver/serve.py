@@ -49,10 +49,9 @@ def serve(settings: ServeSettings) -> int:
     loader.on_ready = lambda: _announce(settings.server, listener, readiness)
     server.on_stop = engine.drain
     engine.on_crash = lambda: _crashed(server, readiness)
+    server.status_now = lambda: server.status or (2 if readiness.state is State.FAILED else 0)
     with contextlib.redirect_stdout(LineLog()):  # the library prints to stdout; here that is one log line more
         server.run(sockets=[listener])
-    log.info("stopped")
-    leave(server.status or (2 if readiness.state is State.FAILED else 0))
     return 0
 
 
@@ -60,7 +59,7 @@ def _crashed(server: Server, readiness: Readiness) -> None:
     """An engine's loop failed: say so in /health and leave, so that whoever watches starts the process anew."""
     readiness.failed()
     server.status = 1
-    server.should_exit = True
+    server.stop_soon()
 
 
 def make_engine(settings: ServeSettings) -> Engine:
@@ -82,6 +81,13 @@ class Server(uvicorn.Server):
     _is_stopping = False
     status = 0
     on_stop: Callable[[float], None] = staticmethod(lambda _: None)
+    status_now: Callable[[], int] = staticmethod(lambda: 0)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, then leave from here: asyncio would wait for threads that still load a model or read a text."""
+        await super().serve(sockets)
+        log.info("stopped")
+        leave(self.status_now())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,9 +102,14 @@ class Server(uvicorn.Server):
         self._is_stopping = True
         notify("STOPPING=1")
         log.info("stopping: answers in flight may take up to %s s", self.config.timeout_graceful_shutdown)
+        self.stop_soon()
+        super().handle_exit(sig, frame)
+
+    def stop_soon(self) -> None:
+        """No new requests; answers in flight may end within the deadline. From any thread."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream cut at the deadline is no fault
         self.on_stop(float(self.config.timeout_graceful_shutdown or 0))
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 class Loader:

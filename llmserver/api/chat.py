@@ -38,7 +38,9 @@ async def chat(request: HttpRequest, body: ChatBody) -> WatchedResponse:
 async def _respond(pool: Pool, body: ChatBody, owner: str, progress: bool, send: Send) -> None:
     async with pool.use(body.model) as use:
         require_kind(use, "chat", pool.known())
-        n_chars = sum(len(message.text) for message in body.messages)
+        n_chars = sum(len(message.text) for message in body.messages) + sum(
+            len(repr(tool)) for tool in body.tools or ()
+        )
         prompt = await aside(partial(read_prompt, body, use), n_chars=n_chars)
         requests = _requests(body, use, prompt, owner)
         writer = ChatWriter(

@@ -17,7 +17,7 @@ from starlette.types import Send
 from llmserver.api.fields import GenerationFields
 from llmserver.api.sse import EventStream, send_json
 from llmserver.engine.request import Event, Failed, Finished, Reading, Request, Waiting
-from llmserver.errors import ContextExceeded, EngineFailed, LlmServerError
+from llmserver.errors import ContextExceeded, EngineFailed, LlmServerError, RequestError
 
 if TYPE_CHECKING:
     from llmserver.engine.service import Service, Stream
@@ -49,6 +49,8 @@ class Writer(Protocol):
 @contextmanager
 def submitted(service: Service, requests: Sequence[Request], prompt_field: str) -> Iterator[list[Stream]]:
     """The requests' streams; whatever happens, none of them goes on after the block."""
+    if len(requests) > service.n_most:
+        raise RequestError(f"n: {len(requests)} answers at once, at most {service.n_most} fit the queue", param="n")
     streams: list[Stream] = []
     try:
         for request in requests:

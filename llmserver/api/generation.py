@@ -18,7 +18,14 @@ _LONG = 20_000  # characters; shorter ones cost less than handing them to a thre
 
 async def aside(work: Callable[[], _T], *, n_chars: int) -> _T:
     """Do the work here when it is short, else in a thread, so that other answers do not wait for it."""
-    return work() if n_chars < _LONG else await asyncio.to_thread(work)
+    if n_chars < _LONG:
+        return work()
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait({thread})  # it reads the vocabulary: the model may not be unloaded under it
+        raise
 
 
 def check_can_generate(info: ModelInfo) -> None:

@@ -42,8 +42,9 @@ def sampling_of(body: SamplingFields, use: Use, grammar: Grammar | None) -> Samp
     """The sampling that the fields ask for. Raises RequestError for a bias on a token that does not exist."""
     service = use.service
     given = {name: value for name in _SAME_NAME if (value := getattr(body, name)) is not None}
-    if given.get("repeat_last_n") == -1:
-        given["repeat_last_n"] = service.info.n_ctx
+    if "repeat_last_n" in given:  # -1 is the whole context, and more than that there is not
+        last_n, n_ctx = given["repeat_last_n"], service.info.n_ctx
+        given["repeat_last_n"] = n_ctx if last_n == -1 else min(last_n, n_ctx)
     return Sampling(**given, seed=_seed(body, use), logit_bias=_bias(body, service), grammar=grammar)
 
 

@@ -79,7 +79,7 @@ class Answer:
         self._first = self._first or now
         self._last = now
         token, request = sample.token, self.request
-        if token in self._traits.eog and not request.sampling.ignore_eos:
+        if sample.ends or (token in self._traits.eog and not request.sampling.ignore_eos):
             return (self._finish("stop"),)
         self.text.append(token)
         self.is_decoding = True

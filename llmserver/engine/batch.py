@@ -28,17 +28,24 @@ class Composer:
         self._running, self._preempt = running, preempt
 
     def compose(self, group: Sequence[Answer], cap: int) -> list[Work]:
-        """Rows of decoding requests, then prompt tokens within the budget, oldest request first; at most cap rows."""
+        """Rows of decoding requests, then prompt tokens within the budget, oldest request first."""
         work = [row for answer in group if answer.is_decoding and (row := self._decode_row(answer))]
         work = [row for row in work if row.request in self._running]
         budget = min(self._pace.budget(len(work)), cap - len(work))
         outputs = self._traits.n_outputs - len(work)
-        for answer in group:
+        readers = [answer for answer in group if not answer.is_decoding]
+        shares = [(answer, budget) for answer in readers]
+        shortest = min(readers, key=lambda answer: answer.pending, default=None)
+        if shortest is not None and shortest.pending < readers[0].pending:
+            shares.insert(0, (shortest, max(1, budget // 2)))  # a long prompt does not hold up a short one
+        seen: set[int] = set()
+        for answer, share in shares:
             if budget <= 0 or outputs <= 0:
                 break
-            if answer.number not in self._running or answer.is_decoding:
+            if answer.number in seen or answer.number not in self._running:
                 continue
-            row = self._prompt_row(answer, budget, outputs, is_first=not work)
+            seen.add(answer.number)
+            row = self._prompt_row(answer, min(share, budget), outputs, is_first=not work)
             if row is not None:
                 work.append(row)
                 budget -= len(row.tokens)

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -97,6 +97,7 @@ class EmbedWorker:
         self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Stop] = queue.SimpleQueue()
         self._is_stopping = False
         self._frees = True
+        self._over: LlmServerError | None = None  # what the thread, which has ended, answers
         self._thread = threading.Thread(target=self._main, name="embed", daemon=True)
 
     def start(self) -> None:
@@ -106,6 +107,8 @@ class EmbedWorker:
     def submit(self, number: int, prompts: Sequence[Sequence[int]], owner: str) -> None:
         """Compute a request; its answer comes through the sink, once."""
         self._inbox.put(_Submit(number, prompts, owner))
+        if self._over is not None:
+            self._refuse(self._over)
 
     def cancel(self, number: int) -> None:
         """Nobody waits for the answer; it does not come."""
@@ -129,31 +132,30 @@ class EmbedWorker:
                 self._backend.free()
         except Exception as why:  # the loop's edge: everybody is answered, the process starts anew
             log.critical("the embedding engine's loop failed", exc_info=why)
-            self._is_stopping = True
+            error = EngineFailed("the engine failed and is being started again: send the request again in a moment")
+            self._over = error
             self._on_crash()
-            self._give_up()
+            self._fail_all(error)
+            self._refuse(error)
+        else:
+            self._over = Stopping("the server is stopping")
+            self._refuse(self._over)
 
-    def _give_up(self) -> None:
-        """Answer everybody, and those who come before the process has left."""
-        error = EngineFailed("the engine failed and is being started again: send the request again in a moment")
-        self._fail_all(error)
-        while True:
-            try:
-                message = self._inbox.get(timeout=1.0)
-            except queue.Empty:
-                return
-            if isinstance(message, _Submit):
-                self._sink(message.number, error)
+    def _refuse(self, error: LlmServerError) -> None:
+        """Answer what comes too late for the thread. Any thread may do that."""
+        with suppress(queue.Empty):
+            while True:
+                message = self._inbox.get_nowait()
+                if isinstance(message, _Submit):
+                    self._sink(message.number, error)
 
     def _receive(self) -> None:
         """Take the messages that are there; wait for one when there is nothing to do."""
-        try:
-            if self.packer.is_idle:
-                self._take(self._inbox.get())
-            while True:
+        if self.packer.is_idle:
+            self._take(self._inbox.get())
+        with suppress(queue.Empty):
+            while not self._is_stopping:
                 self._take(self._inbox.get_nowait())
-        except queue.Empty:
-            pass
 
     def _take(self, message: _Submit | _Cancel | _Stop) -> None:
         if isinstance(message, _Submit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -37,7 +38,7 @@ class LlamaOpener:
         on_crash: Callable[[], None] = lambda: None,
     ) -> None:
         self._server, self._observe, self._on_crash = server, observe, on_crash
-        self._turns = Turns()
+        self._turns, self._loading = Turns(), threading.Lock()
 
     def open(self, options: ModelOptions) -> tuple[Any, int]:
         """Load a model. Raises ModelFileBroken."""
@@ -49,7 +50,9 @@ class LlamaOpener:
             cache_bytes=options.cache_ram_mib * _MIB,
         )
         kind = kind_of(options)
-        service, n_bytes = self._chat(options, limits) if kind == "chat" else self._embed(options, kind, limits)
+        with self._loading:  # llama.cpp's log, which tells why a load fails, is one for the process
+            service, n_bytes = self._chat(options, limits) if kind == "chat" else self._embed(options, kind, limits)
+        gc.unfreeze()  # also what models that are gone have left
         gc.collect()
         gc.freeze()  # what a model needs stays: the collector need not look at it between steps
         return service, n_bytes
@@ -59,7 +62,7 @@ class LlamaOpener:
         service = Service(info, vocab, backend, limits, **self._worker_options(info.name))
         traits = backend.traits
         return service, info.size_bytes + int(
-            traits.n_cells * traits.bytes_per_token + traits.n_seq * traits.bytes_fixed
+            traits.n_cells * traits.bytes_per_token + traits.n_seq * traits.bytes_fixed + limits.cache_bytes
         )
 
     def _embed(self, options: ModelOptions, kind: str, limits: Limits) -> tuple[EmbedService, int]:

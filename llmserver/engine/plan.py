@@ -138,10 +138,11 @@ class Status(Enum):
 
 
 class Sample(NamedTuple):
-    """The chosen token."""
+    """The chosen token. ends: there is none, the answer is whole."""
 
     token: int
     logprob: Logprob | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True)

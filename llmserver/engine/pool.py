@@ -90,6 +90,7 @@ class _Slot:
     state: str = "unloaded"
     size_bytes: int = 0
     users: int = 0
+    timer: asyncio.TimerHandle | None = None
     n_failures: int = 0
     failure: ModelFailed | None = None
     used_at: float = 0.0
@@ -241,13 +242,13 @@ class Pool:
             if file in map(parse, slot.options.adapters):
                 raise
             log.warning("the adapter %s is gone: %s", file.name, why.message)  # added while it ran, then deleted
-            del slot.files[file.name]
+            slot.files.pop(file.name, None)
             return
         adapters.add(adapter)
 
     async def _make_room(self, slot: _Slot) -> None:
         """Unload idle models, least recently used first, until the new one fits; wait for busy ones to end."""
-        need = file_size(slot.options)
+        need = file_size(slot.options) + slot.options.cache_ram_mib * _MIB
         deadline = time.monotonic() + self._max_wait_s
         condition = self._condition()
         while True:
@@ -281,7 +282,9 @@ class Pool:
         if slot.users == 0:
             self._start(self._tell())
             if slot.options.ttl_s:
-                asyncio.get_running_loop().call_later(slot.options.ttl_s, self._expire, slot)
+                if slot.timer is not None:
+                    slot.timer.cancel()
+                slot.timer = asyncio.get_running_loop().call_later(slot.options.ttl_s, self._expire, slot)
 
     def _expire(self, slot: _Slot) -> None:
         idle_s = time.monotonic() - slot.used_at
@@ -339,8 +342,11 @@ class Pool:
     def stop(self, timeout_s: float) -> None:
         """Answer whoever is left with an error; from any thread."""
         self.refuse()
-        for service in self.loaded():
-            service.stop(timeout_s, frees=False)  # somebody may still read the vocabulary
+        services, deadline = self.loaded(), time.monotonic() + timeout_s
+        for service in services:  # all of them hear it before anybody is waited for
+            service.stop(0.0, frees=False)  # somebody may still read the vocabulary
+        for service in services:
+            service.stop(max(0.0, deadline - time.monotonic()), frees=False)
 
 
 def _known(slot: _Slot) -> Known:

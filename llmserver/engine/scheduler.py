@@ -246,6 +246,8 @@ class Scheduler:
         """Sequences that could not be filled begin anew, and what was saved of them since is worth nothing."""
         empty = {move.target if isinstance(move, Share) else move.seq for move in blocking}
         for move in plan.moves:
+            if isinstance(move, Share) and move.source in empty:
+                empty.add(move.target)
             if (move in blocking and isinstance(move, Load)) or (isinstance(move, Save) and move.seq in empty):
                 self.memory.lost(move.blob)
         for answer in [a for a in self.running.values() if a.seq in empty]:

@@ -120,15 +120,19 @@ class Service:
         """Requests that are not answered yet."""
         return len(self._streams)
 
+    @property
+    def n_most(self) -> int:
+        """Requests that may be here at once, computed or waiting."""
+        return self._limits.n_parallel + self._limits.max_queue
+
     def submit(self, request: Request) -> Stream:
         """Queue a request. Raises ContextExceeded, QueueFull, Stopping, or RequestError for a wrong grammar."""
         if self._is_stopping:
             raise Stopping("the server is stopping", retry_after_s=5)
         check_fits(len(request.tokens), self.info.n_ctx)
-        most = self._limits.n_parallel + self._limits.max_queue
-        if len(self._streams) >= most:
+        if len(self._streams) >= self.n_most:
             raise QueueFull(
-                f"{len(self._streams)} requests are being answered or wait, {most} may",
+                f"{len(self._streams)} requests are being answered or wait, {self.n_most} may",
                 retry_after_s=1 + self._limits.max_queue // max(1, self._limits.n_parallel),
             )
         self._loop = asyncio.get_running_loop()

@@ -125,7 +125,8 @@ class Worker:
             log.critical("the engine's loop failed", exc_info=why)
             error = EngineFailed("the engine failed and is being started again: send the request again in a moment")
             self._over = error
-            self._sink([(n, Failed(error)) for n in (*self.scheduler.running, *self.scheduler.queue)])
+            left = [(n, Failed(error)) for n in (*self.scheduler.running, *self.scheduler.queue)]
+            self._sink([*self.scheduler.take_events(), *left])  # some had their answer in this very step
             self._refuse(error)
             self._on_crash()
         else:

@@ -114,7 +114,7 @@ def player(tmp_path: Path) -> Callable[..., None]:
         models = []
         for name in "abc":
             (tmp_path / name).write_bytes(b"\0" * MIB)
-            fields = {"model_alias": name, "ttl_s": ttl_s, **(of_a if name == "a" else {})}
+            fields = {"model_alias": name, "ttl_s": ttl_s, "cache_ram_mib": 0, **(of_a if name == "a" else {})}
             models.append(ModelOptions(model=str(tmp_path / name)).model_copy(update=fields))
         server = ServerOptions().model_copy(update={"models_ram_mib": ram_mib, "max_wait_s": max_wait_s})
         asyncio.run(_within(test, FakeOpener(), ServeSettings(server, tuple(models))))

@@ -118,6 +118,8 @@ class FakeStream:
 class FakeService:
     """One model: its scripts are used in turn, the last one for ever."""
 
+    n_most = 72
+
     def __init__(self, info: ModelInfo = INFO) -> None:
         self.info = info
         self.scripts: list[Script] = [says("Hello world")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from llama_cpp.server import settings as stock
 
@@ -38,3 +41,15 @@ def test_the_defaults_say_nothing() -> None:
 def test_every_name_is_a_setting_of_llama_cpp_server() -> None:
     known = {*stock.ModelSettings.model_fields, *stock.ServerSettings.model_fields}
     assert {*compat._CANNOT, *compat._NEEDLESS} <= known
+
+
+def test_two_models_of_one_name_are_refused_before_one_hides_the_other(tmp_path: Path) -> None:
+    config = tmp_path / "models.json"
+    config.write_text(json.dumps({"models": [{"model": "a/one.gguf"}, {"model": "b/one.gguf"}]}))
+    with pytest.raises(BadSettings, match="2 models go by the name one: give each a model_alias"):
+        compat.check(settings.load(["--config_file", str(config)]))
+
+
+def test_a_chat_format_that_nobody_knows_is_refused_at_the_start() -> None:
+    with pytest.raises(BadSettings, match="functionary is not known: use .*chatml"):
+        compat.check(settings.load(["--chat_format", "functionary"]))

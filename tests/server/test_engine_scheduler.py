@@ -320,3 +320,15 @@ def test_an_empty_prompt_is_refused_before_it_can_block_the_queue() -> None:
     with pytest.raises(RequestError, match="empty"):
         rig.submit([])
     assert rig.scheduler.is_idle
+
+
+def test_a_short_prompt_does_not_wait_until_a_long_one_is_read() -> None:
+    rig = Rig(fake_traits(n_cells=900, n_batch=32, n_seq=4))
+    stream = rig.submit([5] * 4, max_tokens=100)
+    rig.step()
+    long, short = rig.submit([1] * 600, max_tokens=2), rig.submit([2] * 6, max_tokens=2)
+    for _ in range(3):
+        rig.step()
+    assert rig.answer(short) and not rig.answer(long) and rig.answer(stream)
+    rig.run()
+    assert len(rig.answer(long)) == 2

@@ -138,13 +138,8 @@ class LlamaBackend:
             log.error("cannot choose a token", exc_info=why)
             return EngineFailed("the engine could not choose a token: the log has the details")
         if token is None:
-            return self._dead_end()
+            return Sample(-1, ends=True)  # the grammar allows nothing more
         return Sample(token, alternatives(token) if alternatives else None)
-
-    def _dead_end(self) -> Sample | LlmServerError:
-        """The grammar allows nothing more: the answer ends here."""
-        end = next(iter(self._vocab.eog), None)
-        return EngineFailed("the grammar leads nowhere") if end is None else Sample(end)
 
     def _alternatives(self, request: Request, row: int) -> Callable[[int], Logprob] | None:
         if request.n_logprobs is None:

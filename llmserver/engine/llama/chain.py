@@ -18,6 +18,7 @@ from llmserver.engine.llama.vocab import Vocab
 from llmserver.engine.request import Request
 from llmserver.engine.sampling import BAN, Chain, chain
 from llmserver.errors import RequestError
+from llmserver.text import limits
 from llmserver.text.grammar import Grammar
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
@@ -111,9 +112,11 @@ class Sampler:
         if since is None:
             return
         self._wait = None
+        if not since:
+            return  # it began in the middle of a token: the parser has to cope alone
         self._grammar = make_grammar(self._vocab, wait.grammar)
         for earlier in since:
-            if not self._allows(earlier):  # it began in the middle of a token: the parser has to cope alone
+            if not self._allows(earlier):  # the answer has left the grammar already
                 llama_cpp.llama_sampler_free(self._grammar)
                 self._grammar = None
                 return
@@ -155,6 +158,7 @@ class _Trigger:
 
 def make_grammar(vocab: Any, grammar: Grammar) -> Any:
     """The sampler of a grammar. Raises RequestError when llama.cpp cannot read it."""
+    limits.check(grammar.text)
     made = None
     if "\0" not in grammar.text:
         made = llama_cpp.llama_sampler_init_grammar(vocab, grammar.text.encode(), grammar.root.encode())

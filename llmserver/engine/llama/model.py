@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from pathlib import Path
 from typing import Any
 
 import llama_cpp
-from llama_cpp import Llama
 
 from llmserver.engine.llama.log import LlamaLog
 from llmserver.errors import ModelFileBroken
@@ -30,7 +28,7 @@ class Model:
             llama_cpp.llama_numa_init(int(options.numa))
         self._keep: list[Any] = []  # what llama.cpp points at
         with LlamaLog(verbose=options.verbose) as heard:
-            self.model = llama_cpp.llama_model_load_from_file(_path(options), self._model_params())
+            self.model = llama_cpp.llama_model_load_from_file(options.model.encode(), self._model_params())
             if not self.model:
                 raise _broken(options, heard.reason())
             self.vocab: Any = llama_cpp.llama_model_get_vocab(self.model)
@@ -123,17 +121,6 @@ def default_sequences(model: Model) -> int:
     n = model.options.n_parallel
     spare = 4 if model.is_stateful or model.n_window else max(16, n)
     return min(n + spare, int(llama_cpp.llama_max_parallel_sequences()))
-
-
-def _path(options: ModelOptions) -> bytes:
-    """The file, fetched first where the settings name a repository, as llama_cpp.server does."""
-    if options.hf_model_repo_id:
-        fetched = Llama.from_pretrained(
-            repo_id=options.hf_model_repo_id, filename=options.model, vocab_only=True, verbose=False
-        )
-        options = options.model_copy(update={"model": fetched.model_path})
-        fetched.close()
-    return str(Path(options.model)).encode()
 
 
 def _load_mode(options: ModelOptions) -> int:

@@ -51,5 +51,5 @@ def test_two_models_of_one_name_are_refused_before_one_hides_the_other(tmp_path:
 
 
 def test_a_chat_format_that_nobody_knows_is_refused_at_the_start() -> None:
-    with pytest.raises(BadSettings, match="functionary is not known: use .*chatml"):
+    with pytest.raises(BadSettings, match=r"functionary is not known: use .*chatml"):
         compat.check(settings.load(["--chat_format", "functionary"]))

@@ -77,7 +77,8 @@ class ModelOptions(stock.ModelSettings):
     step_target_ms: int = _own(
         "step_target_ms",
         100,
-        "Milliseconds that one step may take while answers flow: how much of a prompt is read between two tokens.",
+        "Milliseconds that one step may take while answers flow, or four and a half times what the answers alone take "
+        "if that is more: how much of a prompt is read between two tokens.",
         ge=5,
         le=10_000,
     )

@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from llmserver import settings  # noqa: E402
-from tests.processes import MODEL, REPO, llmserver, running  # noqa: E402
+from llmserver import settings
+from tests.processes import MODEL, REPO, llmserver, running
 
 PROMPT = "Write a long story about a lighthouse, a storm and a dog."
 

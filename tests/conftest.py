@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fakes import FakeServer
 from tests.processes import MODEL, Process, llmserver, running
+
+# As llmserver/__main__.py does, before anything imports llama_cpp: models in this process share a busy machine too.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -36,6 +40,16 @@ def real_server() -> Iterator[Process]:
     assert MODEL.exists(), f"{MODEL} is missing: run ./setup.sh --no-start --model smollm2-135m"
     with running(llmserver()) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def exact_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The embedded model with float16 weights, 270 MB: its answers do not depend on who shares the batch."""
+    from tests.server.exact import write_exact
+
+    path = write_exact(tmp_path_factory.mktemp("exact") / "exact.gguf", MODEL)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture

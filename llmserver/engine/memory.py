@@ -19,6 +19,7 @@ from llmserver.engine.prefix import PrefixIndex
 Seq = int
 _CLAIM_SLACK = 16  # an idle sequence that is at most so much longer is cut rather than copied
 _WORTH_SAVING = 16
+_FEW_CELLS = 256  # idle ones that are not worth moving
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,15 @@ class Memory:
             if not self.evict(keep):
                 return False
         return True
+
+    def tidy(self) -> None:
+        """Move one idle sequence to host RAM when idle text outweighs what is in use: attention looks at all cells."""
+        held = self.cells.held(self._busy)
+        oldest = next(iter(self._idle), None)
+        if oldest is None or self.cells.used - held <= max(_FEW_CELLS, held):
+            return
+        if self._bytes(self.index.length(oldest)) <= self.host.limit_bytes:  # else it would be lost
+            self.evict()
 
     def evict(self, keep: Seq | None = None) -> bool:
         """Move the idle sequence that was used longest ago to host RAM; False when there is none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _WEIGHT = 0.2  # of the newest step in the running averages
 _LEAST = 16  # prompt tokens a step, so that a prompt always gets on
+_SHARE = 4.5  # a step may always take so many times what its decoding rows cost: three quarters of it are for prompts
 
 
 class Pace:
@@ -32,7 +33,8 @@ class Pace:
             return self._n_batch
         if self._token_s <= 0.0:
             return min(self._n_batch - n_decode, 4 * _LEAST)
-        fits = int((self._target_s - self._base_s) / self._token_s)
+        target_s = max(self._target_s, _SHARE * self._base_s)
+        fits = int((target_s - self._base_s) / self._token_s)
         return max(min(fits, self._n_batch - n_decode), min(_LEAST, self._n_batch - n_decode))
 
     @property

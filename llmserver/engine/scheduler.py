@@ -32,6 +32,7 @@ from llmserver.errors import ContextExceeded, EngineFailed, LlmServerError, Queu
 
 _HEADROOM = 32  # cells that an admitted request gets beyond its prompt
 _STEPS_OF_AN_ADAPTER = 4  # putting another LoRA in force costs milliseconds
+_TIDY_EVERY = 4  # steps; only where answers flow and nobody waits for a first token
 _WORTH_WAITING = 64  # prompt tokens that another request is about to compute anyway
 
 
@@ -50,6 +51,7 @@ class Scheduler:
         self._alone: dict[int, int] = {}  # suspects of a failed batch, and how far each must come without company
         self._cap = traits.n_batch
         self._adapter_turns = TakeTurns[Adapter | None](_STEPS_OF_AN_ADAPTER)
+        self._n_steps = 0
         self._composer = Composer(traits, self.memory, self.pace, self.running, self._preempt)
 
     # -- what clients ask
@@ -102,6 +104,9 @@ class Scheduler:
             self._admit(now)
         adapter, group = self._group()
         work = self._composer.compose(group, self._cap)
+        self._n_steps += 1
+        if self._n_steps % _TIDY_EVERY == 0 and all(answer.is_decoding for answer in group):
+            self.memory.tidy()
         moves = self.memory.take_moves()
         return Plan(moves, tuple(work), adapter) if work or moves else None
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from llmserver.__main__ import main
-from llmserver.api.batched import BatchedEngine
+from llmserver.engine.opener import LlamaOpener
+from llmserver.settings import ModelOptions
 
-load = BatchedEngine.load
+open_model = LlamaOpener.open
 
 
-def load_behind_gate(self: BatchedEngine) -> None:
+def open_behind_gate(self: LlamaOpener, options: ModelOptions) -> tuple[Any, int]:
     Path(os.environ["GATE"]).read_bytes()
-    load(self)
+    return open_model(self, options)
 
 
-BatchedEngine.load = load_behind_gate  # type: ignore[method-assign]
+LlamaOpener.open = open_behind_gate  # type: ignore[method-assign]
 sys.exit(main())

@@ -128,3 +128,23 @@ def test_the_conversation_unused_for_longest_leaves_first() -> None:
     memory.take_moves()
     memory.evict()
     assert memory.take_moves() == (Save(second, 0), Trim(second, 0))
+
+
+def test_idle_text_that_outweighs_what_is_in_use_moves_to_host_ram_and_is_found_there() -> None:
+    memory = Memory(fake_traits(n_cells=2000), 100_000)
+    for token in range(1, 6):
+        idle(memory, token, 200)
+    computed(memory, 7, 200)
+    for _ in range(10):
+        memory.tidy()
+    assert memory.cells.used - 200 <= 256
+    assert [found(memory, token) for token in range(1, 6)] == [40] * 5, "nothing was lost"
+
+
+def test_idle_text_that_host_ram_cannot_hold_stays_where_it_is() -> None:
+    memory = Memory(fake_traits(n_cells=2000), 0)
+    for token in range(1, 6):
+        idle(memory, token, 200)
+    computed(memory, 7, 200)
+    memory.tidy()
+    assert memory.cells.used == 1200

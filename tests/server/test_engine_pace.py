@@ -40,7 +40,7 @@ def test_a_step_beside_streams_settles_near_the_target(target_s: float, token_s:
     pace = Pace(target_s, N_BATCH)
     seconds = settle(pace, Machine(0.005, token_s))
     most, least = 0.005 + (N_BATCH - 3) * token_s, 0.005 + 16 * token_s
-    assert seconds == pytest.approx(min(max(target_s, least), most), rel=0.1)
+    assert seconds == pytest.approx(min(max(target_s, 4.5 * 0.005, least), most), rel=0.1)
 
 
 @search(60)
@@ -59,7 +59,8 @@ def test_a_machine_that_becomes_slower_or_faster_is_followed(
         machine.step(pace, 3, 0)
     seconds = settle(pace, machine, 100)
     most, least = after[0] + (N_BATCH - 3) * after[1], after[0] + 16 * after[1]
-    assert seconds == pytest.approx(min(max(target_s, least), most), rel=0.15, abs=2 * after[1])
+    wanted = max(target_s, 4.5 * after[0], least)  # a slow machine may take some multiple of what its answers cost
+    assert seconds == pytest.approx(min(wanted, most), rel=0.15, abs=2 * after[1])
 
 
 def test_the_whole_batch_is_for_the_prompt_when_nobody_decodes() -> None:

@@ -22,6 +22,7 @@ from llmserver.settings import ModelOptions, ServeSettings
 
 log = logging.getLogger("llmserver")
 _MIB = 1024 * 1024
+DEFAULT = "default"  # a name for the first model, for clients that must send one
 
 
 class Served(Protocol):
@@ -169,10 +170,10 @@ class Pool:
             self._released(slot)
 
     def _find(self, name: str | None) -> tuple[_Slot, str]:
-        if not name:
-            return self.default, ""
         if name in self._slots:
-            return self._slots[name], ""
+            return self._slots[str(name)], ""
+        if not name or name == DEFAULT:
+            return self.default, ""
         base, _, adapter = name.rpartition(":")
         slot = self._slots.get(base)
         if slot is None or not (slot.adapters.find(adapter) or (slot.service is None and adapter in slot.files)):

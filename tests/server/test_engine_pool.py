@@ -262,3 +262,11 @@ def test_a_pool_that_stops_answers_everybody_and_refuses_who_comes(play: Play) -
         assert world.opener.told == ["open a", "open b"], "somebody may still read the vocabulary"
 
     play(test)
+
+
+def test_default_is_a_name_for_the_first_model(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        async with world.pool.use("default") as by_name, world.pool.use(None) as without:
+            assert by_name.name == without.name == "a"
+
+    player(tmp_path)(test)

@@ -59,7 +59,7 @@ def fake_server() -> Iterator[FakeServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     """Headless Chromium: the one that ./setup.sh test found, else Playwright's own."""
     from playwright.sync_api import sync_playwright

@@ -37,6 +37,7 @@ def client(real_server: Process) -> Iterator[openai.OpenAI]:
 
 
 def test_a_streamed_answer_is_the_same_text_in_pieces(client: openai.OpenAI) -> None:
+    client.chat.completions.create(**CHAT, max_tokens=1)  # so that all of them go on from the same cells
     whole = client.chat.completions.create(**CHAT, max_tokens=32)
     chunks = list(client.chat.completions.create(**CHAT, max_tokens=32, stream=True))
     assert whole.choices[0].message.content
@@ -63,6 +64,7 @@ def test_usage_and_timings_count_the_prompt_the_answer_and_what_was_cached(clien
 
 
 def test_a_stop_string_ends_the_answer_before_it_also_when_tokens_split_it(client: openai.OpenAI) -> None:
+    client.chat.completions.create(**CHAT, max_tokens=1)  # so that all of them go on from the same cells
     text = client.chat.completions.create(**CHAT, max_tokens=32).choices[0].message.content or ""
     begin = text.index(" ", 20) - 2
     stop = text[begin : begin + 9]  # from within a word to within another

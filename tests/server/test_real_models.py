@@ -41,9 +41,9 @@ NOISE = 2e-3  # llama.cpp has kernels of float16 tables, and others for more row
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, exact_model: Path) -> Path:
     path = tmp_path_factory.mktemp("house")
-    (path / "chat.gguf").symlink_to(MODEL)
+    (path / "chat.gguf").symlink_to(exact_model)
     write_bert(path / "embed.gguf", n_embd=N_EMBD)
     write_bert(path / "rank.gguf", ranks=True, seed=50)
     write_lora(path / "pirate.gguf", seed=1)
@@ -269,7 +269,7 @@ def test_a_chat_model_is_no_adapter(house: Process, folder: Path) -> None:
     assert house.is_healthy()
 
 
-def test_metrics_and_plan_tell_what_happened(house: Process, client: openai.OpenAI) -> None:
+def test_metrics_and_plan_tell_what_happened(house: Process, client: openai.OpenAI, exact_model: Path) -> None:
     tell(client)
     client.embeddings.create(model="embed", input="a")
     status, text = ask(house, "GET", "/metrics")
@@ -282,7 +282,7 @@ def test_metrics_and_plan_tell_what_happened(house: Process, client: openai.Open
     assert found["llmserver_requests_total", "embed", "done"] >= 1
     _, plan = ask(house, "GET", "/plan")
     chat, embed, _ = plan["models"]
-    assert chat["file_bytes"] == MODEL.stat().st_size
+    assert chat["file_bytes"] == exact_model.stat().st_size
     assert chat["kv_bytes"] == pytest.approx(1024 * 2 * 30 * 192 * 2, rel=0.2)  # float16 keys and values of 30 layers
     assert chat["planned_bytes"] > chat["kv_bytes"] and embed["state"] == "ok" and embed["kv_bytes"] is None
     assert plan["memory"]["process_bytes"] > 50_000_000

@@ -77,10 +77,17 @@ class ModelOptions(stock.ModelSettings):
     step_target_ms: int = _own(
         "step_target_ms",
         100,
-        "Milliseconds that one step may take while answers flow, or four and a half times what the answers alone take "
-        "if that is more: how much of a prompt is read between two tokens.",
+        "Milliseconds that one step may take while answers flow: how much of a prompt is read between two tokens.",
         ge=5,
         le=10_000,
+    )
+    prompt_share: float = _own(
+        "prompt_share",
+        0.9,
+        "Part of a step that may go to prompts even past step_target_ms, so that a slow machine gets on with them; less "
+        "is smoother for who reads, later for who waits.",
+        ge=0.0,
+        le=0.98,
     )
     cache_ram_mib: int = _own(
         "cache_ram_mib",

@@ -47,6 +47,7 @@ class LlamaOpener:
             max_queue=self._server.max_queue,
             max_wait_s=float(self._server.max_wait_s),
             step_s=options.step_target_ms / 1000,
+            prompt_share=options.prompt_share,
             cache_bytes=options.cache_ram_mib * _MIB,
         )
         kind = kind_of(options)

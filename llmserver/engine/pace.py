@@ -8,14 +8,19 @@ from __future__ import annotations
 
 _WEIGHT = 0.2  # of the newest step in the running averages
 _LEAST = 16  # prompt tokens a step, so that a prompt always gets on
-_SHARE = 4.5  # a step may always take so many times what its decoding rows cost: three quarters of it are for prompts
+_TILE = 64  # rows from which llama.cpp's attention on the CPU works in tiles: 56 rows take longer there than 64
 
 
 class Pace:
-    """Learns what steps cost and answers how large the next may be."""
+    """Learns what steps cost and answers how large the next may be.
 
-    def __init__(self, target_s: float, n_batch: int) -> None:
+    target_s: seconds that a step may take. prompt_share, 0 to below 1: the part of a step that prompts may take even
+    past the target, because a machine that needs the target for its streams alone would never read a prompt.
+    """
+
+    def __init__(self, target_s: float, n_batch: int, prompt_share: float = 0.0) -> None:
         self._target_s, self._n_batch = target_s, n_batch
+        self._most_bases = 1.0 / (1.0 - prompt_share)  # a step in times of what its decoding rows cost
         self._base_s = 0.0
         self._token_s = 0.0
 
@@ -33,8 +38,10 @@ class Pace:
             return self._n_batch
         if self._token_s <= 0.0:
             return min(self._n_batch - n_decode, 4 * _LEAST)
-        target_s = max(self._target_s, _SHARE * self._base_s)
+        target_s = max(self._target_s, self._most_bases * self._base_s)
         fits = int((target_s - self._base_s) / self._token_s)
+        if _TILE * 2 // 3 <= n_decode + fits < _TILE:
+            fits = _TILE - n_decode
         return max(min(fits, self._n_batch - n_decode), min(_LEAST, self._n_batch - n_decode))
 
     @property

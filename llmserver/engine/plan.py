@@ -58,6 +58,7 @@ class Limits:
     max_queue: int = 64
     max_wait_s: float = 120.0
     step_s: float = 0.1
+    prompt_share: float = 0.9
     cache_bytes: int = 0
 
 

@@ -42,7 +42,7 @@ class Scheduler:
     def __init__(self, traits: Traits, limits: Limits) -> None:
         self.traits, self.limits = traits, limits
         self.memory = Memory(traits, limits.cache_bytes)
-        self.pace = Pace(limits.step_s, traits.n_batch)
+        self.pace = Pace(limits.step_s, traits.n_batch, limits.prompt_share)
         self.queue = FairQueue()
         self.running: OrderedDict[int, Answer] = OrderedDict()
         self.n_preempted = 0

@@ -34,13 +34,34 @@ def settle(pace: Pace, machine: Machine, n_steps: int = 60) -> float:
     return [machine.step(pace, 3, pace.budget(3)) for _ in range(n_steps)][-1]
 
 
+def wanted_s(target_s: float, base_s: float, token_s: float) -> float:
+    """How long a step beside three streams should take: at least 16 prompt tokens, no three quarters of a tile."""
+    n = min(max(int((target_s - base_s) / token_s), 16), N_BATCH - 3)
+    return base_s + (61 if 42 <= n + 3 < 64 else n) * token_s
+
+
 @pytest.mark.parametrize("target_s", [0.02, 0.1, 0.4])
 @pytest.mark.parametrize("token_s", [0.0001, 0.0004, 0.002])
 def test_a_step_beside_streams_settles_near_the_target(target_s: float, token_s: float) -> None:
     pace = Pace(target_s, N_BATCH)
     seconds = settle(pace, Machine(0.005, token_s))
-    most, least = 0.005 + (N_BATCH - 3) * token_s, 0.005 + 16 * token_s
-    assert seconds == pytest.approx(min(max(target_s, 4.5 * 0.005, least), most), rel=0.1)
+    assert seconds == pytest.approx(wanted_s(target_s, 0.005, token_s), rel=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 0.98])
+def test_prompts_get_their_share_of_a_step_on_a_machine_too_slow_for_the_target(share: float) -> None:
+    pace = Pace(0.01, N_BATCH, share)
+    seconds = settle(pace, Machine(0.05, 0.0005))
+    assert seconds == pytest.approx(wanted_s(0.05 / (1 - share), 0.05, 0.0005), rel=0.1)
+
+
+def test_a_step_of_nearly_a_tile_is_filled_up_to_it() -> None:
+    pace = Pace(0.025, N_BATCH)
+    settle(pace, Machine(0.005, 0.0004))  # 50 prompt tokens fit into the target
+    assert pace.budget(3) + 3 == 64
+    pace = Pace(0.02, N_BATCH)
+    settle(pace, Machine(0.005, 0.0004))  # 37 do
+    assert pace.budget(3) == pytest.approx(37, abs=2)
 
 
 @search(60)
@@ -58,9 +79,8 @@ def test_a_machine_that_becomes_slower_or_faster_is_followed(
     for _ in range(40):
         machine.step(pace, 3, 0)
     seconds = settle(pace, machine, 100)
-    most, least = after[0] + (N_BATCH - 3) * after[1], after[0] + 16 * after[1]
-    wanted = max(target_s, 4.5 * after[0], least)  # a slow machine may take some multiple of what its answers cost
-    assert seconds == pytest.approx(min(wanted, most), rel=0.15, abs=2 * after[1])
+    near = [wanted_s(target_s * off, *after) for off in (0.85, 1.0, 1.15)]  # a little more may fill a tile
+    assert min(near) * 0.85 - 2 * after[1] <= seconds <= max(near) * 1.15 + 2 * after[1]
 
 
 def test_the_whole_batch_is_for_the_prompt_when_nobody_decodes() -> None:

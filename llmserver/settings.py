@@ -84,8 +84,8 @@ class ModelOptions(stock.ModelSettings):
     prompt_share: float = _own(
         "prompt_share",
         0.9,
-        "Part of a step that may go to prompts even past step_target_ms, so that a slow machine gets on with them; less "
-        "is smoother for who reads, later for who waits.",
+        "Part of a step that may go to prompts even past step_target_ms, so that a slow machine gets on with them; "
+        "less is smoother for who reads, later for who waits.",
         ge=0.0,
         le=0.98,
     )

@@ -30,7 +30,10 @@ BAD_STARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "directory": ("--model {folder}", ("{folder} is a folder", GET_ONE)),
     "not a model": ("--model {folder}/text.gguf", ("{folder}/text.gguf is not a GGUF", GET_ONE)),
     "old version": ("--model {folder}/old.gguf", ("{folder}/old.gguf has GGUF version 1", GET_ONE)),
-    "truncated": ("--model {folder}/truncated.gguf", ("cannot load {folder}/truncated.gguf", GET_ONE)),
+    "truncated": (
+        "--model {folder}/truncated.gguf",
+        ("{folder}/truncated.gguf is cut short: it has 3,000,000 of 98,362,432 bytes", GET_ONE),
+    ),
     "busy port": (f"--model {MODEL} --port {{port}}", ("port {port} ", "choose another with --port")),
     "unknown flag": ("--modle x", ("--modle",)),
 }

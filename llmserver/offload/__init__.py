@@ -1,0 +1,1 @@
+"""Decide how much of a model lies on the graphics card, and prove that it fits."""

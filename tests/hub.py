@@ -37,6 +37,8 @@ class FakeHub:
 
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    refusal: int = 0
+    """Every request for a repository is answered with this status, without the hub's code for the reason."""
     seen: list[Seen] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     """Each download takes one number off the front and ends after so many bytes."""
@@ -107,7 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _may(self, repo: str, revision: str) -> bool:
         """Answer with the hub's refusal unless repository and revision can be read."""
-        if repo not in self.hub.repos:
+        if self.hub.refusal:
+            headers = {"X-Error-Message": "Invalid credentials in Authorization header"}
+            self._answer(HTTPStatus(self.hub.refusal), b"", headers)
+        elif repo not in self.hub.repos:
             self._refuse(HTTPStatus.NOT_FOUND, "RepoNotFound")
         elif repo in self.hub.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._refuse(HTTPStatus.FORBIDDEN, "GatedRepo")

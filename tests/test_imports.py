@@ -26,11 +26,16 @@ WALLS = [
     ),
     ("chatbot.web", ("chatbot.terminal",)),
     ("chatbot.terminal", ("chatbot.web", "flask", "flask_socketio")),
-    ("llmserver.library", ("llmserver.api", "llmserver.serve", "llama_cpp", "fastapi")),
+    ("llmserver.library", ("llmserver.api", "llmserver.serve", "fastapi")),
     ("llmserver.cpu", ("llmserver", "llama_cpp")),
     ("llmserver.errors", ("llmserver.", "llama_cpp", "fastapi")),
     ("llmserver.text", ("llmserver.engine", "llmserver.api", "llmserver.settings", "fastapi", "threading", "queue")),
     ("llmserver.engine", ("llmserver.api", "llmserver.serve", "llmserver.bench")),
+    *(
+        (f"llmserver.offload.{pure}", (*NOT_PURE, "llmserver.settings", "subprocess"))
+        for pure in ("gguf", "types", "shape", "memory", "planner", "table")
+    ),
+    ("llmserver.offload", ("llmserver.engine", "llmserver.api", "llmserver.serve", "fastapi")),
     ("llmserver.bench", ("llmserver.engine", "llmserver.api", "llmserver.text", "llama_cpp", "fastapi")),
     *((f"llmserver.engine.{pure}", (*NOT_PURE, "llmserver.settings")) for pure in PURE),
     ("chatbot.core.turn", ("chatbot.core.store", "chatbot.core.jobs")),
@@ -42,7 +47,10 @@ OWNERS = {
     "flask": ("chatbot.web", "chatbot.__main__"),
     "sqlite3": ("chatbot.core.store", "chatbot.core.migrations"),
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
-    "llama_cpp": ("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
+    "llama_cpp": (
+        *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
+        *("llmserver.library.quantizer", "llmserver.offload.probe", "llmserver.offload.devices"),
+    ),
     "huggingface_hub": ("llmserver.library",),
     "prometheus_client": ("llmserver.metrics",),
 }

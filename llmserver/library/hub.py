@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import BinaryIO
 
 import httpx2
@@ -36,6 +37,8 @@ class HubFile:
 
     repo: str
     file: str
+    revision: str
+    """The commit."""
     url: str
     size_bytes: int
     sha256: str
@@ -76,6 +79,7 @@ def describe(repo: str, file: str, revision: str = "") -> HubFile:
     return HubFile(
         repo=repo,
         file=file,
+        revision=found.commit_hash,
         url=hf_hub_url(repo, file, revision=found.commit_hash, endpoint=endpoint()),
         size_bytes=found.size,
         sha256=found.etag if found.etag and _SHA256.fullmatch(found.etag) else "",
@@ -98,8 +102,14 @@ def fetch(source: HubFile, part: BinaryIO, n_there: int) -> None:
 
 
 def _token() -> str | bool:
-    """Return the token of the environment; False keeps the library from looking for one in the home folder."""
-    return os.environ.get("HF_TOKEN") or False
+    """Return the token of the environment; False keeps the library from looking for one in the home folder.
+
+    It goes into one header and nowhere else: no message names it.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise DownloadError("HF_TOKEN holds characters that no token has: copy the token again")
+    return token or False
 
 
 def _headers() -> dict[str, str]:
@@ -140,11 +150,28 @@ def _plain_errors(repo: str) -> Iterator[None]:
 def _refusal(why: HfHubHTTPError, repo: str) -> str:
     """Return what the hub's answer means for the user."""
     if isinstance(why, GatedRepoError):
-        return (
-            f"{repo} is gated: accept its terms at {endpoint()}/{repo}, then set HF_TOKEN to a token that may read it"
-        )
+        return _gated(repo)
     if isinstance(why, RepositoryNotFoundError):
         return f"no repository {repo} at {endpoint()}; if it is private, set HF_TOKEN"
     if isinstance(why, RevisionNotFoundError):
         return f"{repo} no longer has the revision that the catalog names"
-    return f"{endpoint()} answers with status {why.response.status_code} for {repo}: try again later"
+    status = why.response.status_code
+    if status == HTTPStatus.UNAUTHORIZED and _token():
+        return f"{endpoint()} does not know the token in HF_TOKEN: make a new one at {endpoint()}/settings/tokens"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and str(why.response.url).startswith(endpoint()):
+        return _gated(repo)
+    return f"{endpoint()} answers with status {status} for {repo}: try again later"
+
+
+def _gated(repo: str) -> str:
+    """Return what opens a repository: the licence first, then a token that may read it."""
+    page = f"{endpoint()}/{repo}"
+    if _token():
+        return (
+            f"{repo} is gated and the token in HF_TOKEN does not open it: accept the licence at {page} with the "
+            "account of that token, and let the token read gated repositories"
+        )
+    return (
+        f"{repo} is gated: accept the licence at {page}, make a token at {endpoint()}/settings/tokens and set "
+        "HF_TOKEN to it in the environment"
+    )

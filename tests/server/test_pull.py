@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import random
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,14 +18,15 @@ from llmserver.library.cli import main
 from llmserver.library.hub import hub_in_reach
 from llmserver.library.pull import pull, use
 from tests.hub import COMMIT, TOKEN, FakeHub, running
+from tests.server.tiny_gguf import filling
 
 REPO = "owner/tiny-GGUF"
 FILE = "tiny.gguf"
 WANTED = f"{REPO}:{FILE}"
-HEADER = b"GGUF" + (3).to_bytes(4, "little")
-GGUF = HEADER + random.Random(7).randbytes(50_000)  # noqa: S311  filling, not a secret
+GGUF = filling(50_000, seed=7)
+HEADER = GGUF[:8]
 # huggingface_hub hands on blocks of 10 MiB, so only a larger file can be cut in a way that leaves something
-LARGE_GGUF = HEADER + random.Random(8).randbytes(24_000_000)  # noqa: S311
+LARGE_GGUF = filling(24_000_000, seed=8)
 CUT_BYTES = 15_000_000
 KEPT_RANGE = f"bytes={10 * 1024 * 1024}-"
 
@@ -229,11 +229,6 @@ def test_second_process_on_the_same_file_is_refused(hub: FakeHub, here: Path) ->
         fcntl.flock(part, fcntl.LOCK_EX)
         with pytest.raises(DownloadError, match="another process"):
             pull(WANTED, here, EMPTY, Told())
-
-
-def test_part_of_a_split_model_is_refused(hub: FakeHub, here: Path) -> None:
-    with pytest.raises(DownloadError, match="one part of a split model"):
-        pull(f"{REPO}:big-00001-of-00003.gguf", here, EMPTY, Told())
 
 
 def test_local_path_is_checked_and_stays_where_it_is(here: Path, tmp_path: Path) -> None:

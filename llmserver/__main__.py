@@ -1,4 +1,4 @@
-"""The command line: serve (the default), models and bench."""
+"""The command line: serve (the default), plan, models and bench."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args[:1] == ["models"]:
             return _models(args[1:])
+        if args[:1] == ["plan"]:
+            return _plan(args[1:])
         if args[:1] == ["bench"]:
             return _bench(args[1:])
         return _serve(args[1:] if args[:1] == ["serve"] else args)
@@ -40,6 +42,12 @@ def _models(args: Sequence[str]) -> int:
     from llmserver.library.cli import main as models_main
 
     return models_main(args)
+
+
+def _plan(args: Sequence[str]) -> int:
+    from llmserver.offload.cli import main as plan_main
+
+    return plan_main(args)
 
 
 def _bench(args: Sequence[str]) -> int:

@@ -74,6 +74,12 @@ class ModelOptions(stock.ModelSettings):
         default=None, description="Flash attention; left out, where the backend has it (stock engine: off)."
     )
     n_parallel: int = _own("n_parallel", 8, "Requests of this model that are computed at once.", ge=1, le=64)
+    n_cpu_ffn: int = _own(
+        "n_cpu_ffn",
+        0,
+        "Layers on the card, from the first one on, whose feed-forward weights or experts stay in RAM.",
+        ge=0,
+    )
     step_target_ms: int = _own(
         "step_target_ms",
         100,

@@ -9,21 +9,24 @@ from llmserver.engine.llama.backend import LlamaBackend
 from llmserver.engine.llama.model import Model
 from llmserver.engine.llama.vocab import Vocab, describe
 from llmserver.errors import ModelFileBroken
+from llmserver.offload.fit import ladder
 from llmserver.settings import ModelOptions
 
 log = logging.getLogger("llmserver")
 
 
 def open_model(options: ModelOptions, *, embeds: bool = False) -> Model:
-    """Load the weights; a GPU that cannot hold them is given up for the CPU. Raises ModelFileBroken."""
+    """Load the weights as planned for the card, with less of it when that fails. Raises ModelFileBroken."""
     n_seq = options.n_parallel if embeds else None
-    try:
-        return Model(options, n_seq, embeds=embeds)
-    except ModelFileBroken as why:
-        if options.n_gpu_layers == 0 or "n_gpu_layers" in options.model_fields_set:
-            raise
-        log.warning("%s; trying again on the CPU alone", why.message)
-        return Model(options.model_copy(update={"n_gpu_layers": 0}), n_seq, embeds=embeds)
+    failed: ModelFileBroken | None = None
+    for tried in ladder(options):
+        if failed:
+            log.warning("%s; trying again with %d layers on the card", failed.message, tried.n_gpu_layers)
+        try:
+            return Model(tried, n_seq, embeds=embeds)
+        except ModelFileBroken as why:
+            failed = why
+    raise failed or ModelFileBroken(f"no way to load {options.model} was found")
 
 
 def load_chat(options: ModelOptions) -> tuple[ModelInfo, Vocab, LlamaBackend]:

@@ -9,6 +9,7 @@ from typing import Any
 import llama_cpp
 
 from llmserver.engine.llama.log import LlamaLog
+from llmserver.engine.llama.placement import overrides
 from llmserver.errors import ModelFileBroken
 from llmserver.library.modelfile import GET_ONE
 from llmserver.settings import ModelOptions
@@ -69,6 +70,10 @@ class Model:
             split = (ctypes.c_float * llama_cpp.LLAMA_MAX_DEVICES)(*options.tensor_split)
             self._keep.append(split)
             params.tensor_split = split
+        if options.n_cpu_ffn:
+            kept_in_ram = overrides(options)
+            self._keep.append(kept_in_ram)
+            params.tensor_buft_overrides = ctypes.cast(kept_in_ram, ctypes.c_void_p)
         if options.kv_overrides:
             params.kv_overrides = self._overrides(options.kv_overrides)
         return params

@@ -1,0 +1,103 @@
+"""The command `plan`: how a model would be loaded here, or on a machine one only thinks of. Loads nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmserver.errors import BadSettings, ModelFileBroken
+from llmserver.library import catalog
+from llmserver.offload import gguf, machine, table
+from llmserver.offload.memory import BYTES_PER_VALUE, Setup, sequences
+from llmserver.offload.planner import Compute, Wish, choose
+from llmserver.offload.probe import Prober
+from llmserver.offload.shape import shape_of
+
+_PROG = "python -m llmserver plan"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print a plan; 0, 1 where nothing fits (the nearest plan is printed), 2 for a wrong argument or file."""
+    arguments = _parser().parse_args(argv)
+    file = gguf.read(_path(arguments.model))
+    here = machine.look(arguments.vram, arguments.ram, arguments.reserve, arguments.card_gbs)
+    prober = Prober(file.paths[0], n_card=-1 if arguments.vram == "auto" and here.card else 0)
+    try:
+        shape = shape_of(file).with_windows(prober.windows)
+        is_small = bool(shape.n_window) or any(layer.state_values for layer in shape.layers)
+        wish = Wish(
+            n_ctx=None if arguments.n_ctx == "auto" else _count(arguments.n_ctx),
+            n_ctx_least=arguments.n_ctx_least,
+            kv=_kv(arguments.kv),
+            n_ubatch=(arguments.n_ubatch,) if arguments.n_ubatch else (512, 256, 128),
+            n_seq=sequences(arguments.parallel, is_small=is_small),
+            n_card=arguments.n_gpu_layers,
+        )
+        name = here.card.name if here.card and arguments.vram == "auto" else None
+        choice = choose(shape, here, wish, _compute(prober, name))
+    finally:
+        prober.free()
+    answer = json.dumps(table.as_json(shape, here, choice), indent=1) if arguments.json else ""
+    sys.stdout.write(f"{answer or table.text(shape, here, choice)}\n")
+    return 0 if choice.plan.fits else 1
+
+
+def _compute(prober: Prober, card: str | None) -> Compute:
+    def compute(setup: Setup) -> tuple[int, int] | None:
+        try:
+            found = prober.look(setup)
+        except ModelFileBroken:
+            return None
+        return found.compute_on_card(card), sum(found.compute.values()) if card is None else found.beside(card)
+
+    return compute
+
+
+def _path(name: str) -> Path:
+    """A path, a file of the models folder or a name of the catalog that is here."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    known = catalog.load()
+    file = known.find(name).file if known.has(name) else name
+    return catalog.MODELS_DIR / file if (catalog.MODELS_DIR / file).exists() else path
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 2**31:
+        raise BadSettings(f"{text!r} is no context size: write a number of tokens, or auto")
+    return int(text)
+
+
+def _kv(text: str) -> tuple[str, ...]:
+    if text == "auto":
+        return ("f16", "q8_0")
+    kinds = tuple(text.split(","))
+    if unknown := [kind for kind in kinds if kind not in BYTES_PER_VALUE]:
+        raise BadSettings(f"no KV type {unknown[0]!r}: {', '.join(BYTES_PER_VALUE)}, several with commas, or auto")
+    return kinds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description="Decide how a model is loaded: context, KV cache, layers on the card. Loads nothing.",
+        epilog="Sizes are written like 6GiB or 800MiB. Exit status 1: nothing fits, the nearest plan is shown.",
+    )
+    add = parser.add_argument
+    add("model", help="a path, a file of the models folder or a name of the catalog")
+    add("--vram", default="auto", help="memory of the card to plan for, 0 for none (default: the card that is here)")
+    add("--ram", default="auto", help="RAM to plan for (default: what is free)")
+    add("--reserve", default="auto", help="memory of the card to leave free (default: 4 %% of it, at least 256 MiB)")
+    add("--n_ctx", default="auto", help="tokens of context (default: chosen, at least --n_ctx_least)")
+    add("--n_ctx_least", type=int, default=4096, help="least context that may be chosen (default: %(default)s)")
+    add("--parallel", type=int, default=8, help="requests that are computed at once (default: %(default)s)")
+    add("--kv", default="auto", help="KV cache types that may be chosen: f16, bf16, q8_0, q4_0 (default: f16,q8_0)")
+    add("--n_ubatch", type=int, help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
+    add("--n_gpu_layers", type=int, help="layers on the card (default: chosen)")
+    add("--card_gbs", type=float, default=machine.CARD_GBS, help="the card's GB/s (default: %(default)s)")
+    add("--json", action="store_true", help="print one JSON object, sizes in bytes")
+    return parser

@@ -1,0 +1,100 @@
+"""What a server tries when a card is here: the plan, plans that leave more of it free, the processor alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmserver import settings
+from llmserver.engine.llama import load
+from llmserver.errors import ModelFileBroken
+from llmserver.offload.fit import ladder
+from llmserver.settings import ModelOptions
+
+SETUP = {"n_card": 30, "n_split": 2, "n_ctx": 4096, "n_ubatch": 256, "kv": "q8_0"}
+
+
+def options(*flags: str) -> ModelOptions:
+    given = settings.load(["--model", "m.gguf", *flags]).models[0]
+    if flags:
+        return given
+    left_out = given.model_copy(update={"n_gpu_layers": -1})  # the default of a build for cards
+    left_out.model_fields_set.discard("n_gpu_layers")
+    return left_out
+
+
+class Planned:
+    """Plays the planner: fewer layers for a larger reserve."""
+
+    def __init__(self, *layers: int) -> None:
+        self._layers, self.reserves = iter(layers), list[str]()
+
+    def __call__(self, _: ModelOptions, reserve: str) -> dict[str, Any]:
+        self.reserves.append(reserve)
+        n = next(self._layers, None)
+        return {"fits": n is not None, "setup": {**SETUP, "n_card": n}, "reasons": ["room"]} if n is not None else {}
+
+
+def test_each_step_leaves_more_of_the_card_free_and_the_last_needs_none() -> None:
+    plan = Planned(30, 20, 10)
+    tried = [tried.n_gpu_layers for tried in ladder(options(), has_card=True, plan=plan)]
+    assert tried == [30, 20, 10, 0] and plan.reserves == ["auto", "768MiB", "1536MiB"]
+
+
+def test_the_plan_is_taken_over_whole() -> None:
+    first = next(ladder(options(), has_card=True, plan=Planned(30)))
+    assert (first.n_gpu_layers, first.n_cpu_ffn, first.n_ubatch, first.type_k, first.type_v) == (30, 2, 256, 8, 8)
+
+
+def test_nothing_is_planned_until_it_is_needed() -> None:
+    plan = Planned(30, 20)
+    next(ladder(options(), has_card=True, plan=plan))
+    assert plan.reserves == ["auto"]
+
+
+def test_the_same_plan_is_not_tried_twice() -> None:
+    assert [t.n_gpu_layers for t in ladder(options(), has_card=True, plan=Planned(30, 30, 10))] == [30, 10, 0]
+
+
+def test_without_a_plan_that_fits_the_processor_computes() -> None:
+    assert [t.n_gpu_layers for t in ladder(options(), has_card=True, plan=Planned())] == [0]
+
+
+@pytest.mark.parametrize("layers", ["0", "7", "-1"])
+def test_a_number_of_layers_that_the_user_set_is_the_only_one(layers: str) -> None:
+    plan = Planned(30)
+    tried = list(ladder(options("--n_gpu_layers", layers), has_card=True, plan=plan))
+    assert [t.n_gpu_layers for t in tried] == [int(layers)] and not plan.reserves
+
+
+def test_without_a_card_there_is_nothing_to_plan() -> None:
+    plan = Planned(30)
+    assert [t.n_gpu_layers for t in ladder(options(), has_card=False, plan=plan)] == [-1] and not plan.reserves
+
+
+def test_a_load_that_fails_is_followed_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+
+    def model(tried: ModelOptions, _: object, *, embeds: bool) -> str:
+        seen.append(tried.n_gpu_layers)
+        if tried.n_gpu_layers:
+            raise ModelFileBroken("cannot load m.gguf: unable to allocate CUDA0 buffer")
+        return "loaded"
+
+    given = options()
+    monkeypatch.setattr(load, "ladder", lambda asked: ladder(asked, has_card=True, plan=Planned(30, 20, 10)))
+    monkeypatch.setattr(load, "Model", model)
+    assert load.open_model(given) == "loaded" and seen == [30, 20, 10, 0]
+    assert "CUDA0 buffer; trying again with 20 layers on the card" in caplog.text
+
+
+def test_the_last_reason_is_told_when_nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def model(tried: ModelOptions, *_: object, **__: object) -> None:
+        raise ModelFileBroken(f"not with {tried.n_gpu_layers}")
+
+    monkeypatch.setattr(load, "Model", model)
+    with pytest.raises(ModelFileBroken, match="not with 3"):
+        load.open_model(options("--n_gpu_layers", "3"))

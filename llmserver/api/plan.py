@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -49,6 +50,7 @@ def _entry(held: Held) -> dict[str, Any]:
         "n_ctx": known.info.n_ctx if known.info else options.n_ctx or None,
         "n_parallel": options.n_parallel,
         "planned_bytes": held.size_bytes if held.service is not None else None,
+        "placement": asdict(known.info.placement) if known.info and known.info.placement else None,
         **_cache(held),
     }
 

@@ -7,6 +7,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a model lies. planned: bytes of weights and KV cache on the "card" and in "ram", by arithmetic; allocated:
+    bytes of each kind of buffer by device, as llama.cpp told while it loaded."""
+
+    n_gpu_layers: int
+    n_cpu_ffn: int
+    n_ubatch: int
+    kv: str
+    planned: Mapping[str, Mapping[str, int]]
+    allocated: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A loaded model. Counts in tokens, size in bytes; bos and eos as text, their ids -1 where there are none.
 
@@ -30,3 +43,4 @@ class ModelInfo:
     eog: frozenset[int] = frozenset()
     fim: tuple[int, int, int] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement | None = None

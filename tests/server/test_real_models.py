@@ -284,6 +284,11 @@ def test_metrics_and_plan_tell_what_happened(house: Process, client: openai.Open
     chat, embed, _ = plan["models"]
     assert chat["file_bytes"] == exact_model.stat().st_size
     assert chat["kv_bytes"] == pytest.approx(1024 * 2 * 30 * 192 * 2, rel=0.2)  # float16 keys and values of 30 layers
+    lies, took = chat["placement"], chat["placement"]["allocated"]["CPU"]
+    assert lies["planned"]["ram"]["kv"] == pytest.approx(took["kv"], rel=0.01) == chat["kv_bytes"]
+    assert (lies["n_gpu_layers"], lies["kv"], lies["planned"]["card"]["weights"]) == (0, "f16", 0)
+    assert lies["planned"]["ram"]["weights"] == pytest.approx(chat["file_bytes"], rel=0.02)
+    assert took["compute"] > 0 and took["output"] > 0
     assert chat["planned_bytes"] > chat["kv_bytes"] and embed["state"] == "ok" and embed["kv_bytes"] is None
     assert plan["memory"]["process_bytes"] > 50_000_000
     assert urllib.request.urlopen(f"{house.url}/health", timeout=10).status == 200

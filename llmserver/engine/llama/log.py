@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 from collections import deque
 from types import TracebackType
 
 import llama_cpp
 
 log = logging.getLogger("llama.cpp")
+_BUFFER = re.compile(r": +(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
+_KINDS = {"model": "weights", "KV": "kv", "RS": "state", "compute": "compute", "output": "output"}
+_MIB = 1024 * 1024
 _ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 
 
@@ -19,6 +23,8 @@ class LlamaLog:
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
         self._errors: deque[str] = deque(maxlen=20)
+        self.buffers: dict[str, dict[str, int]] = {}
+        """Bytes by device and kind: weights, kv, state, compute, output."""
         self._callback = llama_cpp.llama_log_callback(self._hear)
 
     def __enter__(self) -> LlamaLog:
@@ -32,6 +38,9 @@ class LlamaLog:
         line = text.decode("utf-8", "replace").strip()
         if level == _ERROR and line:
             self._errors.append(line)
+        if found := _BUFFER.search(line):
+            kinds, kind = self.buffers.setdefault(found[1], {}), _KINDS[found[2]]
+            kinds[kind] = kinds.get(kind, 0) + round(float(found[3]) * _MIB)
         _pass_on(line, verbose=self._verbose)
 
     def reason(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import llama_cpp
 
 from llmserver.engine.llama.log import LlamaLog
-from llmserver.engine.llama.placement import overrides
+from llmserver.engine.llama.placement import overrides, placement
 from llmserver.errors import ModelFileBroken
 from llmserver.library import modelfile
 from llmserver.library.modelfile import GET_ONE
@@ -41,6 +41,7 @@ class Model:
             if not self.ctx:
                 llama_cpp.llama_model_free(self.model)
                 raise _broken(options, heard.reason() or "the context does not fit: try a smaller --n_ctx")
+        self.placement = placement(path, options, self.params, heard.buffers)
         self.memory: Any = llama_cpp.llama_get_memory(self.ctx)
         self.n_ctx = int(llama_cpp.llama_n_ctx(self.ctx))
         self.n_batch = int(llama_cpp.llama_n_batch(self.ctx))

@@ -1,16 +1,22 @@
-"""Tensors that stay in RAM while their layer is on the card, as the array that llama.cpp reads."""
+"""Where a model lies: tensors that stay in RAM while their layer is on the card, and what each place holds."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 from llama_cpp._ggml import libggml
 
+from llmserver.engine.info import Placement
 from llmserver.offload import gguf
+from llmserver.offload.memory import Setup, in_ram, on_card
+from llmserver.offload.shape import shape_of
 from llmserver.settings import ModelOptions
 
+_KV_NAMES = {1: "f16", 30: "bf16", 8: "q8_0", 2: "q4_0"}  # ggml_type in ggml.h
 # The large tensors of a block, of dense models and of mixtures of experts; offload.shape counts the same ones.
 _INNER = r"ffn_((up|down|gate)\.weight|(up|down|gate|gate_up)_(ch)?exps\.)"
 
@@ -32,3 +38,22 @@ def overrides(options: ModelOptions) -> Any:
     in_ram = libggml.ggml_backend_cpu_buffer_type()
     found = [Override(rf"blk\.{at}\.{_INNER}".encode(), in_ram) for at in blocks]
     return (Override * (len(blocks) + 1))(*found)
+
+
+def placement(path: Path, options: ModelOptions, params: Any, allocated: Mapping[str, Mapping[str, int]]) -> Placement:
+    """What arithmetic expects beside what llama.cpp said. params: of the context that was made."""
+    shape = shape_of(gguf.read(path))
+    n_card = shape.n_layers if options.n_gpu_layers == -1 else min(options.n_gpu_layers, shape.n_layers)
+    kv = _KV_NAMES.get(params.type_k, "other") if params.type_k == params.type_v else "other"
+    setup = Setup(
+        n_ctx=params.n_ctx,
+        kv=kv if kv != "other" else "f16",
+        n_ubatch=params.n_ubatch,
+        n_seq=params.n_seq_max,
+        n_card=n_card if llama_cpp.llama_supports_gpu_offload() else 0,
+        n_split=options.n_cpu_ffn,
+        swa_full=options.swa_full,
+    )
+    card, ram = on_card(shape, setup), in_ram(shape, setup)
+    planned = {"card": {"weights": card.weights, "kv": card.kv}, "ram": {"weights": ram.weights, "kv": ram.kv}}
+    return Placement(setup.n_card, options.n_cpu_ffn, setup.n_ubatch, kv, planned, allocated)

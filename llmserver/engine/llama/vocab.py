@@ -87,6 +87,7 @@ def describe(model: Model, vocab: Vocab, kind: str) -> ModelInfo:
         eog=vocab.eog,
         fim=vocab.fim(),
         metadata=_metadata(model),
+        placement=model.placement,
     )
 
 

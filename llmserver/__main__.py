@@ -1,4 +1,4 @@
-"""The command line: serve (the default), plan, models and bench."""
+"""The command line: serve (the default), plan, worker, models and bench."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _models(args[1:])
         if args[:1] == ["plan"]:
             return _plan(args[1:])
+        if args[:1] == ["worker"]:
+            return _worker(args[1:])
         if args[:1] == ["bench"]:
             return _bench(args[1:])
         return _serve(args[1:] if args[:1] == ["serve"] else args)
@@ -48,6 +50,12 @@ def _plan(args: Sequence[str]) -> int:
     from llmserver.offload.cli import main as plan_main
 
     return plan_main(args)
+
+
+def _worker(args: Sequence[str]) -> int:
+    from llmserver.offload.cli import worker
+
+    return worker(args)
 
 
 def _bench(args: Sequence[str]) -> int:

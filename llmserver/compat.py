@@ -18,7 +18,6 @@ _CANNOT = {
     "lora_base": f"a LoRA acts on the served weights: {_STOCK}",
     "hf_tokenizer_config_path": f"the chat template comes from the GGUF file or --chat_format: {_STOCK}",
     "hf_pretrained_model_name_or_path": f"the tokenizer comes from the GGUF file: {_STOCK}",
-    "rpc_servers": "llama-cpp-python takes the setting and ignores it",
     "hf_model_repo_id": "fetch the file first: see python -m llmserver models pull --help",
     "vocab_only": "a model without weights cannot answer",
 }

@@ -49,7 +49,12 @@ OWNERS = {
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
     "llama_cpp": (
         *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
-        *("llmserver.library.quantizer", "llmserver.offload.probe", "llmserver.offload.devices"),
+        *(
+            "llmserver.library.quantizer",
+            "llmserver.offload.probe",
+            "llmserver.offload.devices",
+            "llmserver.offload.rpc",
+        ),
     ),
     "huggingface_hub": ("llmserver.library",),
     "prometheus_client": ("llmserver.metrics",),

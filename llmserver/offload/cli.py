@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmserver import cpu
 from llmserver.errors import BadSettings, ModelFileBroken
 from llmserver.library import catalog
-from llmserver.offload import gguf, machine, table
+from llmserver.offload import gguf, machine, rpc, table
 from llmserver.offload.memory import BYTES_PER_VALUE, Setup, sequences
 from llmserver.offload.planner import Compute, Wish, choose
 from llmserver.offload.probe import Prober
@@ -23,6 +24,8 @@ def main(argv: Sequence[str]) -> int:
     """Print a plan; 0, 1 where nothing fits (the nearest plan is printed), 2 for a wrong argument or file."""
     arguments = _parser().parse_args(argv)
     file = gguf.read(_path(arguments.model))
+    if arguments.rpc_servers:
+        rpc.add(arguments.rpc_servers)
     here = machine.look(arguments.vram, arguments.ram, arguments.reserve, arguments.card_gbs)
     prober = Prober(file.paths[0], n_card=-1 if arguments.vram == "auto" and here.card else 0)
     try:
@@ -43,6 +46,21 @@ def main(argv: Sequence[str]) -> int:
     answer = json.dumps(table.as_json(shape, here, choice), indent=1) if arguments.json else ""
     sys.stdout.write(f"{answer or table.text(shape, here, choice)}\n")
     return 0 if choice.plan.fits else 1
+
+
+def worker(argv: Sequence[str]) -> int:
+    """Compute for other machines until a signal ends it; 2 where that cannot begin."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llmserver worker",
+        description="Let other machines use this one's devices, through ggml's RPC backend.",
+        epilog="There is no login and no encryption: for loopback and private networks only.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a private address of this machine (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=50_052, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=cpu.physical_cores(), help="default: %(default)s")
+    arguments = parser.parse_args(argv)
+    rpc.serve(arguments.host, arguments.port, arguments.threads)
+    return 0
 
 
 def _compute(prober: Prober, card: str | None) -> Compute:
@@ -99,5 +117,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--n_ubatch", type=int, help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
     add("--n_gpu_layers", type=int, help="layers on the card (default: chosen)")
     add("--card_gbs", type=float, default=machine.CARD_GBS, help="the card's GB/s (default: %(default)s)")
+    add("--rpc_servers", default="", help="workers whose devices count as cards: host:port, several with commas")
     add("--json", action="store_true", help="print one JSON object, sizes in bytes")
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 _KINDS = {0: "cpu", 1: "gpu", 2: "igpu", 3: "accel"}  # ggml_backend_dev_type in ggml-backend.h
 
@@ -25,7 +26,20 @@ def cards() -> tuple[Device, ...]:
     return tuple(sorted(found, key=lambda device: (device.kind != "gpu", -device.free)))
 
 
+def handles() -> list[int]:
+    """llama.cpp's pointers to all devices: the cards, or the processor where there is none."""
+    ggml = _ggml()
+    found = [ggml.ggml_backend_dev_get(at) for at in range(ggml.ggml_backend_dev_count())]
+    on_cards = [handle for handle in found if _KINDS.get(ggml.ggml_backend_dev_type(handle)) in {"gpu", "igpu"}]
+    return on_cards or [handle for handle in found if _KINDS.get(ggml.ggml_backend_dev_type(handle)) == "cpu"]
+
+
 def _devices() -> list[Device]:
+    ggml = _ggml()
+    return [_device(ggml, ggml.ggml_backend_dev_get(at)) for at in range(ggml.ggml_backend_dev_count())]
+
+
+def _ggml() -> Any:
     from llama_cpp._ggml import libggml as ggml  # where llama-cpp-python keeps the library
 
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
@@ -35,10 +49,10 @@ def _devices() -> list[Device]:
         getattr(ggml, name).restype, getattr(ggml, name).argtypes = ctypes.c_char_p, [pointer]
     ggml.ggml_backend_dev_type.restype, ggml.ggml_backend_dev_type.argtypes = ctypes.c_int, [pointer]
     ggml.ggml_backend_dev_memory.argtypes = [pointer, ctypes.POINTER(size), ctypes.POINTER(size)]
-    return [_device(ggml, ggml.ggml_backend_dev_get(at)) for at in range(ggml.ggml_backend_dev_count())]
+    return ggml
 
 
-def _device(ggml: ctypes.CDLL, handle: int) -> Device:
+def _device(ggml: Any, handle: int) -> Device:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     ggml.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
     return Device(

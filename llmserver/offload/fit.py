@@ -60,6 +60,8 @@ def _plan(options: ModelOptions, reserve: str) -> dict[str, Any]:
     given += [f"--n_ctx={options.n_ctx or 'auto'}", f"--parallel={options.n_parallel}"]
     if options.type_k is not None or options.type_v is not None:
         given.append("--kv=f16")
+    if options.rpc_servers:
+        given.append(f"--rpc_servers={options.rpc_servers}")
     if "n_ubatch" in options.model_fields_set:
         given.append(f"--n_ubatch={options.n_ubatch}")
     try:

@@ -18,7 +18,6 @@ from llmserver.errors import BadSettings
         ("--draft_model", "prompt-lookup-decoding"),
         ("--clip_model_path", "clip.gguf"),
         ("--lora_path", "lora.gguf"),
-        ("--rpc_servers", "localhost:50052"),
     ],
 )
 def test_a_setting_that_would_change_answers_is_refused_with_what_to_do(flag: str, value: str) -> None:

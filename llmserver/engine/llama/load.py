@@ -9,6 +9,7 @@ from llmserver.engine.llama.backend import LlamaBackend
 from llmserver.engine.llama.model import Model
 from llmserver.engine.llama.vocab import Vocab, describe
 from llmserver.errors import ModelFileBroken
+from llmserver.offload import rpc
 from llmserver.offload.fit import ladder
 from llmserver.settings import ModelOptions
 
@@ -19,6 +20,8 @@ def open_model(options: ModelOptions, *, embeds: bool = False) -> Model:
     """Load the weights as planned for the card, with less of it when that fails. Raises ModelFileBroken."""
     n_seq = options.n_parallel if embeds else None
     failed: ModelFileBroken | None = None
+    if options.rpc_servers:
+        rpc.add(options.rpc_servers)
     for tried in ladder(options):
         if failed:
             log.warning("%s; trying again with %d layers on the card", failed.message, tried.n_gpu_layers)

@@ -1,0 +1,108 @@
+"""Devices of other machines through ggml's RPC backend: serve this machine's, or add another's. Needs GGML_RPC=ON.
+
+The protocol (ggml-rpc.h) has no login and no encryption and trusts what it is sent: for loopback or a private network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ipaddress
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from llmserver.errors import BadSettings
+from llmserver.offload.devices import handles
+
+log = logging.getLogger("llmserver")
+_CONNECT_TIMEOUT_S = 3.0
+_ADDED: set[str] = set()  # llama.cpp keeps its devices for the life of the process
+_BUILD = "CMAKE_ARGS=-DGGML_RPC=ON pip install --no-binary llama-cpp-python --force-reinstall llama-cpp-python"
+
+
+def add(servers: str) -> list[str]:
+    """Make the devices of host:port,host:port ones of this process; those that answered. Raises BadSettings."""
+    library, added = _library(), list[str]()
+    for endpoint in filter(None, (part.strip() for part in servers.split(","))):
+        if endpoint in _ADDED:
+            continue
+        host, port = _parse(endpoint)
+        try:  # llama.cpp would end the process at one that does not answer
+            socket.create_connection((host, port), _CONNECT_TIMEOUT_S).close()
+        except OSError as why:
+            log.warning("worker %s does not answer (%s): going on without it", endpoint, why.strerror or why)
+            continue
+        registered = library.ggml_backend_rpc_add_server(endpoint.encode())
+        if not registered:
+            log.warning("worker %s speaks another version of the protocol: going on without it", endpoint)
+            continue
+        _ggml().ggml_backend_register(registered)
+        _ADDED.add(endpoint)
+        added.append(endpoint)
+    return added
+
+
+def serve(host: str, port: int, n_threads: int) -> None:
+    """Compute for others until a signal ends it. Raises BadSettings."""
+    library = _library()
+    _refuse_public(host)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as why:
+            raise BadSettings(f"cannot listen on {host}:{port}: {why.strerror}; choose another --port") from why
+    own = handles()
+    devices = (ctypes.c_void_p * len(own))(*own)
+    sys.stderr.write(f"computing for others on {host}:{port}: no login, no encryption; Ctrl-C ends it\n")
+    library.ggml_backend_rpc_start_server(f"{host}:{port}".encode(), None, n_threads, len(own), devices)
+
+
+def is_supported() -> bool:
+    """Whether this build of llama.cpp has the backend."""
+    return _find() is not None
+
+
+def _refuse_public(host: str) -> None:
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as why:
+        raise BadSettings(f"{host} is no IP address: name the one of this machine's private network") from why
+    if address.is_unspecified or not address.is_private:
+        raise BadSettings(f"{host} is open to strangers, and the protocol has no login: name a private address")
+
+
+def _parse(endpoint: str) -> tuple[str, int]:
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise BadSettings(f"{endpoint!r} is no worker: write host:port, several with commas")
+    return host, int(port)
+
+
+def _library() -> ctypes.CDLL:
+    path = _find()
+    if path is None:
+        raise BadSettings(f"this build of llama.cpp has no RPC backend: build it with `{_BUILD}`")
+    _ggml()
+    library, pointer, size = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_size_t
+    library.ggml_backend_rpc_add_server.restype = pointer
+    library.ggml_backend_rpc_add_server.argtypes = [ctypes.c_char_p]
+    library.ggml_backend_rpc_start_server.restype = None
+    library.ggml_backend_rpc_start_server.argtypes = [ctypes.c_char_p, ctypes.c_char_p, size, size, pointer]
+    return library
+
+
+def _ggml() -> Any:
+    from llama_cpp._ggml import libggml
+
+    libggml.ggml_backend_register.argtypes = [ctypes.c_void_p]
+    return libggml
+
+
+def _find() -> Path | None:
+    import llama_cpp
+
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    return next((path for path in sorted(folder.glob("*ggml-rpc.*")) if path.suffix in {".so", ".dylib", ".dll"}), None)

@@ -17,6 +17,7 @@ from typing import Any
 import llama_cpp
 
 from llmserver.errors import ModelFileBroken
+from llmserver.offload import rpc
 from llmserver.offload.memory import Setup
 
 _MIB = 1024 * 1024
@@ -40,11 +41,16 @@ class Probe:
 
     def compute_on_card(self, card: str | None) -> int:
         """The compute buffer of a card; for one that is not in this machine, what the processor would need for it."""
-        return self.compute.get(card or "CPU", 0)
+        return sum(size for name, size in self.compute.items() if _is_on(name, card or "CPU"))
 
     def beside(self, card: str) -> int:
         """All other compute buffers."""
-        return sum(size for name, size in self.compute.items() if name != card)
+        return sum(size for name, size in self.compute.items() if not _is_on(name, card))
+
+
+def _is_on(buffer: str, device: str) -> bool:
+    """Whether a buffer is a device's: a worker's is called RPC0[host:port], memory beside a card CUDA_Host."""
+    return buffer == device or buffer.startswith(f"{device}[")
 
 
 class Prober:
@@ -54,6 +60,9 @@ class Prober:
         params = llama_cpp.llama_model_default_params()
         params.no_alloc, params.load_mode = True, llama_cpp.LLAMA_LOAD_MODE_NONE
         params.n_gpu_layers = _ALL_LAYERS if n_card < 0 else n_card
+        devices = rpc.devices()
+        if devices is not None:
+            params.devices = ctypes.cast(devices, ctypes.c_void_p)
         llama_cpp.llama_backend_init()
         with _heard() as lines:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)

@@ -44,6 +44,14 @@ def add(servers: str) -> list[str]:
     return added
 
 
+def devices() -> Any:
+    """All cards for llama_model_params.devices, ended by a null; None without workers: llama.cpp takes only its own."""
+    if not _ADDED:
+        return None
+    own = handles()
+    return (ctypes.c_void_p * (len(own) + 1))(*own)
+
+
 def serve(host: str, port: int, n_threads: int) -> None:
     """Compute for others until a signal ends it. Raises BadSettings."""
     library = _library()
@@ -55,9 +63,9 @@ def serve(host: str, port: int, n_threads: int) -> None:
         except OSError as why:
             raise BadSettings(f"cannot listen on {host}:{port}: {why.strerror}; choose another --port") from why
     own = handles()
-    devices = (ctypes.c_void_p * len(own))(*own)
+    used = (ctypes.c_void_p * len(own))(*own)
     sys.stderr.write(f"computing for others on {host}:{port}: no login, no encryption; Ctrl-C ends it\n")
-    library.ggml_backend_rpc_start_server(f"{host}:{port}".encode(), None, n_threads, len(own), devices)
+    library.ggml_backend_rpc_start_server(f"{host}:{port}".encode(), None, n_threads, len(own), used)
 
 
 def is_supported() -> bool:

@@ -14,6 +14,7 @@ from llmserver.engine.llama.placement import overrides, placement
 from llmserver.errors import ModelFileBroken
 from llmserver.library import modelfile
 from llmserver.library.modelfile import GET_ONE
+from llmserver.offload import rpc
 from llmserver.settings import ModelOptions
 
 log = logging.getLogger("llmserver")
@@ -74,6 +75,9 @@ class Model:
             split = (ctypes.c_float * llama_cpp.LLAMA_MAX_DEVICES)(*options.tensor_split)
             self._keep.append(split)
             params.tensor_split = split
+        if (devices := rpc.devices()) is not None:
+            self._keep.append(devices)
+            params.devices = ctypes.cast(devices, ctypes.c_void_p)
         if options.n_cpu_ffn:
             kept_in_ram = overrides(options)
             self._keep.append(kept_in_ram)

@@ -22,6 +22,8 @@ LlmServerError
     AddressInUse
     BadSettings
   DownloadError           exit 1, a model could not be fetched or did not match its checksum
+  CommandFailed           exit 1, a `models` command could not do its work
+  CannotPlan              exit 1, no context can be made for a model, whatever the memory
 """
 
 from __future__ import annotations
@@ -189,6 +191,20 @@ class AddressInUse(StartupError):
 
 class BadSettings(StartupError):
     """A flag, environment variable or config key has no meaning or no valid value."""
+
+
+class CommandFailed(LlmServerError):
+    """A model could not be quantized or removed; the message says why."""
+
+    code = "command_failed"
+    exit_code = 1
+
+
+class CannotPlan(LlmServerError):
+    """No way to load a model can be made, whatever the memory."""
+
+    code = "cannot_plan"
+    exit_code = 1
 
 
 class DownloadError(LlmServerError):

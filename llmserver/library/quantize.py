@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmserver import cpu
-from llmserver.errors import BadSettings, ModelFileBroken, ModelFileMissing
+from llmserver.errors import BadSettings, CommandFailed, ModelFileBroken, ModelFileMissing
 from llmserver.library import split
-from llmserver.library.errors import CommandFailed
 from llmserver.offload.gguf import Gguf, read
 from llmserver.offload.types import TYPES as TYPES_OF_TENSORS
 

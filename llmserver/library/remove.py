@@ -7,10 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmserver.errors import BadSettings, ModelFileMissing
+from llmserver.errors import BadSettings, CommandFailed, ModelFileMissing
 from llmserver.library import split
 from llmserver.library.catalog import Catalog
-from llmserver.library.errors import CommandFailed
 from llmserver.library.pull import DEFAULT_LINK, halves
 
 

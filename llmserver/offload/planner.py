@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmserver.errors import LlmServerError
+from llmserver.errors import CannotPlan
 from llmserver.offload.memory import Setup, Sizes, card_blocks, in_ram, kv_bytes, on_card, split_blocks
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ _MOST_CTX = 131_072
 _CHAT_TOKENS = 4096  # what the prediction takes as read at every token, or the context if that is less
 _BETWEEN_S = 30e-6  # from one device to another and back: 20 to 50 microseconds measured by others
 _RAM_RESERVE = 512 * 1024 * 1024
-
-
-class CannotPlan(LlmServerError):
-    """No candidate can be made, whatever the memory."""
 
 
 @dataclass(frozen=True)

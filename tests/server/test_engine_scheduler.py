@@ -131,7 +131,7 @@ TestPlainEngine.settings = TestWindowEngine.settings = TestStateEngine.settings 
 
 
 def test_a_step_holds_a_token_of_each_stream_and_as_much_of_a_prompt_as_the_target_time_allows() -> None:
-    rig = Rig(fake_traits(n_cells=1000, n_batch=256), Limits(step_s=0.05))
+    rig = Rig(fake_traits(n_cells=1000, n_batch=256), Limits(step_s=0.03, prompt_share=0.0))
     rig.backend.token_s = 0.001
     streams = several(rig, 3, max_tokens=100)
     while not all(rig.answer(number) for number in streams):
@@ -143,7 +143,7 @@ def test_a_step_holds_a_token_of_each_stream_and_as_much_of_a_prompt_as_the_targ
         assert plan is not None
         assert [work.request for work in plan.work][:3] == streams
         n_steps.append(sum(len(work.tokens) for work in plan.work))
-    assert all(0.03 <= 0.001 * (n + 1) <= 0.06 for n in n_steps[5:-1])
+    assert len(n_steps) > 10 and all(0.02 <= 0.001 * (n + 1) <= 0.036 for n in n_steps[5:-1])
     assert n_steps[0] <= 64 + 3, "the first step is careful"
     rig.finish()
 

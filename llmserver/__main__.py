@@ -11,6 +11,7 @@ from llmserver.errors import LlmServerError
 # libgomp's barrier spins for tens of milliseconds, which starves every other process when the machine is busy; a
 # short spin keeps the idle speed. It reads this when it is loaded, so it must be set before llama_cpp is imported.
 GOMP_SPINCOUNT = "1000"
+_CLOSED_PIPE, _INTERRUPTED = 141, 130  # as the shell counts SIGPIPE and SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LlmServerError as why:
         sys.stderr.write(f"llmserver: {why.message}\n")
         return why.exit_code
+    except BrokenPipeError:  # whoever reads has enough; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _serve(args: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llmserver import cpu
@@ -18,6 +18,7 @@ from llmserver.offload.probe import Prober
 from llmserver.offload.shape import shape_of
 
 _PROG = "python -m llmserver plan"
+_MOST_CTX = 4_194_304  # a probe keeps books of every cell: 100 bytes each
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         shape = shape_of(file).with_windows(prober.windows)
         is_small = bool(shape.n_window) or any(layer.state_values for layer in shape.layers)
         wish = Wish(
-            n_ctx=None if arguments.n_ctx == "auto" else _count(arguments.n_ctx),
+            n_ctx=arguments.n_ctx,
             n_ctx_least=arguments.n_ctx_least,
             kv=_kv(arguments.kv),
             n_ubatch=(arguments.n_ubatch,) if arguments.n_ubatch else (512, 256, 128),
@@ -56,8 +57,8 @@ def worker(argv: Sequence[str]) -> int:
         epilog="There is no login and no encryption: for loopback and private networks only.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a private address of this machine (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=50_052, help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=cpu.physical_cores(), help="default: %(default)s")
+    parser.add_argument("--port", type=_whole(1, 65_535), default=50_052, help="default: %(default)s")
+    parser.add_argument("--threads", type=_whole(1, 1024), default=cpu.physical_cores(), help="default: %(default)s")
     arguments = parser.parse_args(argv)
     rpc.serve(arguments.host, arguments.port, arguments.threads)
     return 0
@@ -84,10 +85,33 @@ def _path(name: str) -> Path:
     return catalog.MODELS_DIR / file if (catalog.MODELS_DIR / file).exists() else path
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 2**31:
-        raise BadSettings(f"{text!r} is no context size: write a number of tokens, or auto")
-    return int(text)
+def _context(text: str) -> int | None:
+    return None if text == "auto" else _whole(1, _MOST_CTX)(text)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """An argument that is a whole number within these limits."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least:,} to {most:,}")
+        return value
+
+    return parse
+
+
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: write GB/s above 0")
+    return value
 
 
 def _kv(text: str) -> tuple[str, ...]:
@@ -110,13 +134,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--vram", default="auto", help="memory of the card to plan for, 0 for none (default: the card that is here)")
     add("--ram", default="auto", help="RAM to plan for (default: what is free)")
     add("--reserve", default="auto", help="memory of the card to leave free (default: 4 %% of it, at least 256 MiB)")
-    add("--n_ctx", default="auto", help="tokens of context (default: chosen, at least --n_ctx_least)")
-    add("--n_ctx_least", type=int, default=4096, help="least context that may be chosen (default: %(default)s)")
-    add("--parallel", type=int, default=8, help="requests that are computed at once (default: %(default)s)")
+    add("--n_ctx", type=_context, help="tokens of context (default: chosen, at least --n_ctx_least)")
+    add(
+        "--n_ctx_least",
+        type=_whole(256, _MOST_CTX),
+        default=4096,
+        help="least context that may be chosen (default: %(default)s)",
+    )
+    add("--parallel", type=_whole(1, 64), default=8, help="requests that are computed at once (default: %(default)s)")
     add("--kv", default="auto", help="KV cache types that may be chosen: f16, bf16, q8_0, q4_0 (default: f16,q8_0)")
-    add("--n_ubatch", type=int, help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
-    add("--n_gpu_layers", type=int, help="layers on the card (default: chosen)")
-    add("--card_gbs", type=float, default=machine.CARD_GBS, help="the card's GB/s (default: %(default)s)")
+    add("--n_ubatch", type=_whole(1, 8192), help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
+    add("--n_gpu_layers", type=_whole(-1, 10_000), help="layers on the card, -1 for all (default: chosen)")
+    add("--card_gbs", type=_speed, default=machine.CARD_GBS, help="the card's GB/s (default: %(default)s)")
     add("--rpc_servers", default="", help="workers whose devices count as cards: host:port, several with commas")
     add("--json", action="store_true", help="print one JSON object, sizes in bytes")
     return parser

@@ -39,6 +39,10 @@ def ladder(
     tried: list[dict[str, Any]] = []
     for reserve in _RESERVES:
         answer = (plan or _plan)(options, reserve)
+        if not answer:  # the planner itself failed
+            if not tried:
+                yield options
+            break
         setup = answer.get("setup") or {}
         if not answer.get("fits") or not setup.get("n_card") or setup in tried:
             continue
@@ -70,5 +74,5 @@ def _plan(options: ModelOptions, reserve: str) -> dict[str, Any]:
         )
         return dict(json.loads(done.stdout))
     except (OSError, ValueError, subprocess.TimeoutExpired) as why:
-        log.warning("no plan for the card (%s): every layer is tried on it, then fewer", why)
+        log.warning("no plan for the card (%s): every layer is tried on it, then none", why)
         return {}

@@ -148,7 +148,7 @@ def _placements(shape: Shape, machine: Machine, wish: Wish, base: Setup, compute
         return _weigh(shape, machine, wish, replace(base, n_card=n_card, n_split=n_split), compute)
 
     if wish.n_card is not None:
-        return [plan(min(wish.n_card, shape.n_layers))]
+        return [plan(shape.n_layers if wish.n_card < 0 else min(wish.n_card, shape.n_layers))]
     whole = _around(lambda n: plan(n), range(shape.n_layers + 1))
     split = _around(lambda n: plan(shape.n_layers, len(shape.layers) - n), range(len(shape.layers) + 1))
     return whole + split

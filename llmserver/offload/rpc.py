@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ def serve(host: str, port: int, n_threads: int) -> None:
             raise BadSettings(f"cannot listen on {host}:{port}: {why.strerror}; choose another --port") from why
     own = handles()
     used = (ctypes.c_void_p * len(own))(*own)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # llama.cpp does not return, so Python would never hear of it
     sys.stderr.write(f"computing for others on {host}:{port}: no login, no encryption; Ctrl-C ends it\n")
     library.ggml_backend_rpc_start_server(f"{host}:{port}".encode(), None, n_threads, len(own), used)
 

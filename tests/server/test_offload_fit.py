@@ -33,7 +33,7 @@ class Planned:
     def __call__(self, _: ModelOptions, reserve: str) -> dict[str, Any]:
         self.reserves.append(reserve)
         n = next(self._layers, None)
-        return {"fits": n is not None, "setup": {**SETUP, "n_card": n}, "reasons": ["room"]} if n is not None else {}
+        return {"fits": n is not None, "setup": {**SETUP, "n_card": n or 0}, "reasons": ["room"]}
 
 
 def test_each_step_leaves_more_of_the_card_free_and_the_last_needs_none() -> None:
@@ -59,6 +59,10 @@ def test_the_same_plan_is_not_tried_twice() -> None:
 
 def test_without_a_plan_that_fits_the_processor_computes() -> None:
     assert [t.n_gpu_layers for t in ladder(options(), has_card=True, plan=Planned())] == [0]
+
+
+def test_a_planner_that_fails_leaves_every_layer_to_the_card_and_then_none() -> None:
+    assert [t.n_gpu_layers for t in ladder(options(), has_card=True, plan=lambda *_: {})] == [-1, 0]
 
 
 @pytest.mark.parametrize("layers", ["0", "7", "-1"])

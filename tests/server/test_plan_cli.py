@@ -70,14 +70,42 @@ def test_nothing_fits_and_the_nearest_plan_is_told(dense: str) -> None:
     [
         (("nothing.gguf",), "no model file at nothing.gguf"),
         (("{}", "--vram", "six"), "'six' is no size: write it like 6GiB"),
-        (("{}", "--n_ctx", "-4"), "no context size"),
-        (("{}", "--n_ctx", "many"), "no context size"),
         (("{}", "--kv", "q9"), "no KV type 'q9'"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(dense: str, arguments: tuple[str, ...], said: str) -> None:
     done = plan(*(argument.format(dense) for argument in arguments))
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *(("--n_ctx", value) for value in ("-4", "0", "many", "2000000000")),
+        ("--n_ctx_least", "0"),
+        ("--parallel", "-3"),
+        ("--n_ubatch", "0"),
+        ("--n_gpu_layers", "-2"),
+        *(("--card_gbs", value) for value in ("0", "-1", "nan", "inf")),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_its_flag(dense: str, flag: str, value: str) -> None:
+    done = plan(dense, "--vram", "6GiB", f"{flag}={value}")
+    assert done.returncode == 2 and f"argument {flag}: '{value}' is no " in done.stderr
+
+
+def test_all_layers_can_be_asked_for(dense: str) -> None:
+    found = as_json(dense, "--vram", "24GiB", "--n_gpu_layers", "-1", "--ram", "16GiB")
+    assert found["setup"]["n_card"] == 41
+
+
+def test_a_closed_pipe_is_no_failure_to_talk_about(dense: str) -> None:
+    command = [sys.executable, "-m", "llmserver", "plan", dense, "--vram", "6GiB", "--json"]
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 141
 
 
 def test_a_file_cut_short_is_refused(dense: str, tmp_path: Path) -> None:

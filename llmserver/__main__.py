@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _worker(args[1:])
         if args[:1] == ["bench"]:
             return _bench(args[1:])
+        if args[:1] == ["trial"]:  # what a server starts; nothing for people
+            return _trial()
         return _serve(args[1:] if args[:1] == ["serve"] else args)
     except LlmServerError as why:
         sys.stderr.write(f"llmserver: {why.message}\n")
@@ -53,8 +55,10 @@ def _models(args: Sequence[str]) -> int:
 
 
 def _plan(args: Sequence[str]) -> int:
+    from llmserver.engine.llama.abort import leave_with_a_line
     from llmserver.offload.cli import main as plan_main
 
+    leave_with_a_line()
     return plan_main(args)
 
 
@@ -62,6 +66,12 @@ def _worker(args: Sequence[str]) -> int:
     from llmserver.offload.cli import worker
 
     return worker(args)
+
+
+def _trial() -> int:
+    from llmserver.engine.llama.trial import main as trial_main
+
+    return trial_main()
 
 
 def _bench(args: Sequence[str]) -> int:

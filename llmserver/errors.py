@@ -9,10 +9,12 @@ LlmServerError
     KeyRequired           403  the route is for servers that have an API key
     ContextExceeded       400  the prompt and the answer do not fit the context
     UnknownModel          404
+    NoChatTemplate        400  a base model: its file has no chat template and its settings name none
   TryLater                     an error with a Retry-After header
     QueueFull             429  too many requests wait already
     QueueTimeout          503  the request waited longer than it may
     Stopping              503  the server is about to leave
+    EngineLost            503  llama.cpp ended the process, which begins anew
   EngineFailed            500  the engine could not compute this request
   ModelLoading            503  the model is still on its way into memory
   ModelFailed             503  the model could not be loaded; the process is about to leave
@@ -111,6 +113,12 @@ class UnknownModel(RequestError):
     code = "model_not_found"
 
 
+class NoChatTemplate(RequestError):
+    """A chat was asked of a model that continues texts and knows no messages."""
+
+    code = "no_chat_template"
+
+
 class TryLater(LlmServerError):
     """An error that a later try may not meet; tells when."""
 
@@ -146,6 +154,14 @@ class Stopping(TryLater):
     status = 503
     type = "service_unavailable"
     code = "stopping"
+
+
+class EngineLost(TryLater):
+    """llama.cpp ended the process in the middle of its work; a fresh one takes its place."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "engine_lost"
 
 
 class EngineFailed(LlmServerError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from llmserver.engine.request import Failed, Finished, Token
 from llmserver.ram import resident_bytes
 
 if TYPE_CHECKING:
+    from llmserver.engine.info import Placement
     from llmserver.engine.service import Stats
     from llmserver.engine.worker import Events
 
@@ -149,6 +150,7 @@ class Now:
     name: str
     planned_bytes: int
     stats: Stats | None
+    placement: Placement | None = None
 
 
 class Metrics:
@@ -220,6 +222,7 @@ class _Scrape(Collector):
                     family_.add_metric([now.name], gauge(now.stats))
             yield family_
         yield from self._memory()
+        yield from self._places()
         yield from self._as_llama_server()
 
     def _counter(self, name: str, told: str, value: Callable[[Pair], float]) -> CounterMetricFamily:
@@ -250,6 +253,30 @@ class _Scrape(Collector):
         yield planned
         yield GaugeMetricFamily("llmserver_resident_bytes", "What the process really takes.", value=resident_bytes())
 
+    def _places(self) -> Iterable[Metric]:
+        """Where loaded models lie: as planned, as llama.cpp allocated it, and what the cards had left."""
+        kinds = ["model", "place", "kind"]
+        planned = GaugeMetricFamily(
+            "llmserver_planned_bytes", "Weights and KV cache by place, as planned.", labels=kinds
+        )
+        told = "Buffers that llama.cpp made, by device."
+        allocated = GaugeMetricFamily("llmserver_allocated_bytes", told, labels=["model", "device", "kind"])
+        told = "Free memory of a card before the load, loaded, and warm (after a full batch)."
+        free = GaugeMetricFamily("llmserver_card_free_bytes", told, labels=["model", "device", "when"])
+        layers = GaugeMetricFamily("llmserver_layers", "Layers of a loaded model, by place.", labels=["model", "place"])
+        for now, _ in self._pairs:
+            if (placement := now.placement) is None:
+                continue
+            layers.add_metric([now.name, "card"], placement.n_gpu_layers)
+            layers.add_metric([now.name, "ram"], placement.n_layers - placement.n_gpu_layers)
+            for place in ("card", "ram"):
+                _add(planned, now.name, place, placement.planned.get(place, {}))
+            for device, took in placement.allocated.items():
+                _add(allocated, now.name, device, took)
+            for device, left in placement.free.items():
+                _add(free, now.name, device, left)
+        yield from (planned, allocated, free, layers)
+
     def _as_llama_server(self) -> Iterable[Metric]:
         """The names of llama-server's own page, summed over the models, for dashboards that know them."""
         counts = [model for _, model in self._pairs]
@@ -266,6 +293,11 @@ class _Scrape(Collector):
         yield _gauge("requests_deferred", "Requests that wait.", sum(s.waiting for s in stats))
         used, total = sum(s.cells_used for s in stats), sum(s.cells_total for s in stats)
         yield _gauge("kv_cache_usage_ratio", "Share of the KV cache in use.", used / total if total else 0.0)
+
+
+def _add(family: GaugeMetricFamily, model: str, place: str, values: Mapping[str, int]) -> None:
+    for kind, value in values.items():
+        family.add_metric([model, place, kind], value)
 
 
 def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:

@@ -68,11 +68,15 @@ def make_engine(settings: ServeSettings) -> Engine:
         from llmserver.api.stock import StockEngine
 
         return StockEngine(settings)
+    from llmserver.again import begin_anew
     from llmserver.api.batched import BatchedEngine
+    from llmserver.engine.llama.abort import on_abort
 
     for needless in compat.check(settings):
         log.warning("%s", needless)
-    return BatchedEngine(settings)
+    engine = BatchedEngine(settings)
+    on_abort(lambda reason: begin_anew(reason, engine.pool.lose, leave))
+    return engine
 
 
 class Server(uvicorn.Server):

@@ -80,6 +80,11 @@ class ModelOptions(stock.ModelSettings):
         "Layers on the card, from the first one on, whose feed-forward weights or experts stay in RAM.",
         ge=0,
     )
+    trial_load: bool = _own(
+        "trial_load",
+        True,
+        "Try a setup that puts layers on a card in a process of its own, once, before the server loads it.",
+    )
     step_target_ms: int = _own(
         "step_target_ms",
         100,

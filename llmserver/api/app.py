@@ -5,6 +5,7 @@ Nothing is created at import. Knows an engine only by its protocol.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -51,6 +52,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if app.state.pool is not None:
+            app.state.pool.attach(asyncio.get_running_loop())
         on_start()
         yield
 

@@ -24,7 +24,12 @@ def router_of(metrics: Metrics) -> APIRouter:
         """Tell counters, histograms and gauges as Prometheus text. Never waits for an engine."""
         pool: Pool = request.app.state.pool
         now = [
-            Now(held.known.name, held.size_bytes, held.service.stats() if held.service is not None else None)
+            Now(
+                held.known.name,
+                held.size_bytes,
+                held.service.stats() if held.service is not None else None,
+                held.known.info.placement if held.known.info else None,
+            )
             for held in pool.held()
         ]
         return Response(metrics.render(now), media_type=CONTENT_TYPE)

@@ -109,6 +109,12 @@ class EmbedService:
         """Take no new requests; those under way go on."""
         self._is_stopping = True
 
+    def lose(self, error: LlmServerError) -> None:
+        """Answer everybody at once, from any thread: the engine's will not come back."""
+        self._is_stopping = True
+        for number in list(self._waiters):
+            self._deliver(number, error)
+
     def stop(self, timeout_s: float = 5.0, *, frees: bool = True) -> bool:
         """Answer whoever is left with an error and free the model; whether that happened in time.
 

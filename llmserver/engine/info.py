@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Placement:
     """Where a model lies. planned: bytes of weights and KV cache on the "card" and in "ram", by arithmetic; allocated:
-    bytes of each kind of buffer by device, as llama.cpp told while it loaded."""
+    bytes of each kind of buffer by device, as llama.cpp told while it loaded. n_layers: blocks and the output. free:
+    what the driver said by card "before" the load, "loaded" and "warm", after a full batch; empty without a card."""
 
+    n_layers: int
     n_gpu_layers: int
     n_cpu_ffn: int
     n_ubatch: int
     kv: str
     planned: Mapping[str, Mapping[str, int]]
     allocated: Mapping[str, Mapping[str, int]]
+    free: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ class Served(Protocol):
     def refuse(self) -> None:
         """Take no new requests."""
 
+    def lose(self, error: LlmServerError) -> None:
+        """Answer everybody at once, from any thread."""
+
     def stop(self, timeout_s: float = ..., *, frees: bool = ...) -> bool:
         """Answer whoever is left and free the model; frees=False leaves its memory to the end of the process."""
 
@@ -114,6 +117,7 @@ class Pool:
         for slot in self._slots.values():
             slot.files = {file.name: file for file in map(parse, slot.options.adapters)}
         self._changed: asyncio.Condition | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -137,9 +141,16 @@ class Pool:
         """The services of the models in memory."""
         return [slot.service for slot in self._slots.values() if slot.service is not None]
 
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop that this pool lives on, for what begins in another thread."""
+        self._loop = loop
+
     def load_default(self) -> None:
         """Load the first model, from any thread, before there are requests. Raises StartupError."""
         self._open(self.default)
+        self.default.used_at = time.monotonic()
+        if self._loop is not None:  # its time to live begins, also if nobody ever asks it
+            self._loop.call_soon_threadsafe(self._released, self.default)
 
     @asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[Use]:
@@ -339,6 +350,12 @@ class Pool:
         self._is_stopping = True
         for service in self.loaded():
             service.refuse()
+
+    def lose(self, error: LlmServerError) -> None:
+        """Answer everybody of all models at once, from any thread: the process is about to end."""
+        self._is_stopping = True
+        for service in self.loaded():
+            service.lose(error)
 
     def stop(self, timeout_s: float) -> None:
         """Answer whoever is left with an error; from any thread."""

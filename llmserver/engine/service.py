@@ -20,7 +20,7 @@ from llmserver.engine.info import ModelInfo
 from llmserver.engine.plan import Limits
 from llmserver.engine.request import Event, Failed, Finished, Request
 from llmserver.engine.worker import Events, Worker
-from llmserver.errors import QueueFull, Stopping
+from llmserver.errors import LlmServerError, QueueFull, Stopping
 
 
 class Words(Protocol):
@@ -186,6 +186,11 @@ class Service:
     def refuse(self) -> None:
         """Take no new requests; those under way go on."""
         self._is_stopping = True
+
+    def lose(self, error: LlmServerError) -> None:
+        """Answer everybody at once, from any thread: the engine's will not come back."""
+        self._is_stopping = True
+        self._sink([(number, Failed(error)) for number in list(self._streams)])
 
     def stop(self, timeout_s: float = 5.0, *, frees: bool = True) -> bool:
         """Answer whoever is left with an error and free the model; whether that happened in time.

@@ -26,6 +26,13 @@ def cards() -> tuple[Device, ...]:
     return tuple(sorted(found, key=lambda device: (device.kind != "gpu", -device.free)))
 
 
+def names() -> tuple[Device, ...]:
+    """The cards without their memory (0), which a driver only tells to a process that takes some of it."""
+    ggml = _ggml()
+    found = [_device(ggml, ggml.ggml_backend_dev_get(at), sized=False) for at in range(ggml.ggml_backend_dev_count())]
+    return tuple(device for device in found if device.kind in {"gpu", "igpu"})
+
+
 def handles() -> list[int]:
     """llama.cpp's pointers to all devices: the cards, or the processor where there is none."""
     ggml = _ggml()
@@ -52,9 +59,10 @@ def _ggml() -> Any:
     return ggml
 
 
-def _device(ggml: Any, handle: int) -> Device:
+def _device(ggml: Any, handle: int, *, sized: bool = True) -> Device:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    ggml.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
+    if sized:
+        ggml.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
     return Device(
         name=ggml.ggml_backend_dev_name(handle).decode("utf-8", "replace"),
         description=ggml.ggml_backend_dev_description(handle).decode("utf-8", "replace").strip(),

@@ -12,14 +12,17 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from llmserver.offload.devices import cards
+from llmserver.offload.devices import names
 
 if TYPE_CHECKING:
     from llmserver.settings import ModelOptions
 
 log = logging.getLogger("llmserver")
-_RESERVES = ("auto", "768MiB", "1536MiB")  # a plan that failed is followed by one that leaves more of the card free
+_MIB = 1024 * 1024
+_MOST_PLANS = 3
+_STEP = 512 * _MIB  # that a plan leaves free beyond the one that failed
 _TYPE_NUMBERS = {"f16": 1, "q8_0": 8}
+_TYPE_NAMES = {1: "f16", 30: "bf16", 8: "q8_0", 2: "q4_0"}  # ggml_type in ggml.h
 _PLAN_TIMEOUT_S = 60
 
 Planner = Callable[["ModelOptions", str], dict[str, Any]]
@@ -27,35 +30,73 @@ Planner = Callable[["ModelOptions", str], dict[str, Any]]
 
 
 def ladder(
-    options: ModelOptions, *, has_card: bool | None = None, plan: Planner | None = None
+    options: ModelOptions,
+    *,
+    has_card: bool | None = None,
+    plan: Planner | None = None,
+    lacked: Callable[[], int] = lambda: 0,
 ) -> Iterator[ModelOptions]:
-    """Options to try until one loads. The next is only planned when it is asked for."""
-    if "n_gpu_layers" in options.model_fields_set or options.n_gpu_layers == 0:
+    """Options to try until one loads. The next is only planned when it is asked for.
+
+    lacked: bytes of the card that the last one was short of, 0 where nobody knows.
+    """
+    plan = plan or _plan
+    if options.n_gpu_layers == 0 or not (bool(names()) if has_card is None else has_card):
         yield options
         return
-    if not (bool(cards()) if has_card is None else has_card):
+    if "n_gpu_layers" in options.model_fields_set:
+        _check(options, plan)
         yield options
         return
     tried: list[dict[str, Any]] = []
-    for reserve in _RESERVES:
-        answer = (plan or _plan)(options, reserve)
+    reserve = "auto"
+    for _ in range(_MOST_PLANS):
+        answer = plan(options, reserve)
         if not answer:  # the planner itself failed
             if not tried:
                 yield options
             break
         setup = answer.get("setup") or {}
-        if not answer.get("fits") or not setup.get("n_card") or setup in tried:
-            continue
-        tried.append(setup)
-        log.info("%s: %s", options.model_alias or options.model, "; ".join(answer.get("reasons", ())))
-        yield options.model_copy(update=_update(options, setup))
+        if answer.get("fits") and setup.get("n_card") and setup not in tried:
+            tried.append(setup)
+            log.info("%s: %s", options.model_alias or options.model, "; ".join(answer.get("reasons", ())))
+            yield options.model_copy(update=_update(options, setup))
+        reserve = str(_reserve(answer) + max(_STEP, lacked()))
     yield options.model_copy(update={"n_gpu_layers": 0})
+
+
+def _check(options: ModelOptions, plan: Planner) -> None:
+    """Warn where a number of layers that the user set is more than the planner would dare."""
+    if options.n_cpu_ffn:
+        return  # `plan` takes no wish for these
+    short = (plan(options, "auto").get("lacks") or {}).get("card", 0)
+    if short <= 0:
+        return
+    freely = options.model_copy()
+    freely.model_fields_set.discard("n_gpu_layers")
+    setup = plan(freely, "auto").get("setup") or {}
+    better = f"--n_gpu_layers {setup['n_card']} would fit" if setup.get("n_card") else "fewer layers would fit"
+    log.warning(
+        "%s: --n_gpu_layers %d takes %d MiB more than the card has to give; trying it as asked (%s)",
+        options.model_alias or options.model,
+        options.n_gpu_layers,
+        -(-short // _MIB),
+        better,
+    )
+
+
+def _reserve(answer: dict[str, Any]) -> int:
+    """The largest reserve of a plan's cards."""
+    return max((int(card["reserve"]) for card in answer.get("cards") or ()), default=0)
 
 
 def _update(options: ModelOptions, setup: dict[str, Any]) -> dict[str, Any]:
     kind = _TYPE_NUMBERS.get(setup["kv"])
     found = {"n_gpu_layers": setup["n_card"], "n_cpu_ffn": setup["n_split"], "n_ctx": setup["n_ctx"]}
     found |= {"n_ubatch": setup["n_ubatch"], "type_k": kind, "type_v": kind}
+    by_card = setup.get("layers_by_card") or ()
+    if len(by_card) > 1:
+        found["tensor_split"] = [float(n) for n in by_card]
     return {name: value for name, value in found.items() if name not in options.model_fields_set}
 
 
@@ -63,11 +104,12 @@ def _plan(options: ModelOptions, reserve: str) -> dict[str, Any]:
     given = [sys.executable, "-m", "llmserver", "plan", options.model, "--json", f"--reserve={reserve}"]
     given += [f"--n_ctx={options.n_ctx or 'auto'}", f"--parallel={options.n_parallel}"]
     if options.type_k is not None or options.type_v is not None:
-        given.append("--kv=f16")
+        given.append(f"--kv={_TYPE_NAMES.get(options.type_k or 1, 'f16')}")
     if options.rpc_servers:
         given.append(f"--rpc_servers={options.rpc_servers}")
-    if "n_ubatch" in options.model_fields_set:
-        given.append(f"--n_ubatch={options.n_ubatch}")
+    for name in ("n_ubatch", "n_gpu_layers"):
+        if name in options.model_fields_set:
+            given.append(f"--{name}={getattr(options, name)}")
     try:
         done = subprocess.run(  # noqa: S603  our own interpreter and module; the path is the owner's
             given, capture_output=True, text=True, timeout=_PLAN_TIMEOUT_S, check=False

@@ -125,6 +125,17 @@ def test_an_idle_model_is_unloaded_after_its_time_to_live(play: Play) -> None:
     play(test, ttl_s=0.05)
 
 
+def test_a_first_model_that_nobody_asks_is_unloaded_too(play: Play) -> None:
+    async def test(world: World) -> None:
+        world.pool.attach(asyncio.get_running_loop())
+        await asyncio.to_thread(world.pool.load_default)
+        await world.until_told("free a")
+        assert world.state("a") == "unloaded"
+        assert await use(world.pool) == "a"
+
+    play(test, ttl_s=0.05)
+
+
 def test_a_model_in_use_outlives_its_time_to_live(play: Play) -> None:
     async def test(world: World) -> None:
         async with world.held("b"):

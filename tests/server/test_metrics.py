@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from llmserver import ram
 from llmserver.engine.fake import FakeBackend, fake_traits
+from llmserver.engine.info import Placement
 from llmserver.engine.plan import Limits, Plan, Result, Sample, Status, Work
 from llmserver.engine.request import Failed, Finished, Request, Sampling, Token
 from llmserver.engine.service import Service, Stream
@@ -55,7 +56,7 @@ def test_counts_follow_requests_to_each_of_their_ends() -> None:
     counts = ModelMetrics()
 
     async def main() -> None:
-        backend = FakeBackend(fake_traits(n_cells=200))
+        backend = FakeBackend(fake_traits(n_cells=50_000))
         service = Service(INFO, None, backend, LIMITS, observers=(counts,))  # type: ignore[arg-type]
         prompt = tuple(range(1, 31))
         done = await ended(service.submit(Request(prompt, max_tokens=10, sampling=endless())))
@@ -198,3 +199,15 @@ def cost_per_token_us(n_requests: int = 8, n_steps: int = 2000) -> float:
 
 def test_a_token_costs_the_engine_little() -> None:
     assert min(cost_per_token_us() for _ in range(3)) < 10  # 1 on an idle machine; this one may be crowded
+
+
+def test_where_a_model_lies_is_told_as_planned_allocated_and_left() -> None:
+    planned = {"card": {"weights": 10, "kv": 2}, "ram": {"weights": 5, "kv": 1}, "cards": [{"name": "CUDA0"}]}
+    placement = Placement(31, 12, 0, 512, "f16", planned, {"CUDA0": {"compute": 3}}, {"CUDA0": {"warm": 7}})
+    told = read(Metrics().render([Now("m", 18, None, placement), Now("other", 0, None)]).decode())
+    assert told["llmserver_planned_bytes", "weights", "m", "card"] == 10
+    assert told["llmserver_planned_bytes", "kv", "m", "ram"] == 1
+    assert told["llmserver_allocated_bytes", "CUDA0", "compute", "m"] == 3
+    assert told["llmserver_card_free_bytes", "CUDA0", "m", "warm"] == 7
+    assert (told["llmserver_layers", "m", "card"], told["llmserver_layers", "m", "ram"]) == (12, 19)
+    assert not [name for name in told if name[0] == "llmserver_layers" and "other" in name]

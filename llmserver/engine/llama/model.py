@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 
+from llmserver.engine.llama.batch import Batch
 from llmserver.engine.llama.log import LlamaLog
 from llmserver.engine.llama.placement import overrides, placement
 from llmserver.errors import ModelFileBroken
 from llmserver.library import modelfile
 from llmserver.library.modelfile import GET_ONE
 from llmserver.offload import rpc
+from llmserver.offload.devices import cards, names
 from llmserver.settings import ModelOptions
 
 log = logging.getLogger("llmserver")
@@ -29,6 +32,7 @@ class Model:
         self.options = options
         path = modelfile.check(Path(options.model))  # of a split model the first part, whichever was named
         llama_cpp.llama_backend_init()
+        before = self._free_bytes()
         if options.numa:
             llama_cpp.llama_numa_init(int(options.numa))
         self._keep: list[Any] = []  # what llama.cpp points at
@@ -42,7 +46,8 @@ class Model:
             if not self.ctx:
                 llama_cpp.llama_model_free(self.model)
                 raise _broken(options, heard.reason() or "the context does not fit: try a smaller --n_ctx")
-        self.placement = placement(path, options, self.params, heard.buffers)
+        free = {name: {"before": n, "loaded": now} for name, n, now in _paired(before, self._free_bytes())}
+        self.placement = replace(placement(path, options, self.params, heard.buffers), free=free)
         self.memory: Any = llama_cpp.llama_get_memory(self.ctx)
         self.n_ctx = int(llama_cpp.llama_n_ctx(self.ctx))
         self.n_batch = int(llama_cpp.llama_n_batch(self.ctx))
@@ -57,6 +62,31 @@ class Model:
     def n_window(self) -> int:
         """Positions that a sliding window keeps, 0 without one."""
         return 0 if self.options.swa_full else int(llama_cpp.llama_model_n_swa(self.model))
+
+    def warm_up(self) -> None:
+        """Compute a full batch where a card computes: what it needs beside its buffers is taken now, not in the middle
+        of an answer. Raises ModelFileBroken."""
+        if not self.placement.free:
+            return
+        n = int(min(self.params.n_ubatch, self.n_ctx))
+        batch = Batch(n)
+        batch.fill(0, 0, 0, [0] * n)
+        batch.logits[n - 1] = 1
+        with LlamaLog(verbose=self.options.verbose) as heard:
+            code = llama_cpp.llama_decode(self.ctx, batch.of(n))
+        if code:
+            self.free()
+            raise _broken(self.options, heard.reason() or f"a full batch ended with code {code}")
+        llama_cpp.llama_memory_clear(self.memory, True)
+        warm = self._free_bytes()
+        free = {name: {**took, "warm": warm.get(name, 0)} for name, took in self.placement.free.items()}
+        self.placement = replace(self.placement, free=free)
+
+    def _free_bytes(self) -> dict[str, int]:
+        """Free memory by card; nothing where no layer is to be on one."""
+        if not self.options.n_gpu_layers or not names():
+            return {}
+        return {card.name: card.free for card in cards()}
 
     def free(self) -> None:
         """Give context and weights back."""
@@ -134,6 +164,10 @@ def default_sequences(model: Model) -> int:
     n = model.options.n_parallel
     spare = 4 if model.is_stateful or model.n_window else max(16, n)
     return min(n + spare, int(llama_cpp.llama_max_parallel_sequences()))
+
+
+def _paired(before: dict[str, int], now: dict[str, int]) -> list[tuple[str, int, int]]:
+    return [(name, n, now[name]) for name, n in before.items() if name in now]
 
 
 def _load_mode(options: ModelOptions) -> int:

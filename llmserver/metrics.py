@@ -57,6 +57,7 @@ class ModelMetrics:
         self.read = self.prompts = self.cached = self.generated = self.n_steps = 0
         self.read_s = self.generate_s = 0.0
         self.outcomes: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()  # of the event loop; all other counts are the engine's
         self.first_token, self.queue_wait = Histogram(_FIRST_TOKEN_S), Histogram(_FIRST_TOKEN_S)
         self.gap, self.step = Histogram(_GAP_S), Histogram(_GAP_S)
         self.prompt_length = Histogram(_PROMPT_TOKENS)
@@ -95,6 +96,10 @@ class ModelMetrics:
             elif kind is Failed:
                 self._ended(number, event.error.code)  # type: ignore[union-attr]
         self.generated += n_tokens
+
+    def refused(self, code: str) -> None:
+        """A request was turned away."""
+        self.refusals[code] += 1
 
     def cancelled(self, number: int) -> None:
         """A request is not wanted any more."""
@@ -235,7 +240,7 @@ class _Scrape(Collector):
         told = "Requests that ended, by how: stop, length, done (embeddings), cancelled, or the code of the error."
         family = CounterMetricFamily("llmserver_requests", told, labels=["model", "outcome"])
         for now, counts in self._pairs:
-            for outcome, n in sorted(counts.outcomes.copy().items()):
+            for outcome, n in sorted((counts.outcomes + counts.refusals).items()):
                 family.add_metric([now.name, outcome], n)
         return family
 

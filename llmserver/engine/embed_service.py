@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,10 +24,18 @@ class EmbedService:
     """The front of one model that embeds or ranks. All methods are for the event loop."""
 
     def __init__(
-        self, info: ModelInfo, words: Words, backend: EmbedBackend, limits: Limits, **worker_options: Any
+        self,
+        info: ModelInfo,
+        words: Words,
+        backend: EmbedBackend,
+        limits: Limits,
+        *,
+        on_refused: Callable[[str], None] = lambda _: None,
+        **worker_options: Any,
     ) -> None:
+        """on_refused hears the code of each request that is turned away here, before the engine sees it."""
         self.info, self.words, self.backend = info, words, backend
-        self._limits = limits
+        self._limits, self._on_refused = limits, on_refused
         self._numbers = itertools.count(1)
         self._waiters: dict[int, asyncio.Future[Sequence[Any]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,11 +54,11 @@ class EmbedService:
         Raises ContextExceeded for a prompt that is too long (param: the field it came from), QueueFull, QueueTimeout,
         Stopping, EngineFailed.
         """
-        if self._is_stopping:
-            raise Stopping("the server is stopping", retry_after_s=5)
-        for i, prompt in enumerate(prompts):
-            check_fits(len(prompt), self.backend.room, f"{param}.{i}" if len(prompts) > 1 else param)
-        self._check_queue()
+        try:
+            self._admit(prompts, param)
+        except LlmServerError as why:
+            self._on_refused(why.code)
+            raise
         if not prompts:
             return []
         self._loop = asyncio.get_running_loop()
@@ -65,7 +73,11 @@ class EmbedService:
                 self._worker.cancel(number)
             self._waiters.pop(number, None)
 
-    def _check_queue(self) -> None:
+    def _admit(self, prompts: Sequence[Sequence[int]], param: str) -> None:
+        if self._is_stopping:
+            raise Stopping("the server is stopping", retry_after_s=5)
+        for i, prompt in enumerate(prompts):
+            check_fits(len(prompt), self.backend.room, f"{param}.{i}" if len(prompts) > 1 else param)
         most = self._limits.n_parallel + self._limits.max_queue
         if len(self._waiters) >= most:
             raise QueueFull(

@@ -26,6 +26,9 @@ _MIB = 1024 * 1024
 class Watcher(Observer, EmbedObserver, Protocol):
     """Hears what the engine of one model does, whatever the model is for."""
 
+    def refused(self, code: str) -> None:
+        """A request was turned away before the engine saw it; on the event loop."""
+
 
 class LlamaOpener:
     """Makes services over llama.cpp. observe: makes an observer for each model; on_crash: an engine's loop failed."""
@@ -72,7 +75,13 @@ class LlamaOpener:
         return service, info.size_bytes + backend.memory_bytes
 
     def _worker_options(self, name: str) -> dict[str, Any]:
-        return {"observers": self._observe(name), "turn": self._turns, "on_crash": self._on_crash}
+        observers = self._observe(name)
+
+        def refused(code: str) -> None:
+            for observer in observers:
+                observer.refused(code)
+
+        return {"observers": observers, "turn": self._turns, "on_crash": self._on_crash, "on_refused": refused}
 
     def add_adapter(self, service: Any, adapter: Adapter, path: str) -> None:
         """Load a LoRA between two steps. Raises RequestError."""

@@ -104,9 +104,12 @@ class Service:
         words: Words,
         backend: Backend,
         limits: Limits,
+        *,
+        on_refused: Callable[[str], None] = lambda _: None,
         **worker_options: Any,
     ) -> None:
-        self.info, self.words = info, words
+        """on_refused hears the code of each request that is turned away here, before the engine sees it."""
+        self.info, self.words, self._on_refused = info, words, on_refused
         self.backend, self._limits = backend, limits
         self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
@@ -127,6 +130,13 @@ class Service:
 
     def submit(self, request: Request) -> Stream:
         """Queue a request. Raises ContextExceeded, QueueFull, Stopping, or RequestError for a wrong grammar."""
+        try:
+            return self._submit(request)
+        except LlmServerError as why:
+            self._on_refused(why.code)
+            raise
+
+    def _submit(self, request: Request) -> Stream:
         if self._is_stopping:
             raise Stopping("the server is stopping", retry_after_s=5)
         check_fits(len(request.tokens), self.info.n_ctx)

@@ -19,7 +19,7 @@ from llmserver.engine.info import Placement
 from llmserver.engine.plan import Limits, Plan, Result, Sample, Status, Work
 from llmserver.engine.request import Failed, Finished, Request, Sampling, Token
 from llmserver.engine.service import Service, Stream
-from llmserver.errors import EngineFailed
+from llmserver.errors import EngineFailed, LlmServerError
 from llmserver.metrics import Histogram, Metrics, ModelMetrics, Now
 from tests.server.fake_models import make_models
 from tests.server.fake_service import HERE, INFO
@@ -100,6 +100,30 @@ def test_a_request_that_leaves_the_queue_counts_as_cancelled() -> None:
 
     asyncio.run(main())
     assert counts.outcomes == {"length": 1, "cancelled": 1}
+
+
+def test_a_request_that_is_turned_away_is_counted() -> None:
+    counts = ModelMetrics()
+
+    async def main() -> None:
+        backend = FakeBackend(fake_traits())
+        backend.gate = threading.Event()
+        limits = Limits(n_parallel=1, max_queue=0)
+        service = Service(INFO, None, backend, limits, observers=(counts,), on_refused=counts.refused)  # type: ignore[arg-type]
+        first = service.submit(Request((1, 2), max_tokens=2, sampling=endless()))
+        for prompt in ((3, 4), tuple(range(INFO.n_ctx + 1))):
+            with pytest.raises(LlmServerError):
+                service.submit(Request(prompt, max_tokens=2))
+        backend.gate.set()
+        await ended(first)
+        assert await asyncio.to_thread(service.stop)
+
+    asyncio.run(main())
+    metrics = Metrics()
+    metrics._models["m"] = counts
+    page = read(metrics.render([Now("m", 0, None)]).decode())
+    told = {name[2]: n for name, n in page.items() if name[0] == "llmserver_requests_total"}
+    assert told == {"length": 1, "queue_full": 1, "context_length_exceeded": 1}
 
 
 # The page

@@ -31,6 +31,7 @@ class Answer:
         self.cached: int | None = None
         self.position: int | None = None
         self.may_reuse = not request.prompt_logprobs
+        self.scored = 0  # the first position of the prompt whose log probability is not told yet
         self.checkpoint = -1
         self.parked: Blob | None = None  # what keeps its text while it waits to go on
         self._traits = traits

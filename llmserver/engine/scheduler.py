@@ -8,6 +8,7 @@ request goes back to the queue. Every request ends with exactly one Finished or 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from llmserver.engine.answer import Answer, check_fits
 from llmserver.engine.batch import Composer
@@ -27,7 +28,7 @@ from llmserver.engine.plan import (
     Trim,
 )
 from llmserver.engine.prefix import common
-from llmserver.engine.request import Adapter, Event, Finished, PromptLogprobs, Request, Waiting
+from llmserver.engine.request import Adapter, Event, Finished, Logprob, PromptLogprobs, Request, Waiting
 from llmserver.errors import ContextExceeded, EngineFailed, LlmServerError, QueueFull, QueueTimeout
 
 _HEADROOM = 32  # cells that an admitted request gets beyond its prompt
@@ -225,12 +226,18 @@ class Scheduler:
             if self._alone.get(answer.number, answer.done + 1) <= answer.done:
                 del self._alone[answer.number]
             if work.targets:
-                scores = result.scores.get(work.request, ())
-                self._events.append((answer.number, PromptLogprobs(work.start + 1, scores)))
+                self._scored(answer, work.start + 1, result.scores.get(work.request, ()))
             if work.samples:
                 self._sampled(answer, result, now)
             else:
                 self._events.append((answer.number, answer.reading(now)))
+
+    def _scored(self, answer: Answer, first: int, scores: Sequence[Logprob]) -> None:
+        """Tell what was not told before the request lost its place and was read again."""
+        told = max(answer.scored - first, 0)
+        if told < len(scores):
+            self._events.append((answer.number, PromptLogprobs(first + told, tuple(scores[told:]))))
+            answer.scored = first + len(scores)
 
     def _sampled(self, answer: Answer, result: Result, now: float) -> None:
         sample = result.samples.get(answer.number) or EngineFailed("the engine chose no token")

@@ -255,7 +255,7 @@ class Rig:
             if isinstance(event, PromptLogprobs)
             for i in range(len(event.values))
         ]
-        assert sorted(set(scored)) == (list(range(1, len(request.tokens))) if request.prompt_logprobs else [])
+        assert scored == (list(range(1, len(request.tokens))) if request.prompt_logprobs else [])
 
 
 def several(rig: Rig, n: int, length: int = 10, **fields: Any) -> list[int]:

@@ -80,6 +80,9 @@ class ModelOptions(stock.ModelSettings):
         "Layers on the card, from the first one on, whose feed-forward weights or experts stay in RAM.",
         ge=0,
     )
+    card_mib: int = _own(
+        "card_mib", 0, "Most MiB of each card that a plan may count on; 0 is all that are free when it loads.", ge=0
+    )
     trial_load: bool = _own(
         "trial_load",
         True,

@@ -27,14 +27,16 @@ WALLS = [
     ("chatbot.web", ("chatbot.terminal",)),
     ("chatbot.terminal", ("chatbot.web", "flask", "flask_socketio")),
     ("llmserver.library", ("llmserver.api", "llmserver.serve", "fastapi")),
+    ("llmserver.library.convert_child", ("llmserver", "llama_cpp")),
     ("llmserver.cpu", ("llmserver", "llama_cpp")),
     ("llmserver.errors", ("llmserver.", "llama_cpp", "fastapi")),
     ("llmserver.text", ("llmserver.engine", "llmserver.api", "llmserver.settings", "fastapi", "threading", "queue")),
     ("llmserver.engine", ("llmserver.api", "llmserver.serve", "llmserver.bench")),
     *(
         (f"llmserver.offload.{pure}", (*NOT_PURE, "llmserver.settings", "subprocess"))
-        for pure in ("gguf", "types", "shape", "memory", "planner", "table")
+        for pure in ("gguf", "types", "shape", "memory", "planner", "spread", "table")
     ),
+    *((f"llmserver.library.{pure}", (*NOT_PURE, "llmserver.settings", "subprocess")) for pure in ("fits", "cards")),
     ("llmserver.offload", ("llmserver.engine", "llmserver.api", "llmserver.serve", "fastapi")),
     ("llmserver.bench", ("llmserver.engine", "llmserver.api", "llmserver.text", "llama_cpp", "fastapi")),
     *((f"llmserver.engine.{pure}", (*NOT_PURE, "llmserver.settings")) for pure in PURE),
@@ -52,6 +54,7 @@ OWNERS = {
         *(
             "llmserver.library.quantizer",
             "llmserver.offload.probe",
+            "llmserver.offload.bandwidth",
             "llmserver.offload.devices",
             "llmserver.offload.rpc",
         ),

@@ -11,14 +11,16 @@ from pathlib import Path
 from llmserver import cpu
 from llmserver.errors import BadSettings, ModelFileBroken
 from llmserver.library import catalog
-from llmserver.offload import gguf, machine, rpc, table
+from llmserver.offload import gguf, learned, machine, rpc, table
 from llmserver.offload.memory import BYTES_PER_VALUE, Setup, sequences
-from llmserver.offload.planner import Compute, Wish, choose
+from llmserver.offload.planner import Buffers, Compute, Machine, Wish, choose
 from llmserver.offload.probe import Prober
-from llmserver.offload.shape import shape_of
+from llmserver.offload.shape import Shape, shape_of
 
 _PROG = "python -m llmserver plan"
+_MIB = 1024 * 1024
 _MOST_CTX = 4_194_304  # a probe keeps books of every cell: 100 bytes each
+_USUAL_CTX = 4096
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,25 +29,32 @@ def main(argv: Sequence[str]) -> int:
     file = gguf.read(_path(arguments.model))
     if arguments.rpc_servers:
         rpc.add(arguments.rpc_servers)
-    here = machine.look(arguments.vram, arguments.ram, arguments.reserve, arguments.card_gbs)
-    prober = Prober(file.paths[0], n_card=-1 if arguments.vram == "auto" and here.card else 0)
+    here = machine.look(
+        arguments.vram,
+        arguments.ram,
+        arguments.reserve,
+        arguments.card_gbs,
+        most=arguments.card_mib * _MIB,
+        learned=lambda card: learned.reserve(card, file.architecture),
+    )
+    is_here = arguments.vram == "auto" and bool(here.cards)
+    prober = Prober(file.paths[0], n_card=-1 if is_here else 0)
     try:
         shape = shape_of(file).with_windows(prober.windows)
         is_small = bool(shape.n_window) or any(layer.state_values for layer in shape.layers)
         wish = Wish(
-            n_ctx=arguments.n_ctx,
+            n_ctx=shape.n_ctx_train or _USUAL_CTX if arguments.n_ctx == 0 else arguments.n_ctx,
             n_ctx_least=arguments.n_ctx_least,
             kv=_kv(arguments.kv),
             n_ubatch=(arguments.n_ubatch,) if arguments.n_ubatch else (512, 256, 128),
             n_seq=sequences(arguments.parallel, is_small=is_small),
             n_card=arguments.n_gpu_layers,
         )
-        name = here.card.name if here.card and arguments.vram == "auto" else None
-        choice = choose(shape, here, wish, _compute(prober, name))
+        choice = choose(shape, here, wish, compute_of(prober, shape, here, is_here=is_here))
     finally:
         prober.free()
     answer = json.dumps(table.as_json(shape, here, choice), indent=1) if arguments.json else ""
-    sys.stdout.write(f"{answer or table.text(shape, here, choice)}\n")
+    sys.stdout.write(f"{answer or table.text(shape, here, choice, arguments.rpc_servers)}\n")
     return 0 if choice.plan.fits else 1
 
 
@@ -64,13 +73,21 @@ def worker(argv: Sequence[str]) -> int:
     return 0
 
 
-def _compute(prober: Prober, card: str | None) -> Compute:
-    def compute(setup: Setup) -> tuple[int, int] | None:
+def compute_of(prober: Prober, shape: Shape, here: Machine, *, is_here: bool) -> Compute:
+    """Compute buffers by a probe, of the cards that are in this machine or of ones like its processor."""
+    names = [card.name for card in here.cards]
+
+    def compute(setup: Setup) -> Buffers | None:
         try:
             found = prober.look(setup)
         except ModelFileBroken:
             return None
-        return found.compute_on_card(card), sum(found.compute.values()) if card is None else found.beside(card)
+        if not is_here:
+            return Buffers((found.compute_on_card(None),) * len(names), sum(found.compute.values()))
+        sizes = [found.compute_on_card(name) for name in names]  # 0: more cards than layers
+        logits = shape.n_vocab * setup.n_seq * 4  # the probe has them on the last card; a plan may have them on any
+        most = [(size or max(sizes)) + logits for size in sizes[:-1]] + [sizes[-1] or max(sizes)]
+        return Buffers(tuple(most), found.beside(names))
 
     return compute
 
@@ -86,7 +103,7 @@ def _path(name: str) -> Path:
 
 
 def _context(text: str) -> int | None:
-    return None if text == "auto" else _whole(1, _MOST_CTX)(text)
+    return None if text == "auto" else _whole(0, _MOST_CTX)(text)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -104,14 +121,17 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def _speed(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: write GB/s above 0")
-    return value
+def _speeds(text: str) -> list[float]:
+    found = []
+    for part in text.split(","):
+        try:
+            value = float(part)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{part!r} is no speed: write GB/s above 0")
+        found.append(value)
+    return found
 
 
 def _kv(text: str) -> tuple[str, ...]:
@@ -126,26 +146,46 @@ def _kv(text: str) -> tuple[str, ...]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROG,
-        description="Decide how a model is loaded: context, KV cache, layers on the card. Loads nothing.",
+        description="Decide how a model is loaded: context, KV cache, layers on the cards. Loads nothing.",
         epilog="Sizes are written like 6GiB or 800MiB. Exit status 1: nothing fits, the nearest plan is shown.",
     )
     add = parser.add_argument
     add("model", help="a path, a file of the models folder or a name of the catalog")
-    add("--vram", default="auto", help="memory of the card to plan for, 0 for none (default: the card that is here)")
+    add(
+        "--vram",
+        default="auto",
+        help="memory of the card to plan for, of several with commas, 0 for none (default: the cards that are here)",
+    )
     add("--ram", default="auto", help="RAM to plan for (default: what is free)")
-    add("--reserve", default="auto", help="memory of the card to leave free (default: 4 %% of it, at least 256 MiB)")
-    add("--n_ctx", type=_context, help="tokens of context (default: chosen, at least --n_ctx_least)")
+    add("--reserve", default="auto", help="memory of each card to leave free (default: 4 %% of it, at least 256 MiB)")
+    add(
+        "--n_ctx",
+        type=_context,
+        help="tokens of context, 0 for as many as the model was trained for (default: chosen, at least --n_ctx_least)",
+    )
     add(
         "--n_ctx_least",
         type=_whole(256, _MOST_CTX),
-        default=4096,
+        default=_USUAL_CTX,
         help="least context that may be chosen (default: %(default)s)",
     )
     add("--parallel", type=_whole(1, 64), default=8, help="requests that are computed at once (default: %(default)s)")
     add("--kv", default="auto", help="KV cache types that may be chosen: f16, bf16, q8_0, q4_0 (default: f16,q8_0)")
     add("--n_ubatch", type=_whole(1, 8192), help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
-    add("--n_gpu_layers", type=_whole(-1, 10_000), help="layers on the card, -1 for all (default: chosen)")
-    add("--card_gbs", type=_speed, default=machine.CARD_GBS, help="the card's GB/s (default: %(default)s)")
+    add("--n_gpu_layers", type=_whole(-1, 10_000), help="layers on the cards, -1 for all (default: chosen)")
+    add(
+        "--card_gbs",
+        type=_speeds,
+        default=[],
+        help="the card's GB/s, of several with commas; the last one counts for the cards after it "
+        f"(default: measured, {machine.CARD_GBS:g} for cards that are not here)",
+    )
+    add(
+        "--card_mib",
+        type=_whole(0, 10_000_000),
+        default=0,
+        help="most MiB of each card that is here to use (default: what is free)",
+    )
     add("--rpc_servers", default="", help="workers whose devices count as cards: host:port, several with commas")
     add("--json", action="store_true", help="print one JSON object, sizes in bytes")
     return parser

@@ -102,12 +102,12 @@ def _update(options: ModelOptions, setup: dict[str, Any]) -> dict[str, Any]:
 
 def _plan(options: ModelOptions, reserve: str) -> dict[str, Any]:
     given = [sys.executable, "-m", "llmserver", "plan", options.model, "--json", f"--reserve={reserve}"]
-    given += [f"--n_ctx={options.n_ctx or 'auto'}", f"--parallel={options.n_parallel}"]
+    given += [f"--parallel={options.n_parallel}", f"--card_mib={options.card_mib}"]
     if options.type_k is not None or options.type_v is not None:
         given.append(f"--kv={_TYPE_NAMES.get(options.type_k or 1, 'f16')}")
     if options.rpc_servers:
         given.append(f"--rpc_servers={options.rpc_servers}")
-    for name in ("n_ubatch", "n_gpu_layers"):
+    for name in ("n_ctx", "n_ubatch", "n_gpu_layers"):
         if name in options.model_fields_set:
             given.append(f"--{name}={getattr(options, name)}")
     try:

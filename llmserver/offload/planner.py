@@ -1,4 +1,4 @@
-"""Choose how a model is loaded: context, KV type, batch, layers on the card and what of them stays in RAM.
+"""Choose how a model is loaded: context, KV type, batch, layers on each card and what of them stays in RAM.
 
 All candidates are weighed together, by predicted tokens a second and what a longer context or finer KV cache is worth
 beside them; nothing is cut in a fixed order. Pure: sizes in bytes, speeds in bytes or tokens a second.
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmserver.errors import CannotPlan
-from llmserver.offload.memory import Setup, Sizes, card_blocks, in_ram, kv_bytes, on_card, split_blocks
+from llmserver.offload.memory import Ledger, Setup, Sizes, Weights, kv_sums
+from llmserver.offload.spread import Deals, Place
 
 if TYPE_CHECKING:
-    from llmserver.offload.shape import Shape, Weight
+    from llmserver.offload.shape import Shape
 
 _KV_WORTH = {"f16": 1.0, "bf16": 1.0, "q8_0": 0.93, "q4_0": 0.8}  # of the speed one would give for f16
 _BATCH_WORTH = {512: 1.0, 256: 0.98, 128: 0.94, 64: 0.88}
@@ -27,13 +28,15 @@ _RAM_RESERVE = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Card:
-    """A graphics card: what of it may be used is free - reserve."""
+    """A graphics card or a worker's device: what of it may be used is free - reserve."""
 
     name: str
     total: int
     free: int
     reserve: int
     bandwidth: float
+    reserve_is_measured: bool = False
+    bandwidth_is_measured: bool = False
 
     @property
     def budget(self) -> int:
@@ -43,9 +46,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the model shall run."""
+    """Where the model shall run. cards: in the order of llama.cpp's devices."""
 
-    card: Card | None
+    cards: tuple[Card, ...]
     ram_free: int
     ram_bandwidth: float
 
@@ -70,20 +73,28 @@ class Wish:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to load the model: its sizes by place, the speed of one stream, and how much it is worth."""
+    """A way to load the model: its sizes by place, the speed of one stream, and how much it is worth.
+
+    card_lacks, ram_lacks: bytes above the budgets; below zero, what stays free of them.
+    """
 
     setup: Setup
-    card: Sizes
+    cards: tuple[Sizes, ...]
     ram: Sizes
     tokens_per_s: float
     worth: float
-    card_lacks: int
+    card_lacks: tuple[int, ...]
     ram_lacks: int
 
     @property
     def fits(self) -> bool:
-        """Whether it stays within both budgets."""
-        return self.card_lacks <= 0 and self.ram_lacks <= 0
+        """Whether it stays within all budgets."""
+        return self.lacks == 0
+
+    @property
+    def lacks(self) -> int:
+        """Bytes that are missing, in all places together."""
+        return sum(max(lacks, 0) for lacks in (*self.card_lacks, self.ram_lacks))
 
 
 @dataclass(frozen=True)
@@ -96,30 +107,39 @@ class Choice:
     n_weighed: int
 
 
-Compute = Callable[[Setup], "tuple[int, int] | None"]
-"""Bytes of the compute buffers on the card and in RAM; None where llama.cpp cannot make such a context."""
+@dataclass(frozen=True)
+class Buffers:
+    """What llama.cpp computes in: bytes on each card that holds layers, and in RAM."""
+
+    cards: tuple[int, ...]
+    ram: int
+
+
+Compute = Callable[[Setup], "Buffers | None"]
+"""The compute buffers of a context; None where llama.cpp cannot make such a one."""
 
 
 def choose(shape: Shape, machine: Machine, wish: Wish, compute: Compute) -> Choice:
     """Weigh all candidates. compute is asked once for each context, KV type and batch. Raises CannotPlan."""
+    weights = Weights(shape)
     known = [(base, found) for base in _bases(shape, wish) if (found := compute(base)) is not None]
-    plans = [plan for base, found in known for plan in _placements(shape, machine, wish, base, found)]
+    plans = [plan for base, found in known for plan in _Context(shape, weights, machine, wish, base, found).plans()]
     if not plans:
         raise CannotPlan(f"llama.cpp can make no context of {wish.n_ctx or wish.n_ctx_least:,} tokens for this model")
     fitting = [plan for plan in plans if plan.fits]
-    best = max(fitting, key=_order) if fitting else min(plans, key=lambda p: max(p.card_lacks, 0) + max(p.ram_lacks, 0))
+    best = max(fitting, key=_order) if fitting else min(plans, key=lambda plan: plan.lacks)
     better = [plan for plan in plans if not plan.fits and plan.worth > best.worth] if fitting else []
     whole = [plan for plan in fitting if plan.setup.n_split == 0]
     return Choice(
         plan=best,
-        better=min(better, key=lambda p: max(p.card_lacks, p.ram_lacks), default=None),
+        better=min(better, key=lambda plan: plan.lacks, default=None),
         whole_layers=max(whole, key=_order, default=None),
         n_weighed=len(plans),
     )
 
 
 def _order(plan: Plan) -> tuple[float, int, int]:
-    return plan.worth, plan.setup.n_ctx, -plan.card.total
+    return plan.worth, plan.setup.n_ctx, -sum(sizes.total for sizes in plan.cards)
 
 
 def _bases(shape: Shape, wish: Wish) -> Iterator[Setup]:
@@ -139,71 +159,107 @@ def _contexts(shape: Shape, wish: Wish) -> list[int]:
     return ladder
 
 
-def _placements(shape: Shape, machine: Machine, wish: Wish, base: Setup, compute: tuple[int, int]) -> list[Plan]:
-    """The ways to lay one context out that may be best, and for each the next one that does not fit."""
-    if machine.card is None:
-        return [_weigh(shape, machine, wish, base, compute)]
+class _Context:
+    """One context, KV type and batch: the ways to lay it out that may be best, and the next ones, which do not fit."""
 
-    def plan(n_card: int, n_split: int = 0) -> Plan:
-        return _weigh(shape, machine, wish, replace(base, n_card=n_card, n_split=n_split), compute)
+    def __init__(
+        self, shape: Shape, weights: Weights, machine: Machine, wish: Wish, base: Setup, buffers: Buffers
+    ) -> None:
+        self._n_layers, self._weights, self._machine, self._wish = shape.n_layers, weights, machine, wish
+        self._base, self._buffers, self._ledger = base, buffers, Ledger(shape, base, weights)
+        fill = min(base.n_ctx, _CHAT_TOKENS) / max(base.n_ctx, 1)
+        # Fewer bytes are more work to unpack: no quicker in practice. Of recurrent states a token reads its own.
+        as_f16 = kv_sums(shape, replace(base, kv="f16", n_seq=1))
+        self._read = [n + kv * fill for n, kv in zip(weights.read, as_f16, strict=True)]
+        length = base.n_ctx / min(wish.n_ctx_least, base.n_ctx)
+        self._factor = _KV_WORTH[base.kv] * _BATCH_WORTH.get(base.n_ubatch, 0.9) * length**_CTX_WORTH
+        self._places = [
+            Place(card.budget - compute, 1 / card.bandwidth)
+            for card, compute in zip(machine.cards, buffers.cards, strict=True)
+        ]
 
-    if wish.n_card is not None:
-        return [plan(shape.n_layers if wish.n_card < 0 else min(wish.n_card, shape.n_layers))]
-    whole = _around(lambda n: plan(n), range(shape.n_layers + 1))
-    split = _around(lambda n: plan(shape.n_layers, len(shape.layers) - n), range(len(shape.layers) + 1))
-    return whole + split
+    def plans(self) -> list[Plan]:
+        """For each kind of layout the best that fits, and what comes after the largest that does."""
+        deals = self._deals()
+        if not self._places:
+            return [self._plan(deals, 0)]
+        if self._wish.n_card is not None:
+            n = self._wish.n_card
+            return [self._plan(deals, self._n_layers if n < 0 else min(n, self._n_layers))]
+        most = max(n for n in range(self._n_layers + 1) if deals.fits(self._n_layers - n))
+        whole = [self._plan(deals, n) for n in range(most + 1)]
+        best = max((plan for plan in whole if plan.fits), key=_order, default=None)
+        found = [best or whole[-1]]
+        if most < self._n_layers:
+            found.append(self._plan(deals, most + 1))
+        return found + self._with_split(best, is_needed=most < self._n_layers)
 
+    def _with_split(self, best: Plan | None, *, is_needed: bool) -> list[Plan]:
+        """All layers on cards, some of them with FFN or experts in RAM: the same two, where it beats the best."""
+        n_blocks, found, low = self._n_layers - 1, list[Plan](), 1
+        if is_needed:  # all of them whole do not fit
+            high = n_blocks + 1
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self._deals(middle).fits(0) else (middle + 1, high)
+            found.append(self._plan(self._deals(low - 1), self._n_layers, low - 1))
+        for n_split in sorted(range(low, n_blocks + 1), key=self._least_seconds):
+            if best and self._least_seconds(n_split) * best.tokens_per_s >= 1:
+                break
+            plan = self._plan(self._deals(n_split), self._n_layers, n_split)
+            if plan.ram_lacks > 0 and n_split == low:  # the others take more of it
+                return [*found, plan]
+            if plan.fits and (best is None or plan.worth > best.worth):
+                best = plan
+                found.append(plan)
+        return found
 
-def _around(plan: Callable[[int], Plan], steps: range) -> list[Plan]:
-    """More steps take more of the card: the last that fits it and the first that does not."""
-    low, high = steps.start, steps.stop  # the first that does not fit is within
-    while low < high:
-        middle = (low + high) // 2
-        if plan(middle).card_lacks <= 0:
-            low = middle + 1
-        else:
-            high = middle
-    return [plan(at) for at in (low - 1, low) if at in steps]
+    def _least_seconds(self, n_split: int) -> float:
+        """No deal with so many split blocks is quicker than on the quickest card alone."""
+        inner = self._weights.read_inner[n_split]
+        on_card = (self._read[-1] - inner) / max(card.bandwidth for card in self._machine.cards)
+        return on_card + inner / self._machine.ram_bandwidth + n_split * _BETWEEN_S
 
+    def _deals(self, n_split: int = 0) -> Deals:
+        inner = self._weights.read_inner
+        read = [n - inner[min(at, n_split)] for at, n in enumerate(self._read)]
+        return Deals(self._places, self._ledger.held(n_split), read, _BETWEEN_S)
 
-def _weigh(shape: Shape, machine: Machine, wish: Wish, setup: Setup, compute: tuple[int, int]) -> Plan:
-    uses_card = setup.n_card > 0
-    card = replace(on_card(shape, setup), compute=compute[0] if uses_card else 0)
-    ram = replace(in_ram(shape, setup), compute=compute[1] if uses_card else max(compute))
-    speed = tokens_per_s(shape, machine, setup)
-    context = setup.n_ctx / min(wish.n_ctx_least, setup.n_ctx)
-    worth = speed * _KV_WORTH[setup.kv] * _BATCH_WORTH.get(setup.n_ubatch, 0.9) * context**_CTX_WORTH
-    return Plan(
-        setup=setup,
-        card=card,
-        ram=ram,
-        tokens_per_s=speed,
-        worth=worth,
-        card_lacks=card.total - (machine.card.budget if machine.card else 0),
-        ram_lacks=ram.total - machine.ram_budget,
-    )
+    def _plan(self, deals: Deals, n_card: int, n_split: int = 0) -> Plan:
+        first, machine, buffers = self._n_layers - n_card, self._machine, self._buffers
+        layers = deals.quickest(first) if deals.fits(first) else deals.nearest(first)
+        setup = replace(self._base, n_card=n_card, n_split=n_split, layers_by_card=layers)
+        sizes = self._ledger.on_cards(setup) if layers else ()
+        cards = tuple(
+            replace(size, compute=compute) if n else size
+            for n, size, compute in zip(layers, sizes, buffers.cards, strict=True)
+        )
+        is_whole = n_card == self._n_layers and not n_split  # else RAM computes as well
+        ram = replace(
+            self._ledger.in_ram(setup), compute=buffers.ram if is_whole else max(buffers.ram, *buffers.cards, 0)
+        )
+        speed = self._tokens_per_s(setup)
+        return Plan(
+            setup=setup,
+            cards=cards,
+            ram=ram,
+            tokens_per_s=speed,
+            worth=speed * self._factor,
+            card_lacks=tuple(size.total - card.budget for size, card in zip(cards, machine.cards, strict=True)),
+            ram_lacks=ram.total - machine.ram_budget,
+        )
 
-
-def tokens_per_s(shape: Shape, machine: Machine, setup: Setup) -> float:
-    """Of one stream: what a token reads on each side over the side's bandwidth, and the ways between them."""
-    card, split = card_blocks(shape, setup), split_blocks(shape, setup)
-    as_f16 = replace(setup, kv="f16")  # fewer bytes to read, but more work to unpack: no quicker in practice
-    used = shape.n_expert_used / shape.n_expert if shape.n_expert else 1.0
-    fill = min(setup.n_ctx, _CHAT_TOKENS) / max(setup.n_ctx, 1)
-    n_card, n_ram = 0.0, 0.0
-    for at, layer in enumerate(shape.layers):
-        rest = sum(_read(w, used) for w in layer.weights if w.part == "rest") + kv_bytes(shape, layer, as_f16) * fill
-        inner = sum(_read(w, used) for w in layer.weights if w.part != "rest")
-        n_card += (rest if at in card else 0.0) + (inner if at in card and at not in split else 0.0)
-        n_ram += (0.0 if at in card else rest) + (inner if at not in card or at in split else 0.0)
-    output = sum(w.n_bytes for w in shape.output)
-    n_ram += 0 if setup.n_card else output
-    n_card += output if setup.n_card else 0
-    ways = len(split) + (1 if 0 < setup.n_card < shape.n_layers else 0)
-    card_s = n_card / machine.card.bandwidth if machine.card else 0.0
-    seconds = card_s + n_ram / machine.ram_bandwidth + ways * _BETWEEN_S
-    return 1.0 / seconds if seconds > 0 else 0.0
-
-
-def _read(weight: Weight, used: float) -> float:
-    return weight.n_bytes * (used if weight.part == "experts" else 1.0)
+    def _tokens_per_s(self, setup: Setup) -> float:
+        """Of one stream: what a token reads in each place over the place's bandwidth, and the ways between them."""
+        at = first = self._n_layers - setup.n_card
+        split = max(min(first + setup.n_split, self._n_layers - 1), first)
+        read, inner = self._read, self._weights.read_inner
+        seconds = (read[first] + inner[split] - inner[first]) / self._machine.ram_bandwidth
+        for card, n in zip(self._machine.cards, setup.layers_by_card, strict=True):
+            end = at + n
+            seconds += (read[end] - read[at] - inner[min(end, split)] + inner[min(at, split)]) / card.bandwidth
+            at = end
+        n_used = sum(n > 0 for n in setup.layers_by_card)
+        ways = split - first + max(n_used - 1, 0) + (1 if 0 < setup.n_card < self._n_layers else 0)
+        seconds += ways * _BETWEEN_S
+        return 1.0 / seconds if seconds > 0 else 0.0

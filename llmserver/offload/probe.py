@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import llama_cpp
 
 from llmserver.errors import ModelFileBroken
 from llmserver.offload import rpc
+from llmserver.offload.devices import Device, names
 from llmserver.offload.memory import Setup
 
 _MIB = 1024 * 1024
@@ -31,9 +32,27 @@ _OUTPUT = re.compile(r"llama_context: +\S+ +output buffer size = +([\d.]+) MiB")
 _LAYER = re.compile(r"load_tensors: layer +(\d+) assigned to device \S+, is_swa = (\d)")
 
 
+def in_order() -> tuple[Device, ...]:
+    """The cards as llama.cpp counts them for tensor_split, without their memory: integrated ones only where workers are
+    or no other card is."""
+    found = names()
+    if rpc.devices() is not None:
+        return found
+    return tuple(card for card in found if card.kind == "gpu") or found
+
+
+def buffer_names(devices: Sequence[Device]) -> tuple[str, ...]:
+    """What llama.cpp's log calls memory on each device: its name, but a worker's third one RPC2[host:port]."""
+    found: list[str] = []
+    for at, device in enumerate(devices):
+        nth = sum(other.description == device.description for other in devices[:at])
+        found.append(f"RPC{nth}[{device.description}]" if device.name.startswith("RPC") else device.name)
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Probe:
-    """What a context would take, in bytes; compute by the name of its buffer's device."""
+    """What a context would take, in bytes; compute by device, CUDA_Host being memory beside a card."""
 
     kv: int
     output: int
@@ -41,29 +60,28 @@ class Probe:
 
     def compute_on_card(self, card: str | None) -> int:
         """The compute buffer of a card; for one that is not in this machine, what the processor would need for it."""
-        return sum(size for name, size in self.compute.items() if _is_on(name, card or "CPU"))
+        return self.compute.get(card or "CPU", 0)
 
-    def beside(self, card: str) -> int:
+    def beside(self, cards: Collection[str]) -> int:
         """All other compute buffers."""
-        return sum(size for name, size in self.compute.items() if not _is_on(name, card))
-
-
-def _is_on(buffer: str, device: str) -> bool:
-    """Whether a buffer is a device's: a worker's is called RPC0[host:port], memory beside a card CUDA_Host."""
-    return buffer == device or buffer.startswith(f"{device}[")
+        return sum(size for name, size in self.compute.items() if name not in cards)
 
 
 class Prober:
-    """A model whose weights are nowhere. windows: which layers have a sliding window. Raises ModelFileBroken."""
+    """A model whose weights are nowhere, its layers on all cards alike where there are several. windows: which layers
+    have a sliding window. Raises ModelFileBroken."""
 
     def __init__(self, path: Path, *, n_card: int = 0) -> None:
         params = llama_cpp.llama_model_default_params()
         params.no_alloc, params.load_mode = True, llama_cpp.LLAMA_LOAD_MODE_NONE
         params.n_gpu_layers = _ALL_LAYERS if n_card < 0 else n_card
-        devices = rpc.devices()
-        if devices is not None:
+        if (devices := rpc.devices()) is not None:
             params.devices = ctypes.cast(devices, ctypes.c_void_p)
         llama_cpp.llama_backend_init()
+        used = in_order()
+        self._devices = dict(zip(buffer_names(used), (device.name for device in used), strict=True))
+        alike = (ctypes.c_float * llama_cpp.LLAMA_MAX_DEVICES)(*[1.0] * len(used))
+        params.tensor_split = alike
         with _heard() as lines:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
@@ -86,7 +104,11 @@ class Prober:
                 llama_cpp.llama_free(ctx)
         if not ctx:
             raise ModelFileBroken(f"llama.cpp makes no context of {setup.n_ctx:,} tokens: {_reason(lines)}")
-        compute = {found[1]: _bytes(found[2]) for line in lines.all if (found := _COMPUTE.match(line))}
+        compute = {
+            self._devices.get(found[1], found[1]): _bytes(found[2])
+            for line in lines.all
+            if (found := _COMPUTE.match(line))
+        }
         return Probe(_sum(lines.all, _KV) + _sum(lines.all, _STATE), _sum(lines.all, _OUTPUT), compute)
 
     def free(self) -> None:

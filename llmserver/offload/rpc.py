@@ -20,7 +20,7 @@ from llmserver.offload.devices import handles
 log = logging.getLogger("llmserver")
 _CONNECT_TIMEOUT_S = 3.0
 _ADDED: set[str] = set()  # llama.cpp keeps its devices for the life of the process
-_BUILD = "CMAKE_ARGS=-DGGML_RPC=ON pip install --no-binary llama-cpp-python --force-reinstall llama-cpp-python"
+_BUILD = "`./setup.sh --rpc --no-start` builds one that has it"
 
 
 def add(servers: str) -> list[str]:
@@ -94,7 +94,7 @@ def _parse(endpoint: str) -> tuple[str, int]:
 def _library() -> ctypes.CDLL:
     path = _find()
     if path is None:
-        raise BadSettings(f"this build of llama.cpp has no RPC backend: build it with `{_BUILD}`")
+        raise BadSettings(f"this build of llama.cpp has no RPC backend: {_BUILD}")
     _ggml()
     library, pointer, size = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_size_t
     library.ggml_backend_rpc_add_server.restype = pointer

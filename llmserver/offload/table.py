@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmserver.offload.memory import Sizes, split_blocks
+from llmserver.offload.memory import Setup, Sizes, split_blocks
 
 if TYPE_CHECKING:
     from llmserver.offload.planner import Card, Choice, Machine, Plan
@@ -15,8 +15,8 @@ _TYPE_NUMBERS = {"f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2}
 _COLUMNS = ("", "weights", "KV", "compute", "output", "reserve", "free")
 
 
-def text(shape: Shape, machine: Machine, choice: Choice) -> str:
-    """The whole answer for a terminal."""
+def text(shape: Shape, machine: Machine, choice: Choice, workers: str = "") -> str:
+    """The whole answer for a terminal. workers: whose devices are among the cards, as --rpc_servers names them."""
     plan = choice.plan
     lines = [
         f"{shape.name or shape.architecture}: {shape.architecture}, {len(shape.layers)} blocks and the output, "
@@ -25,37 +25,38 @@ def text(shape: Shape, machine: Machine, choice: Choice) -> str:
         *_aligned([_COLUMNS, *rows(machine, plan)]),
         "MiB",
         "",
-        summary(shape, plan),
+        summary(shape, machine, plan),
         *(f"- {reason}" for reason in reasons(shape, machine, choice)),
     ]
     if plan.fits:
-        lines += ["", f"python -m llmserver {flags(shape, plan)}"]
+        beside = f"--rpc_servers {workers} " if workers else ""
+        lines += ["", f"python -m llmserver {beside}{flags(shape, plan)}"]
     return "\n".join(lines)
 
 
 def rows(machine: Machine, plan: Plan) -> list[tuple[str, ...]]:
     """A row for each place: its name, then MiB."""
     found: list[tuple[str, ...]] = []
-    if card := machine.card:
+    for card, sizes, lacks in zip(machine.cards, plan.cards, plan.card_lacks, strict=True):
         kept = card.reserve + card.total - card.free
-        found.append((f"{card.name} {mib(card.total)}", *_row(plan.card), mib(kept), mib(-plan.card_lacks)))
+        found.append((f"{card.name} {mib(card.total)}", *_row(sizes), mib(kept), mib(-lacks)))
     kept = machine.ram_free - machine.ram_budget
     found.append((f"RAM {mib(machine.ram_free)}", *_row(plan.ram), mib(kept), mib(-plan.ram_lacks)))
     return found
 
 
-def summary(shape: Shape, plan: Plan) -> str:
+def summary(shape: Shape, machine: Machine, plan: Plan) -> str:
     """Where the model runs and how long a conversation may be, in a sentence."""
     setup, n_split = plan.setup, len(split_blocks(shape, plan.setup))
     if not setup.n_card:
         where = "All on the processor"
-    elif setup.n_card >= shape.n_layers and not n_split:
-        where = "All on the card"
-    elif setup.n_card >= shape.n_layers:
-        what = "experts" if shape.n_expert else "feed-forward weights"
-        where = f"All on the card but the {what} of {n_split} of {len(shape.layers)} blocks"
+    elif setup.n_card < shape.n_layers:
+        where = _layers(shape, machine, setup)
     else:
-        where = f"{setup.n_card} of {shape.n_layers} layers on the card"
+        where = f"All {_on(machine, setup)}"
+        if n_split:
+            what = "experts" if shape.n_expert else "feed-forward weights"
+            where += f" but the {what} of {n_split} of {len(shape.layers)} blocks"
     return (
         f"{where}; context {setup.n_ctx:,} tokens, KV cache {setup.kv}, prompts in steps of {setup.n_ubatch}; "
         f"at most {plan.tokens_per_s:.1f} tokens/s by memory bandwidth"
@@ -66,17 +67,16 @@ def reasons(shape: Shape, machine: Machine, choice: Choice) -> list[str]:
     """Why this plan, and what the next better one lacks."""
     plan, found = choice.plan, []
     if not plan.fits:
-        found += [f"does not fit: {_lack(plan)}; this is the nearest of {choice.n_weighed} plans"]
+        found += [f"does not fit: {_lack(machine, plan)}; this is the nearest of {choice.n_weighed} plans"]
         found += ["a smaller file, a shorter --n_ctx, or --kv q8_0,q4_0 may"]
         return found
-    if machine.card:
-        found.append(_budget(machine.card))
-    else:
+    found += [_budget(card, _name(machine, at)) for at, card in enumerate(machine.cards)]
+    if not machine.cards:
         found.append("no card that this build of llama.cpp can use: planned for the processor")
     other = choice.whole_layers
     if plan.setup.n_split and other:
         found.append(
-            f"whole layers in RAM instead ({other.setup.n_card} of {shape.n_layers} on the card) would give "
+            f"whole layers in RAM instead, {_layers(shape, machine, other.setup)}, would give "
             f"at most {other.tokens_per_s:.1f} tokens/s"
         )
     if plan.setup.kv != "f16":
@@ -84,7 +84,7 @@ def reasons(shape: Shape, machine: Machine, choice: Choice) -> list[str]:
     if shape.n_ctx_train and plan.setup.n_ctx > shape.n_ctx_train:
         found.append(f"the model was trained for {shape.n_ctx_train:,} tokens: answers past them may be poor")
     if choice.better:
-        found.append(f"next better: {_brief(shape, choice.better)}; it lacks {_lack(choice.better)}")
+        found.append(f"next better: {_brief(shape, machine, choice.better)}; it lacks {_lack(machine, choice.better)}")
     return found
 
 
@@ -92,6 +92,8 @@ def flags(shape: Shape, plan: Plan) -> str:
     """The plan as flags of the server."""
     setup, kv = plan.setup, _TYPE_NUMBERS[plan.setup.kv]
     given = [f"--n_gpu_layers {setup.n_card}", f"--n_ctx {setup.n_ctx}", f"--n_ubatch {setup.n_ubatch}"]
+    if setup.n_card and len(setup.layers_by_card) > 1:
+        given.append(f"--tensor_split {' '.join(map(str, setup.layers_by_card))}")
     if setup.kv != "f16":
         given.append(f"--type_k {kv} --type_v {kv}")
     if setup.n_split:
@@ -101,22 +103,24 @@ def flags(shape: Shape, plan: Plan) -> str:
 
 def as_json(shape: Shape, machine: Machine, choice: Choice) -> dict[str, Any]:
     """The same for a program: bytes and tokens a second."""
-    plan, card = choice.plan, machine.card
+    plan, better = choice.plan, choice.better
     return {
         "model": {"name": shape.name, "architecture": shape.architecture, "n_layers": shape.n_layers}
         | {"bytes": shape.n_bytes, "n_ctx_train": shape.n_ctx_train},
         "fits": plan.fits,
         "setup": vars(plan.setup),
-        "card": {"name": card.name, "total": card.total, "free": card.free, "reserve": card.reserve} if card else None,
+        "cards": [
+            {**vars(card), "layers": layers, "bytes": vars(sizes), "lacks": max(lacks, 0)}
+            for card, layers, sizes, lacks in zip(
+                machine.cards, plan.setup.layers_by_card, plan.cards, plan.card_lacks, strict=True
+            )
+        ],
         "ram": {"free": machine.ram_free, "bandwidth": round(machine.ram_bandwidth)},
-        "card_bytes": vars(plan.card) if card else None,
         "ram_bytes": vars(plan.ram),
         "tokens_per_s": round(plan.tokens_per_s, 2),
-        "lacks": {"card": max(plan.card_lacks, 0), "ram": max(plan.ram_lacks, 0)},
+        "lacks": {"card": _lacks_on_cards(plan), "ram": max(plan.ram_lacks, 0)},
         "reasons": reasons(shape, machine, choice),
-        "next_better": {"setup": vars(choice.better.setup), "card_lacks": choice.better.card_lacks}
-        if choice.better
-        else None,
+        "next_better": {"setup": vars(better.setup), "card_lacks": _lacks_on_cards(better)} if better else None,
     }
 
 
@@ -129,24 +133,44 @@ def _row(sizes: Sizes) -> tuple[str, str, str, str]:
     return mib(sizes.weights), mib(sizes.kv), mib(sizes.compute), mib(sizes.output)
 
 
-def _budget(card: Card) -> str:
-    return (
-        f"{mib(card.free)} of {mib(card.total)} MiB of the card are free; {mib(card.reserve)} stay in reserve for what "
-        "the driver takes while it computes"
+def _name(machine: Machine, at: int) -> str:
+    return "the card" if len(machine.cards) == 1 else machine.cards[at].name
+
+
+def _budget(card: Card, name: str) -> str:
+    why = (
+        ", measured at an earlier load" if card.reserve_is_measured else " for what the driver takes while it computes"
     )
+    return f"{mib(card.free)} of {mib(card.total)} MiB of {name} are free; {mib(card.reserve)} stay in reserve{why}"
 
 
-def _brief(shape: Shape, plan: Plan) -> str:
+def _on(machine: Machine, setup: Setup) -> str:
+    """On which of the cards, with the layers of each where there are several."""
+    used = [at for at, n in enumerate(setup.layers_by_card) if n]
+    if len(used) == 1:
+        return f"on {_name(machine, used[0])}"
+    return f"on the cards ({' + '.join(map(str, setup.layers_by_card))})"
+
+
+def _layers(shape: Shape, machine: Machine, setup: Setup) -> str:
+    if not setup.n_card:
+        return "all on the processor"
+    return f"{setup.n_card} of {shape.n_layers} layers {_on(machine, setup)}"
+
+
+def _brief(shape: Shape, machine: Machine, plan: Plan) -> str:
     setup, n_split = plan.setup, len(split_blocks(shape, plan.setup))
-    on_card = f"{setup.n_card} of {shape.n_layers} layers on the card" if setup.n_card else "all on the processor"
     but = f", {n_split} of them with their feed-forward weights in RAM" if n_split else ""
-    return f"{on_card}{but}, context {setup.n_ctx:,}, KV {setup.kv}, steps of {setup.n_ubatch}"
+    where = _layers(shape, machine, setup)
+    return f"{where}{but}, context {setup.n_ctx:,}, KV {setup.kv}, steps of {setup.n_ubatch}"
 
 
-def _lack(plan: Plan) -> str:
-    found = []
-    if plan.card_lacks > 0:
-        found.append(f"{mib(plan.card_lacks)} MiB on the card")
+def _lacks_on_cards(plan: Plan) -> int:
+    return sum(max(lacks, 0) for lacks in plan.card_lacks)
+
+
+def _lack(machine: Machine, plan: Plan) -> str:
+    found = [f"{mib(lacks)} MiB on {_name(machine, at)}" for at, lacks in enumerate(plan.card_lacks) if lacks > 0]
     if plan.ram_lacks > 0:
         found.append(f"{mib(plan.ram_lacks)} MiB of RAM")
     return " and ".join(found)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmserver import settings
 from llmserver.engine.llama.load import open_model
 from llmserver.offload import gguf
-from llmserver.offload.memory import Setup, in_ram, on_card, sequences
+from llmserver.offload.memory import Setup, dealt, in_ram, on_cards, sequences
 from llmserver.offload.probe import Prober
 from llmserver.offload.shape import Shape, shape_of
 from tests.processes import MODEL
+from tests.server.engine_rig import search
 from tests.server.gemma import fetch_gemma
 from tests.server.recurrent import write_recurrent
 from tests.server.shapes import dense_7b, experts
@@ -98,13 +105,68 @@ def test_what_is_on_one_side_is_not_on_the_other(tmp_path: Path) -> None:
     for n_card in range(shape.n_layers + 1):
         for n_split in (0, 1, 5, 30):
             setup = Setup(4096, n_card=n_card, n_split=n_split)
-            card, ram = on_card(shape, setup), in_ram(shape, setup)
+            (card,), ram = on_cards(shape, setup), in_ram(shape, setup)
             assert card.kv + ram.kv == whole.kv
             assert card.weights + ram.weights == pytest.approx(whole.weights, rel=0.001)
     inner = sum(w.n_bytes for layer in shape.layers for w in layer.weights if w.part == "experts")
     everything = Setup(4096, n_card=shape.n_layers)
-    freed = on_card(shape, everything).weights - on_card(shape, Setup(4096, n_card=25, n_split=24)).weights
+    (whole_card,), (rest,) = on_cards(shape, everything), on_cards(shape, Setup(4096, n_card=25, n_split=24))
+    freed = whole_card.weights - rest.weights
     assert freed == pytest.approx(inner, rel=0.001) and inner > 0.9 * shape.n_bytes
+
+
+def test_several_cards_hold_together_what_one_would_and_each_its_own_blocks(tmp_path: Path) -> None:
+    shape = shape_of(gguf.read(experts(tmp_path / "m.gguf")))
+    for n_card, n_split, layers in itertools.product((1, 9, 25), (0, 1, 7, 30), ((0, 4), (3, 2), (5, 0), (1, 0, 8))):
+        if (left := n_card - sum(layers)) >= 0:
+            setup = Setup(4096, n_card=n_card, n_split=n_split)
+            (one,), ram = on_cards(shape, setup), in_ram(shape, setup)
+            several = replace(setup, layers_by_card=(*layers, left))
+            found = on_cards(shape, several)
+            assert len(found) == len(layers) + 1 and in_ram(shape, several) == ram
+            assert (sum(c.weights for c in found), sum(c.kv for c in found)) == (one.weights, one.kv)
+            assert all((n == 0) == (c.weights == 0) for n, c in zip(several.layers_by_card, found, strict=True))
+    alone = on_cards(shape, Setup(4096, n_card=25, layers_by_card=(24, 1)))[1]
+    assert alone.kv == 0 and alone.weights == pytest.approx(sum(w.n_bytes for w in shape.output), rel=0.01)
+
+
+def by_load_tensors(tensor_split: Sequence[float], n_layers: int) -> list[int]:
+    """The same in numpy's single floats, step by step as the C++ code goes."""
+    total, sums = np.float32(0), []
+    for part in tensor_split:
+        total += np.float32(part)
+        sums.append(total)
+    borders = [n / total for n in sums]
+    places = [
+        next(i for i, n in enumerate(borders) if n > np.float32(at) / np.float32(n_layers)) for at in range(n_layers)
+    ]
+    return [places.count(i) for i in range(len(tensor_split))]
+
+
+def test_numbers_of_layers_as_tensor_split_are_met_whatever_they_are() -> None:
+    for n_layers in (*range(1, 90), 127, 161, 259):
+        for first in range(n_layers + 1):
+            assert dealt((first, n_layers - first), n_layers) == (first, n_layers - first)
+    for n_layers in (1, 2, 3, 33, 49, 81):
+        for first in range(n_layers + 1):
+            assert by_load_tensors((first, n_layers - first), n_layers) == [first, n_layers - first]
+
+
+@search(40)
+@given(counts=st.lists(st.integers(0, 120), min_size=1, max_size=16).filter(any))
+def test_so_are_those_of_many_cards(counts: list[int]) -> None:
+    assert list(dealt(counts, sum(counts))) == by_load_tensors(counts, sum(counts)) == counts
+
+
+@search(150)
+@given(split=st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=8).filter(any), n=st.integers(1, 200))
+def test_any_tensor_split_is_dealt_as_llama_cpp_deals(split: list[float], n: int) -> None:
+    assert list(dealt(split, n)) == by_load_tensors(split, n)
+
+
+@pytest.mark.parametrize("split", [(), (0, 0), (1, -1), (float("nan"), 1), (float("inf"), 1)])
+def test_a_tensor_split_that_says_nothing_deals_nothing(split: tuple[float, ...]) -> None:
+    assert dealt(split, 10) == ()
 
 
 def test_a_context_that_llama_cpp_cannot_make_is_an_error_in_one_line(tmp_path: Path) -> None:

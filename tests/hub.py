@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
+
+import pytest
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 TOKEN = "a-token-for-the-test"  # noqa: S105  opens the gated repository of the fake only
@@ -70,6 +73,21 @@ def running() -> Iterator[FakeHub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def in_reach(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """Serve an empty hub that this process takes for the hub, without a token of its own."""
+    with running() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield hub
+
+
+def names(folder: Path) -> list[str]:
+    """What a folder holds."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 class _Server(ThreadingHTTPServer):

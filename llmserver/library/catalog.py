@@ -1,4 +1,4 @@
-"""Decide which models are known, and which of them suits a machine. Reads one file; downloads and measures nothing."""
+"""Decide which models are known, and what is known of them before they are here. Reads one file; downloads nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from llmserver.errors import BadSettings
-from llmserver.library.machine import Memory
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,9 +20,8 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 CATALOG_FILE = MODELS_DIR / "catalog.toml"
 TIERS = ("cpu", "4GB", "6GB", "8GB", "12GB", "24GB")
 
-_OVERHEAD_BYTES = 600_000_000
-_CPU_LIMIT_BYTES = 5_000_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_BILLIONS = re.compile(r"(\d+(?:\.\d+)?)([BM])")
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,21 @@ class Model:
     size_exact: bool = True
     demo: bool = False
     pypi: PypiSource | None = None
+    n_layer: int = 0
+    """Blocks; this and the following keys are 0 or empty where they are not known."""
+    kv_token_bytes: int = 0
+    """KV cache of a token in all blocks, as f16."""
+    state_bytes: int = 0
+    """Recurrent state of a conversation in all blocks."""
+    active: str = ""
+    """The parameters of which a token reads all, where it does not read the whole file."""
+    n_expert: int = 0
+    n_expert_used: int = 0
 
-    def needed_bytes(self) -> int:
-        """Return a rough need of memory: the file, 15 % for buffers, 0.6 GB for a modest context."""
-        return int(self.size_bytes * 1.15) + _OVERHEAD_BYTES
+    @property
+    def read_share(self) -> float:
+        """How much of the file a token reads, as a share of it."""
+        return billions(self.active) / billions(self.parameters) if self.active else 1.0
 
 
 @dataclass(frozen=True)
@@ -80,14 +89,6 @@ class Catalog:
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4) or names
         raise BadSettings(f"no model named {name!r} in the catalog: did you mean {', '.join(near)}?")
 
-    def recommend(self, memory: Memory) -> Model:
-        """Return the largest model that fits into this memory, the smallest of all where nothing fits."""
-        budget = budget_bytes(memory)
-        fitting = [model for model in self.models if not model.demo and model.needed_bytes() <= budget]
-        if fitting:
-            return max(fitting, key=lambda model: model.size_bytes)
-        return min(self.models, key=lambda model: model.size_bytes)
-
     def demo_for(self, path: Path) -> Model | None:
         """Return the demonstration model's entry if this file is it, by name or exact size, links followed."""
         real = path.resolve()
@@ -98,12 +99,10 @@ class Catalog:
         return None
 
 
-def budget_bytes(memory: Memory) -> int:
-    """Return how much a model may take: all of the card, else half of the RAM, at most 5 GB on a processor alone."""
-    if memory.vram_bytes:
-        return memory.vram_bytes
-    half = memory.ram_bytes // 2
-    return half if memory.is_unified else min(half, _CPU_LIMIT_BYTES)
+def billions(text: str) -> float:
+    """Return a number of parameters such as "3.6B" or "135M" in billions; 0 for what is none."""
+    found = _BILLIONS.fullmatch(text)
+    return float(found[1]) * (1.0 if found[2] == "B" else 0.001) if found else 0.0
 
 
 def load(path: Path = CATALOG_FILE) -> Catalog:
@@ -179,5 +178,11 @@ def _check_values(model: Model, where: str) -> None:
         raise BadSettings(f"{where}: file {model.file!r} is not the plain name of a .gguf file")
     if model.size_bytes <= 0 or model.n_ctx_train <= 0:
         raise BadSettings(f"{where}: size_bytes and n_ctx_train must be above zero")
+    if min(model.n_layer, model.kv_token_bytes, model.state_bytes) < 0:
+        raise BadSettings(f"{where}: n_layer, kv_token_bytes and state_bytes must not be below zero")
+    if model.active and not 0 < billions(model.active) <= billions(model.parameters):
+        raise BadSettings(f'{where}: active and parameters must be like "3.6B" and "20.9B", active not the larger one')
+    if not (model.n_expert == model.n_expert_used == 0 or 0 < model.n_expert_used < model.n_expert):
+        raise BadSettings(f"{where}: n_expert_used must be above zero and below n_expert")
     if model.sha256 and not _SHA256.fullmatch(model.sha256):
         raise BadSettings(f"{where}: sha256 is not 64 lower-case hexadecimal digits")

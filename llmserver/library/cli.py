@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmserver.errors import LlmServerError, ModelFileMissing
-from llmserver.library import catalog, hub, machine, pull
+from llmserver.library import catalog, cli_list, pull
+from llmserver.library.importing import add_import
 from llmserver.library.quantize import TYPES, quantize
 from llmserver.library.remove import remove
+from llmserver.library.terminal import progress, say, size, write
 from llmserver.library.verify import Verdict, models_in, verify
 
 _PROG = "python -m llmserver models"
 _INTERRUPTED = 130
-_LARGE_BYTES = 500_000_000
 
 _ABOUT_PULL = (
     "Download a model and check it. One that was interrupted goes on where it stopped. Any part of a split model "
@@ -47,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         return int(arguments.run(arguments) or 0)
     except LlmServerError as why:
-        _say(f"error: {why.message}")
+        say(f"error: {why.message}")
         return why.exit_code
     except KeyboardInterrupt:
-        _say("stopped; the same command goes on from here" if arguments.run is _pull else "stopped")
+        say("stopped; the same command goes on from here" if arguments.run is _pull else "stopped")
         return _INTERRUPTED
 
 
@@ -60,11 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--models-dir", type=Path, default=catalog.MODELS_DIR, help="folder of the model files (default: %(default)s)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("list", help="show the catalog and what is here").set_defaults(run=_list)
-    recommend = commands.add_parser("recommend", help="name the largest model that suits this machine")
-    recommend.add_argument("--json", action="store_true", help="print one JSON object")
-    recommend.add_argument("--cpu-only", action="store_true", help="count no graphics card")
-    recommend.set_defaults(run=_recommend)
+    cli_list.add(commands)
     fetch = commands.add_parser("pull", help="download a model", description=_ABOUT_PULL)
     fetch.add_argument("model", help="a catalog name, a path or owner/repo:file.gguf")
     fetch.add_argument("--use", action="store_true", help="make it the default")
@@ -72,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     choose = commands.add_parser("use", help="make a model that is here the default")
     choose.add_argument("model", help="a catalog name or a path")
     choose.set_defaults(run=_use)
+    add_import(commands)
     _add_care(commands)
     return parser
 
@@ -98,59 +93,19 @@ def _add_care(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     shrink.set_defaults(run=_quantize)
 
 
-def _list(arguments: argparse.Namespace) -> None:
-    here: Path = arguments.models_dir
-    known = catalog.load().models
-    chosen = (here / pull.DEFAULT_LINK).resolve()
-    rows = [("NAME", "SIZE", "FOR", "CONTEXT", "LICENCE", "HERE")]
-    for model in known:
-        about = "" if model.size_exact else "~"
-        size = f"{about}{_size(model.size_bytes)}"
-        state = _state(here / model.file, chosen)
-        rows.append((model.name, size, model.tier, f"{model.n_ctx_train:,}", model.license, state))
-    names = {model.file for model in known} | {pull.DEFAULT_LINK}
-    for path in sorted(here.glob("*.gguf")):
-        if path.name not in names and path.is_file():
-            rows.append((path.name, _size(path.stat().st_size), "-", "-", "-", _state(path, chosen)))
-    _write(_aligned(rows))
-
-
-def _state(path: Path, chosen: Path) -> str:
-    if not path.is_file():
-        return ""
-    return "default" if path.resolve() == chosen else "yes"
-
-
-def _recommend(arguments: argparse.Namespace) -> None:
-    memory = machine.look()
-    if arguments.cpu_only:
-        memory = replace(memory, vram_bytes=0, is_unified=False)
-    model = catalog.load().recommend(memory)
-    in_reach = hub.hub_in_reach()
-    if arguments.json:
-        answer = {"name": model.name, "size_bytes": model.size_bytes, "title": model.title, "hub_in_reach": in_reach}
-        _write(json.dumps(answer))
-        return
-    place = f"a {_size(memory.vram_bytes)} card" if memory.vram_bytes else f"{_size(memory.ram_bytes)} of RAM"
-    _write(f"{model.name}  {model.title}, {_size(model.size_bytes)}: {model.note}")
-    _write(f"for {place}; get it with: {_PROG} pull --use {model.name}")
-    if not in_reach:
-        _say(f"the model hub {hub.endpoint()} does not answer right now")
-
-
 def _pull(arguments: argparse.Namespace) -> None:
-    path = pull.pull(arguments.model, arguments.models_dir, catalog.load(), _say)
+    path = pull.pull(arguments.model, arguments.models_dir, catalog.load(), say)
     if arguments.use:
         pull.use(path, arguments.models_dir)
-        _say(f"{path.name} is the default now")
-    _write(str(path))
+        say(f"{path.name} is the default now")
+    write(str(path))
 
 
 def _use(arguments: argparse.Namespace) -> None:
     here: Path = arguments.models_dir
     path = _local(arguments.model, here)
     pull.use(path, here)
-    _say(f"{path.name} is the default now")
+    say(f"{path.name} is the default now")
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -160,7 +115,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     verdicts = []
     for name in names:
         verdicts.append(_verdict(name, here, known, quick=arguments.quick))
-        _write(str(verdicts[-1]))
+        write(str(verdicts[-1]))
     return 1 if any(verdict.fault for verdict in verdicts) else 0
 
 
@@ -169,26 +124,24 @@ def _verdict(name: str, here: Path, known: catalog.Catalog, *, quick: bool) -> V
         path = _local(name, here)
     except ModelFileMissing as why:
         return Verdict(name, fault=why.message)
-    return verify(path, known, quick=quick, progress=_progress(f"{path.name}: checksum", _size_of(path)))
+    return verify(path, known, quick=quick, progress=progress(f"{path.name}: checksum", _size_of(path)))
 
 
 def _remove(arguments: argparse.Namespace) -> None:
     gone = remove(arguments.model, arguments.models_dir, catalog.load(), force=arguments.force)
     files = "1 file" if gone.n_files == 1 else f"{gone.n_files} files"
-    _write(f"{gone.name}: {files} removed, {gone.n_bytes:,} bytes ({_size(gone.n_bytes)}) free")
+    write(f"{gone.name}: {files} removed, {gone.n_bytes:,} bytes ({size(gone.n_bytes)}) free")
 
 
 def _quantize(arguments: argparse.Namespace) -> None:
     source = _local(arguments.model, arguments.models_dir)
     out: Path | None = arguments.out.expanduser() if arguments.out else None
-    progress = _progress(f"{source.name} to {arguments.type.upper()}")
-    done = quantize(source, arguments.type, out, force=arguments.force, progress=progress)
+    shown = progress(f"{source.name} to {arguments.type.upper()}")
+    done = quantize(source, arguments.type, out, force=arguments.force, progress=shown)
     if done.n_other:
-        _say(
-            f"{done.n_other} of {done.n_tensors} tensors have rows that do not fit {done.type}: they got the next type"
-        )
-    _say(f"{done.path.name}: {_size(done.n_bytes)} ({done.n_bytes:,} bytes), made of {_size(done.n_source_bytes)}")
-    _write(str(done.path))
+        say(f"{done.n_other} of {done.n_tensors} tensors have rows that do not fit {done.type}: they got the next type")
+    say(f"{done.path.name}: {size(done.n_bytes)} ({done.n_bytes:,} bytes), made of {size(done.n_source_bytes)}")
+    write(str(done.path))
 
 
 def _local(wanted: str, here: Path) -> Path:
@@ -206,42 +159,5 @@ def _local(wanted: str, here: Path) -> Path:
     return path
 
 
-def _progress(label: str, n_bytes: int = _LARGE_BYTES) -> Callable[[int, int], None]:
-    """Return what shows progress in one line that overwrites itself: only on a terminal and for large files."""
-    if not sys.stderr.isatty() or n_bytes < _LARGE_BYTES:
-        return lambda _done, _total: None
-    shown = -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        percent = 100 * done // max(1, total)
-        if percent != shown:
-            shown = percent
-            sys.stderr.write(f"\r{label} {percent} %" if done < total else "\r\033[K")
-            sys.stderr.flush()
-
-    return show
-
-
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-def _say(text: str) -> None:
-    over_progress = "\r\033[K" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{over_progress}{text}\n")
-    sys.stderr.flush()

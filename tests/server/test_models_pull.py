@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmserver.library.cli import main
-from tests.hub import COMMIT, TOKEN, FakeHub, running
+from tests.hub import COMMIT, TOKEN, FakeHub, in_reach, names
 from tests.server.tiny_gguf import write_llama
 
 REPO = "owner/big-GGUF"
@@ -29,11 +29,8 @@ def parts(tmp_path: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, parts: dict[str, bytes]) -> Iterator[FakeHub]:
-    with running() as fake:
+    with in_reach(monkeypatch) as fake:
         fake.repos[REPO] = {f"F16/{name}": content for name, content in parts.items()}
-        monkeypatch.setenv("HF_ENDPOINT", fake.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        monkeypatch.delenv("HF_TOKEN", raising=False)
         yield fake
 
 
@@ -46,10 +43,6 @@ def here(tmp_path: Path) -> Path:
 
 def pull(here: Path, number: int = 1) -> int:
     return main(["--models-dir", str(here), "pull", f"{REPO}:F16/big-0000{number}-of-00004.gguf"])
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_any_part_brings_the_whole_model_and_the_first_is_its_path(

@@ -143,7 +143,7 @@ class Terminal(io.StringIO):
 def test_large_files_show_progress_on_a_terminal(
     here: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch, large_bytes: int, shows: bool
 ) -> None:
-    monkeypatch.setattr("llmserver.library.cli._LARGE_BYTES", large_bytes)
+    monkeypatch.setattr("llmserver.library.terminal._LARGE_BYTES", large_bytes)
     monkeypatch.setattr("llmserver.library.verify._CHUNK_BYTES", len(GGUF) // 2)
     monkeypatch.setattr("sys.stderr", Terminal())
     (here / FILE).write_bytes(GGUF)

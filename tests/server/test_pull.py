@@ -17,7 +17,7 @@ from llmserver.library.catalog import Catalog, Model, PypiSource
 from llmserver.library.cli import main
 from llmserver.library.hub import hub_in_reach
 from llmserver.library.pull import pull, use
-from tests.hub import COMMIT, TOKEN, FakeHub, running
+from tests.hub import COMMIT, TOKEN, FakeHub, in_reach, names
 from tests.server.tiny_gguf import filling
 
 REPO = "owner/tiny-GGUF"
@@ -56,11 +56,8 @@ class Told(list[str]):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with running() as fake:
+    with in_reach(monkeypatch) as fake:
         fake.repos[REPO] = {FILE: GGUF, "README.md": b"# tiny"}
-        monkeypatch.setenv("HF_ENDPOINT", fake.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        monkeypatch.delenv("HF_TOKEN", raising=False)
         yield fake
 
 
@@ -69,10 +66,6 @@ def here(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     return folder
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_hub_file_arrives_whole_and_nothing_else_stays(hub: FakeHub, here: Path) -> None:
@@ -325,7 +318,8 @@ def test_command_pulls_uses_and_lists(hub: FakeHub, here: Path, capsys: pytest.C
     assert printed.out == f"{here / FILE}\n"
     assert f"{FILE} is the default now" in printed.err
     assert main(["--models-dir", str(here), "list"]) == 0
-    rows = {line.split()[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()}
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    rows = {line.split()[0]: line.split()[-1] for line in lines}
     assert rows[FILE] == "default"
     assert set(rows) == {"NAME", FILE} | {model.name for model in catalog.load().models}
 

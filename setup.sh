@@ -19,10 +19,12 @@ commands
   service             install and start both as systemd services (as root; --user: for you alone; --uninstall)
   chat [...]          the terminal chat; `./setup.sh chat --help` shows its options
   models [...]        list, recommend, pull or use models
+  worker [...]        compute for another machine's model server; no login, no encryption: private networks only
   help                this text
 
 options
   --backend NAME      auto (default), cpu, cuda, vulkan, metal or rocm: what llama.cpp is built for
+  --rpc               llama.cpp that can use workers and be one: built here, because prebuilt wheels cannot
   --model NAME        a name of `./setup.sh models list`, a path, or owner/repo:file of the Hugging Face hub
   --port N            port of the web chat (default 5000)
   --api-port N        port of the model server (default 8000)
@@ -181,8 +183,11 @@ get_browser() {
 run_tests() {
   local browser="" select="not gpu"
   if [ -z "$model" ] && [ ! -e "$here/models/default.gguf" ]; then model=smollm2-135m; fi
+  if [ "$rpc" = no ]; then rpc=cpu; fi
   set_up
+  has_rpc || say "the build for $backend has no RPC, so tests of workers are left out; with --rpc, they are not"
   models pull smollm2-135m >/dev/null # the tests' own; what you serve stays as it is
+  models import --prepare || say "no converter could be had, so tests of real conversions are left out"
   install_list requirements-dev.txt
   if [ "$with_browser" = yes ]; then get_browser; else select="not gpu and not browser"; fi
   cd "$here"
@@ -203,7 +208,7 @@ number() {
 }
 
 parse() {
-  command=start backend=auto model="" port=5000 api_port=8000 with_start=yes with_browser=yes
+  command=start backend=auto rpc=no model="" port=5000 api_port=8000 with_start=yes with_browser=yes
   service_args=()
   while [ $# -gt 0 ]; do
     case $1 in
@@ -218,6 +223,7 @@ parse() {
         esac
         shift
         ;;
+      --rpc) rpc=yes ;;
       --no-start) with_start=no ;;
       --no-browser) with_browser=no ;;
       --user | --uninstall) service_args+=("$1") ;;
@@ -244,13 +250,15 @@ install_service() {
 }
 
 main() {
+  local flags=""
   case ${1:-} in
     help | -h | --help)
       usage
       return 0
       ;;
-    chat | models)
-      [ -x "$venv/bin/chat" ] || fail "Paddock is not set up yet: run ./setup.sh first"
+    chat | models | worker)
+      if [ "$1" = worker ]; then flags=" --rpc --no-start"; fi
+      [ -x "$venv/bin/chat" ] || fail "Paddock is not set up yet: run ./setup.sh$flags first"
       if [ "$1" = chat ]; then exec "$venv/bin/chat" "${@:2}"; fi
       cd "$here"
       exec "$python" -m llmserver "$@"

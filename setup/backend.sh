@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154  # the variables are set by setup.sh
 # What llama.cpp is built for on this machine, and how llama-cpp-python gets installed for it.
-# Sourced by setup.sh; uses its say, step, fail, need_space, pip_install, here, venv, python, cache, llama_version.
+# Sourced by setup.sh; uses its say, step, fail, need_space, pip_install, here, venv, python, cache, llama_version, rpc.
 
 wheel_index=https://abetlen.github.io/llama-cpp-python/whl
 
@@ -79,21 +79,39 @@ find_nvcc() {
   return 1
 }
 
+# RPC in every build: 200 KB, and nothing listens before ./setup.sh worker does.
 cmake_args() {
+  local own=""
   case $1 in
-    cpu) printf '%s\n' "-DGGML_METAL=off" ;;
-    cuda) printf '%s\n' "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$(printf '%s' "${compute:-native}" | tr -d .)" ;;
-    vulkan) printf '%s\n' "-DGGML_VULKAN=on" ;;
-    metal) printf '%s\n' "-DGGML_METAL=on" ;;
-    rocm) printf '%s\n' "-DGGML_HIP=on" ;;
+    cpu) own="-DGGML_METAL=off" ;;
+    cuda) own="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$(printf '%s' "${compute:-native}" | tr -d .)" ;;
+    vulkan) own="-DGGML_VULKAN=on" ;;
+    metal) own="-DGGML_METAL=on" ;;
+    rocm) own="-DGGML_HIP=on" ;;
   esac
+  printf '%s\n' "-DGGML_RPC=ON $own"
 }
 
-# A build is tuned to this processor, so the folder of built wheels carries a mark of it.
+# rpc is no, yes (--rpc), or cpu: what the tests need, where it costs no card its quick prebuilt wheel.
+wants_rpc() { [ "$rpc" = yes ] || { [ "$rpc" = cpu ] && [ "$backend" = cpu ]; }; }
+
+# The library itself answers, whoever installed it.
+has_rpc() {
+  local path
+  for path in "$venv"/lib/python3*/site-packages/llama_cpp/lib/libggml-rpc.*; do
+    if [ -f "$path" ]; then return 0; fi
+  done
+  return 1
+}
+
+lacks_rpc() { wants_rpc && ! has_rpc; }
+
+# For wheels of a backend that were built here (rpc) or fetched (prebuilt). A build is tuned to this processor, so the
+# name carries a mark of it.
 wheel_folder() {
   local machine
   machine=$({ grep -m 1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null || uname -mv; } | cksum | cut -d ' ' -f 1)
-  printf '%s\n' "$cache/wheels/$llama_version-$1-$(uname -m)-$machine"
+  printf '%s\n' "$cache/wheels/$llama_version-$1-$2-$(uname -m)-$machine"
 }
 
 find_wheel() {
@@ -163,48 +181,62 @@ works() { "$python" -c 'import llama_cpp' >/dev/null 2>&1; }
 
 # Twice: the first replaces a build for another backend, the second adds what the wheel depends on.
 install_wheel() {
-  pip_install --no-deps --force-reinstall "$1" && pip_install "$1" && works
+  pip_install --no-deps --force-reinstall "$1" && pip_install "$1" && works && ! lacks_rpc
 }
 
-# From the wheels of earlier runs, the prebuilt index, or the source; the first that can be imported.
+install_earlier() {
+  local wheel
+  wheel=$(find_wheel "$1") || return 1
+  say "using the wheel of an earlier run"
+  if install_wheel "$wheel"; then return 0; fi
+  rm -f "$wheel"
+  return 1
+}
+
+# From the wheels of earlier runs, the prebuilt index, or the source; the first that can be used.
 install_for() {
-  local folder wheel
-  folder=$(wheel_folder "$1")
-  mkdir -p "$folder"
-  if wheel=$(find_wheel "$folder"); then
-    say "using the wheel of an earlier run"
-    if install_wheel "$wheel"; then return 0; fi
-    rm -f "$wheel"
+  local built prebuilt wheel
+  built=$(wheel_folder "$1" rpc) prebuilt=$(wheel_folder "$1" prebuilt)
+  mkdir -p "$built"
+  if install_earlier "$built"; then return 0; fi
+  if ! wants_rpc; then
+    if install_earlier "$prebuilt"; then return 0; fi
+    if fetch_prebuilt "$1" "$prebuilt" && wheel=$(find_wheel "$prebuilt"); then
+      if install_wheel "$wheel"; then return 0; fi
+      say "the prebuilt wheel does not run on this machine"
+      rm -f "$wheel"
+    fi
   fi
-  if fetch_prebuilt "$1" "$folder" && wheel=$(find_wheel "$folder"); then
+  if build_wheel "$1" "$built" && wheel=$(find_wheel "$built"); then
     if install_wheel "$wheel"; then return 0; fi
-    say "the prebuilt wheel does not run on this machine"
-    rm -f "$wheel"
-  fi
-  if build_wheel "$1" "$folder" && wheel=$(find_wheel "$folder"); then
-    if install_wheel "$wheel"; then return 0; fi
-    say "what was built cannot be loaded"
+    say "what was built cannot be used"
   fi
   return 1
 }
 
-# Installs llama-cpp-python for the backend; a graphics card that cannot be served is given up for the processor.
+# Installs llama-cpp-python for the backend. A graphics card that cannot be served is given up for the processor, unless
+# RPC was asked for: then a build that works would be lost.
 install_llama() {
-  local mark=$venv/.backend compute=""
+  local mark=$venv/.backend compute="" installed="" version=""
   step "llama-cpp-python $llama_version"
   if [ -f "$mark" ] && works; then
-    if [ "$backend" = auto ] || [ "$backend $llama_version" = "$(cat "$mark")" ]; then
-      backend=$(cut -d ' ' -f 1 "$mark")
-      if [ "$(cat "$mark")" = "$backend $llama_version" ]; then
+    read -r installed version <"$mark" || true
+    if [ "$backend" = auto ]; then backend=$installed; fi
+    if [ "$backend $llama_version" = "$installed $version" ]; then
+      if ! lacks_rpc; then
         say "keeping the build for $backend"
         return 0
       fi
+      say "the build for $backend has no RPC: replacing it by one that has"
     fi
   fi
   choose_backend
   if [ "$backend" = cuda ] && [ -z "$compute" ]; then compute=$(nvidia_compute) || compute=""; fi
   if ! install_for "$backend"; then
     [ "$backend" != cpu ] || fail "llama-cpp-python could not be built: the end of $cache/build-cpu.log says why"
+    [ "$rpc" != yes ] ||
+      fail "llama-cpp-python with RPC could not be built for $backend (see $cache/build-$backend.log):" \
+        "leave --rpc out, or add --backend cpu"
     say "the build for $backend failed (see $cache/build-$backend.log): going on with the processor alone"
     backend=cpu
     install_for cpu || fail "llama-cpp-python could not be built: the end of $cache/build-cpu.log says why"

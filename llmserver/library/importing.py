@@ -73,7 +73,12 @@ class Order:
 def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("import", help="make a GGUF file of a Hugging Face folder", description=_ABOUT)
-    parser.add_argument("folder", metavar="DIR", type=Path, help="a checkpoint's folder, or a LoRA adapter's")
+    parser.add_argument(
+        "folder", metavar="DIR", type=Path, nargs="?", help="a checkpoint's folder, or a LoRA adapter's"
+    )
+    parser.add_argument(
+        "--prepare", action="store_true", help="only get the converter, to import without a network later"
+    )
     parser.add_argument("--lora", metavar="DIR", type=Path, help="a LoRA adapter to merge into the model first")
     parser.add_argument(
         "--base", metavar="DIR", type=Path, help="for an adapter: a folder with its base model's config.json"
@@ -89,6 +94,13 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.prepare:
+        place = convert_place.get((), say)
+        say(f"the converter is here: {place.scripts}")
+    if arguments.folder is None:
+        if not arguments.prepare:
+            raise BadSettings("name the folder of a model to import, or say --prepare to only get the converter")
+        return
     paths = {name: getattr(arguments, name) for name in ("folder", "lora", "base", "out")}
     paths = {name: path.expanduser() if path else path for name, path in paths.items()}
     order = Order(

@@ -405,6 +405,19 @@ def logits(model: Path, lora: Path | None = None) -> list[float]:
 
 
 @needs_converter
+def test_a_converter_that_is_here_is_prepared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bring(here, "--prepare") == 0
+    told = capsys.readouterr()
+    assert "the converter is here: " in told.err and not told.out
+    assert names(here) == []
+
+
+def test_import_of_nothing_says_what_to_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bring(here) == 2
+    assert "name the folder of a model" in capsys.readouterr().err
+
+
+@needs_converter
 @pytest.mark.usefixtures("real")
 def test_real_models_run_and_an_adapter_says_the_same_merged_and_beside_its_model(
     here: Path, tiny: Path, tmp_path: Path

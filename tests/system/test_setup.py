@@ -16,6 +16,7 @@ import pytest
 
 from tests import hub
 from tests.processes import copy_tree, environment, free_port, until
+from tests.server.real import is_listening
 
 pytestmark = pytest.mark.setup
 Done = subprocess.CompletedProcess[str]
@@ -167,6 +168,31 @@ def test_wrong_use_is_one_line(clone: Path, args: list[str], said: str) -> None:
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_worker_starts_with_one_command_and_strangers_cannot_reach_it(clone: Path) -> None:
+    helped = setup(clone, "worker", "--help")
+    assert helped.returncode == 0 and "no login" in helped.stdout and "private networks" in helped.stdout
+    if not list(clone.glob(".venv/lib/python3*/site-packages/llama_cpp/lib/libggml-rpc.*")):
+        pytest.skip("setup took a prebuilt wheel, which has no RPC")
+    refused = setup(clone, "worker", "--host", "0.0.0.0")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "private address" in refused.stderr
+    port = free_port()
+    command = ["./setup.sh", "worker", "--port", str(port)]
+    with subprocess.Popen(command, cwd=clone, stderr=subprocess.PIPE, text=True, env=clean_environment()) as worker:
+        try:
+            until(lambda: is_listening(port), "the worker")
+        finally:
+            worker.terminate()
+        assert worker.stderr and f"127.0.0.1:{port}: no login, no encryption" in worker.stderr.read()
+    assert processes_of(clone) == []
+
+
+def test_a_worker_that_is_not_set_up_yet_is_told_how(tmp_path: Path) -> None:
+    place = copy_tree(tmp_path / "tree")
+    done = setup(place, "worker")
+    assert done.returncode == 1
+    assert done.stderr == "setup: Paddock is not set up yet: run ./setup.sh --rpc --no-start first\n"
 
 
 def test_an_unknown_model_is_told_with_the_near_names(clone: Path) -> None:

@@ -12,10 +12,9 @@ from starlette.types import Send
 from llmserver.api.answers import new_head
 from llmserver.api.body import StrictRoute
 from llmserver.api.chat_fields import ChatBody
-from llmserver.api.chat_prompt import Prompt, read_prompt
+from llmserver.api.chat_prompt import Prompt, prepare
 from llmserver.api.chat_writer import ChatWriter
 from llmserver.api.exchange import send_stream, send_whole, wants_progress
-from llmserver.api.generation import aside
 from llmserver.api.keys import require_key
 from llmserver.api.kinds import require_kind
 from llmserver.api.sampling import owner_of, sampling_of, variants
@@ -38,10 +37,7 @@ async def chat(request: HttpRequest, body: ChatBody) -> WatchedResponse:
 async def _respond(pool: Pool, body: ChatBody, owner: str, progress: bool, send: Send) -> None:
     async with pool.use(body.model) as use:
         require_kind(use, "chat", pool.known())
-        n_chars = sum(len(message.text) for message in body.messages) + sum(
-            len(repr(tool)) for tool in body.tools or ()
-        )
-        prompt = await aside(partial(read_prompt, body, use), n_chars=n_chars)
+        prompt = await prepare(body, use)
         requests = _requests(body, use, prompt, owner)
         writer = ChatWriter(
             new_head("chatcmpl", "chat.completion.chunk" if body.stream else "chat.completion", use.name),

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from llmserver.api.chat_fields import ChatBody, Message, NamedTool
 from llmserver.api.generation import check_can_generate, gbnf
-from llmserver.errors import RequestError
+from llmserver.errors import NoChatTemplate, RequestError
 from llmserver.text.answer import AnswerParser
+from llmserver.text.errors import BadTemplate
 from llmserver.text.families import Family
 from llmserver.text.grammar import JSON_OBJECT, Grammar, after_reasoning, for_tools, from_schema
 from llmserver.text.template import ChatTemplate, builtin
 
 if TYPE_CHECKING:
+    from llmserver.engine.info import ModelInfo
     from llmserver.engine.pool import Use
     from llmserver.engine.service import Service
 
-DEFAULT_FORMAT = "chatml"
+_COMPILING = threading.Lock()
+_N_THREADS = 2  # a template is Python: more of them at once are no faster
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,26 @@ class Prompt:
     grammar: Grammar | None
     preserved: frozenset[int]
     parser: Callable[[], AnswerParser]
+
+
+async def prepare(body: ChatBody, use: Use) -> Prompt:
+    """read_prompt in a thread: a template, however short the messages, takes as long as who wrote it likes.
+
+    The threads are for this alone, so that templates which take their time keep nobody but each other waiting.
+    """
+    work = _threads().submit(read_prompt, body, use)
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        if not work.cancelled():  # it reads the vocabulary: the model may not be unloaded under it
+            with suppress(Exception):
+                await asyncio.wrap_future(work)
+        raise
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_N_THREADS, thread_name_prefix="prompt")
 
 
 def read_prompt(body: ChatBody, use: Use) -> Prompt:
@@ -67,18 +94,43 @@ def may_think(template: ChatTemplate, family: Family, source: str) -> bool:
 
 
 def template_of(use: Use) -> ChatTemplate:
-    """The template that the settings name, else the model's own, else ChatML."""
+    """The chat template in force. Raises NoChatTemplate for a base model, BadTemplate."""
     info = use.service.info
-    named = getattr(use.settings, "chat_format", None)
-    if named or not info.chat_template:
-        return compiled(builtin(named or DEFAULT_FORMAT), info.bos, info.eos)
-    return compiled(info.chat_template, info.bos, info.eos)
+    source = source_of(info, getattr(use.settings, "chat_format", None))
+    if not source:
+        raise NoChatTemplate(f"model: {no_template()}", param="model")
+    return compiled(source, info.bos, info.eos)
+
+
+def source_of(info: ModelInfo, named: str | None) -> str:
+    """The chat template that the settings name, else the file's own; "" for a base model."""
+    return builtin(named) if named else info.chat_template.strip() and info.chat_template
+
+
+def no_template() -> str:
+    """What to say of a base model, and what its owner can do."""
+    return (
+        "this model's file has no chat template, so it is a base model: POST /v1/completions continues texts with it; "
+        "to chat all the same, start the server with --chat_format chatml (or llama-3, gemma, ...: see --help)"
+    )
+
+
+def compiled(source: str, bos: str, eos: str) -> ChatTemplate:
+    """A template, compiled and probed once. Raises BadTemplate."""
+    with _COMPILING:  # who asks for the same one waits for it
+        found = _compiled(source, bos, eos)
+    if isinstance(found, ChatTemplate):
+        return found
+    raise BadTemplate(found)
 
 
 @lru_cache(maxsize=32)
-def compiled(source: str, bos: str, eos: str) -> ChatTemplate:
-    """A template, compiled and probed once."""
-    return ChatTemplate(source, bos=bos, eos=eos)
+def _compiled(source: str, bos: str, eos: str) -> ChatTemplate | str:
+    """The template, or what is wrong with it: a bad one takes no time again."""
+    try:
+        return ChatTemplate(source, bos=bos, eos=eos)
+    except BadTemplate as why:
+        return why.message
 
 
 def as_template_message(message: Message) -> dict[str, Any]:

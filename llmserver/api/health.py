@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from llmserver import __version__
+from llmserver.api.models import default_capabilities
 from llmserver.api.readiness import Readiness, State
 from llmserver.errors import ModelFailed, ModelLoading
 
@@ -24,7 +25,9 @@ DEMO_NOTICE = (
 async def health(request: Request) -> JSONResponse:
     """Answer 200 when the model can be asked, 503 with the error envelope before. Never waits, needs no key."""
     readiness: Readiness = request.app.state.readiness
-    body: dict[str, Any] = {"status": readiness.state.value, "version": __version__, "model": asdict(readiness.card)}
+    can = await default_capabilities(request)
+    model = asdict(readiness.card) | ({} if can is None else {"capabilities": can})
+    body: dict[str, Any] = {"status": readiness.state.value, "version": __version__, "model": model}
     if readiness.card.demo:
         body["notice"] = DEMO_NOTICE
     if readiness.state is State.OK:

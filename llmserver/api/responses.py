@@ -12,9 +12,8 @@ from starlette.types import Send
 
 from llmserver.api.body import StrictRoute
 from llmserver.api.chat_fields import ChatBody
-from llmserver.api.chat_prompt import read_prompt
+from llmserver.api.chat_prompt import prepare
 from llmserver.api.exchange import send_whole, submitted
-from llmserver.api.generation import aside
 from llmserver.api.keys import require_key
 from llmserver.api.kinds import require_kind
 from llmserver.api.response_chat import as_chat, renamed
@@ -43,9 +42,8 @@ async def respond(request: HttpRequest, body: ResponseBody) -> WatchedResponse:
 async def _respond(pool: Pool, body: ResponseBody, chat: ChatBody, owner: str, send: Send) -> None:
     async with pool.use(body.model) as use:
         require_kind(use, "chat", pool.known())
-        n_chars = sum(len(message.text) for message in chat.messages)
         try:
-            prompt = await aside(partial(read_prompt, chat, use), n_chars=n_chars)
+            prompt = await prepare(chat, use)
         except RequestError as why:
             raise renamed(why) from why
         asked = Request(

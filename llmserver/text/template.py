@@ -6,12 +6,14 @@ It knows the template's language and what the template can say; nothing of token
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from llmserver.errors import RequestError
+from llmserver.text.budget import Clock
 from llmserver.text.errors import TemplateRefused
 from llmserver.text.fallbacks import NAMES, builtin
 from llmserver.text.families import GENERIC, Family, recognise
@@ -38,9 +40,14 @@ class ChatTemplate:
         self._compiled = Compiled(source, strftime)
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._no_tools: list[Any] | None = None
-        if not self._can_say_hello():  # some loop over the tools without asking whether there are any
+        clock = Clock()  # all probes together have the time of one rendering
+
+        def render(messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
+            return self._run(messages, clock, **variables)
+
+        if not _says_hello(render):  # some loop over the tools without asking whether there are any
             self._no_tools = []
-        self.capabilities: Capabilities = probe(self._run)
+        self.capabilities: Capabilities = probe(render)
         family = recognise(source)
         is_native = family.name != GENERIC.name and (self.capabilities.tools or self.capabilities.tool_calls)
         if not is_native:
@@ -69,27 +76,19 @@ class ChatTemplate:
         read = read_messages(messages)
         variables = dict(extra)
         if tools and self._shows_tools:
-            variables["tools"] = [dict(tool) for tool in tools]
+            variables["tools"] = tools
         elif tools:
             read = describe_tools(read, tools, self.family.calls.layout)
         if continue_last:
             return self._continued(read, variables)
         return self._run(self._fitted(read), **variables)
 
-    def _can_say_hello(self) -> bool:
-        try:
-            return bool(self._run([{"role": "user", "content": "hello"}]))
-        except TemplateRefused:
-            return False
-
     def _fitted(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return fit(messages, self._can, self.family)
 
-    def _run(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, **variables: Any
-    ) -> str:
-        own = {"messages": list(messages), "tools": self._no_tools, "add_generation_prompt": add_generation_prompt}
-        prompt = self._compiled.render({**self._tokens, **own, **variables})
+    def _run(self, messages: Sequence[Mapping[str, Any]], clock: Clock | None = None, /, **variables: Any) -> str:
+        own = {"messages": messages, "tools": self._no_tools, "add_generation_prompt": True}
+        prompt = self._compiled.render({**self._tokens, **own, **variables}, clock)
         return prompt.encode("utf-8", "replace").decode()  # JSON may carry halves of characters, tokenisers take none
 
     def _continued(self, messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> str:
@@ -97,12 +96,17 @@ class ChatTemplate:
         last = messages[-1]
         if last["role"] != "assistant" or "tool_calls" in last:
             raise RequestError("only an assistant message without tool_calls can be continued", param="messages")
-        mark = "CONTINUE-HERE"
-        while any(mark in message["content"] for message in messages):
-            mark += "-HERE"
+        mark = f"CONTINUE-{secrets.token_hex(8)}"  # by chance: no message can hold it
         marked = self._fitted([*messages[:-1], {**last, "content": last["content"] + mark}])
         prompt = self._run(marked, add_generation_prompt=False, **variables)
         before, found, _ = prompt.rpartition(mark)
         if not found:
             raise TemplateRefused("the chat template leaves out the last assistant message: it cannot be continued")
         return before
+
+
+def _says_hello(render: Callable[..., str]) -> bool:
+    try:
+        return bool(render([{"role": "user", "content": "hello"}]))
+    except TemplateRefused:
+        return False

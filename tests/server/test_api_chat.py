@@ -288,10 +288,11 @@ def test_a_prompt_has_one_begin_token_or_none(api: Api, template: str, add_bos: 
     assert api.service.requests[0].tokens.count(BOS) == n_bos
 
 
-def test_a_model_without_a_template_gets_chatml(api: Api) -> None:
+def test_a_model_without_a_template_cannot_chat(api: Api) -> None:
     api.service.info = replace(api.service.info, chat_template="")
-    api.chat()
-    assert text_of(api.service.requests[0]) == "<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    answer = api.chat()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "no_chat_template")
+    assert not api.service.requests
 
 
 def test_settings_of_a_model_name_another_template(api: Api) -> None:

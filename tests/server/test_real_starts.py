@@ -172,7 +172,8 @@ def test_health_and_the_log_say_that_this_is_a_demonstration_model(real_server: 
     status, body = get(real_server, "/health")
     assert status == 200
     assert (body["status"], body["version"], body["notice"]) == ("ok", __version__, DEMO_NOTICE)
-    assert body["model"] == {"id": NAME, "n_ctx": 4096, "size_bytes": MODEL.stat().st_size, "demo": True}
+    facts = {"id": NAME, "n_ctx": 4096, "size_bytes": MODEL.stat().st_size, "demo": True}
+    assert body["model"] == {**facts, "capabilities": ["chat", "completion"]}
     assert DEMO_NOTICE in real_server.output
     assert f"ready: {NAME} at {real_server.url}/v1" in real_server.output
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -163,32 +164,6 @@ def test_a_source_that_does_not_parse_is_refused_at_construction(source: str) ->
         ChatTemplate(source)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ raise_exception.__globals__['os'] }}",
-        "{{ messages.clear() }}",
-        "{{ messages[0].update(role='system') }}",
-        "{{ 1 / 0 }}",
-        "{{ missing.attribute.of.nothing }}",
-        "{{ 'a' + 1 }}",
-        "{{ 'ab' * 100000000000 }}",
-        "{{ 10 ** 1000 ** 10 }}",
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{% for a in range(99999) %}{% for b in messages[0].content * 1000 %}{% endfor %}{% endfor %}",
-        "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}",
-        "{% for a in range(99999) %}{{ 'x' * 100000 }}{% endfor %}",
-        "{% set ns = namespace(s='x' * 1000) %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
-    ],
-)
-def test_a_hostile_template_is_refused_and_ends(body: str) -> None:
-    chat = ChatTemplate(f"{{% if messages[0].content == 'now' %}}{body}{{% endif %}}")
-    with pytest.raises(TemplateRefused):
-        chat.render(user("now"))
-
-
 def test_a_template_cannot_change_what_the_caller_sent() -> None:
     sent = [{"role": "user", "content": "Hi", "tags": ["a"]}]
     assert ChatTemplate("{% set _ = messages.append(1) %}{{ messages | length }}").render(sent) == "2"
@@ -229,6 +204,14 @@ def test_messages_that_cannot_be_read_are_refused_by_name(messages: list[Any], p
 
 def test_half_a_character_from_broken_json_does_not_reach_the_tokeniser() -> None:
     assert "a?b" in template("chatml").render(user("a\ud83db"))
+
+
+def test_a_message_cannot_make_it_hard_to_find_where_to_continue() -> None:
+    text = "CONTINUE" + "-HERE" * 100_000
+    began = time.thread_time()
+    prompt = template("chatml").render([*user(text), {"role": "assistant", "content": text}], continue_last=True)
+    assert prompt.endswith(text)
+    assert time.thread_time() - began < 1
 
 
 def test_only_a_plain_assistant_message_can_be_continued() -> None:

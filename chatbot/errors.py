@@ -13,6 +13,7 @@ ChatError
     ModelBusy             503  its queue is full, or this request waited too long in it
     ModelGone             502  it went away in the middle of an answer
     ContextFull           400  exit 4, the conversation does not fit what the model holds
+    NoChatTemplate        400  a base model: it continues texts and cannot chat
   StorageError            507  the database could not be written
   StartupError            exit 2, one line on stderr
     DatabaseInUse
@@ -127,6 +128,13 @@ class ContextFull(ModelError):
     status = 400
     code = "context_full"
     exit_code = 4
+
+
+class NoChatTemplate(ModelError):
+    """The model has no chat template: it can continue a text, but not answer in a chat."""
+
+    status = 400
+    code = "no_chat_template"
 
 
 class StorageError(ChatError):

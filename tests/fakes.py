@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.llm import Ask, ModelInfo, Piece
-from chatbot.errors import ChatError
+from chatbot.core.llm import Ask, Piece
+from chatbot.core.model import ModelInfo
+from chatbot.errors import ChatError, NoChatTemplate
 
 WAIT_S = 20.0
 
@@ -87,8 +88,9 @@ class FakeModel:
     asked: list[Ask] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
     finish_reason: str = "stop"
+    knows_no_chat: bool = False
 
-    def info(self) -> ModelInfo:
+    def info(self, wanted: str = "") -> ModelInfo:
         now = self.infos[0] if len(self.infos) == 1 else self.infos.pop(0)
         if isinstance(now, ChatError):
             raise now
@@ -96,6 +98,8 @@ class FakeModel:
 
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         self.asked.append(ask)
+        if self.knows_no_chat and not ask.continues:
+            raise NoChatTemplate("the model fake has no chat template: ask /v1/completions")
         for piece in self.pieces:
             if isinstance(piece, ChatError):
                 raise piece
@@ -118,11 +122,17 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.scripts: list[list[Step]] = list(scripts) or [["Hello", " there", Finish()]]
         self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.preferences: list[str] = []
         self.state = "ok"
         self.health_error: object = None
         self.n_ctx = 4096
         self.notice = ""
+        self.names_model = True
+        self.capabilities: list[str] | None = None
+        self.plan: dict[str, Any] | None = None
+        self.plan_gate: Gate | None = None
+        self.plan_keys: list[str] = []
         self.client_left = threading.Event()
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -131,9 +141,14 @@ class FakeServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-    def next_script(self, body: dict[str, Any], preference: str = "") -> list[Step]:
+    @property
+    def can_chat(self) -> bool:
+        return self.capabilities is None or "chat" in self.capabilities
+
+    def next_script(self, path: str, body: dict[str, Any], preference: str = "") -> list[Step]:
         with self._lock:
             self.requests.append(body)
+            self.paths.append(path)
             self.preferences.append(preference)
             return self.scripts[0] if len(self.scripts) == 1 else self.scripts.pop(0)
 
@@ -159,15 +174,23 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        model = {"id": "fake-model", "n_ctx": self.server.n_ctx, "size_bytes": 1, "demo": bool(self.server.notice)}
+        told = {} if self.server.capabilities is None else {"capabilities": self.server.capabilities}
+        told |= {"n_ctx": self.server.n_ctx, "demo": bool(self.server.notice)}
+        model = {"id": "fake-model", "size_bytes": 1, **told}
         if self.path == "/health":
-            body = {"status": self.server.state, "model": model, "notice": self.server.notice}
+            body: dict[str, Any] = {"status": self.server.state}
+            if self.server.names_model:
+                body |= {"model": model, "notice": self.server.notice}
             if self.server.health_error is not None:
                 body["error"] = self.server.health_error
             self._json(200 if self.server.state == "ok" else 503, body)
         elif self.path == "/v1/models":
-            meta = {"n_ctx": self.server.n_ctx, "state": self.server.state, "demo": model["demo"]}
+            meta = {"state": self.server.state, **told}
             self._json(200, {"object": "list", "data": [{"id": "fake-model", "object": "model", "meta": meta}]})
+        elif self.path == "/plan" and self.server.plan is not None:
+            self.server.plan_keys.append(self.headers.get("authorization", ""))
+            if self.server.plan_gate is None or self._wait_at(self.server.plan_gate):
+                self._json(200, self.server.plan)
         else:
             self._json(404, {"error": {"message": "unknown", "code": "unknown_route"}})
 
@@ -176,7 +199,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/extras/tokenize/count":
             self._json(200, {"count": len(body["input"].split())})
             return
-        steps = self.server.next_script(body, self.headers.get("prefer", ""))
+        if self.path not in {"/v1/chat/completions", "/v1/completions"}:
+            self._json(404, {"error": {"message": "unknown", "code": "unknown_route"}})
+            return
+        if self.path == "/v1/chat/completions" and not self.server.can_chat:
+            self._json(400, _error(Refuse(400, "no_chat_template", "this is a base model: it continues texts")))
+            return
+        steps = self.server.next_script(self.path, body, self.headers.get("prefer", ""))
         if steps and isinstance(steps[0], Refuse):
             refused = steps[0]
             later = {} if refused.retry_after_s is None else {"Retry-After": str(refused.retry_after_s)}
@@ -197,14 +226,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             elif isinstance(step, Finish):
-                self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": step.reason}]})
+                self._event({"choices": [self._choice("", step.reason)]})
             elif isinstance(step, str):
-                self._event({"choices": [{"index": 0, "delta": {"content": step}, "finish_reason": None}]})
+                self._event({"choices": [self._choice(step)]})
             elif isinstance(step, Refuse):
                 self._chunk(f"data: {json.dumps(_error(step))}\n\n".encode())
                 break
             elif self.headers.get("prefer") == "return-progress":
-                self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": None}], **step.fields})
+                self._event({"choices": [self._choice("")], **step.fields})
         self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 
@@ -217,8 +246,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return False
         return True
 
+    def _choice(self, text: str, reason: str | None = None) -> dict[str, Any]:
+        if self.path == "/v1/completions":
+            return {"index": 0, "text": text, "finish_reason": reason, "logprobs": None}
+        return {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": reason}
+
     def _event(self, body: dict[str, Any]) -> None:
-        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "fake-model", **body}
+        kind = "text_completion" if self.path == "/v1/completions" else "chat.completion.chunk"
+        chunk = {"id": "x", "object": kind, "created": 1, "model": "fake-model", **body}
         self._chunk(f"data: {json.dumps(chunk)}\n\n".encode())
 
     def _chunk(self, content: bytes) -> None:

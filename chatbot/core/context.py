@@ -23,10 +23,17 @@ class Fitted:
 
 
 def fit(
-    system: str, turns: Sequence[Message], n_ctx: int | None, max_tokens: int, count: Callable[[str], int]
+    system: str,
+    turns: Sequence[Message],
+    n_ctx: int | None,
+    max_tokens: int,
+    count: Callable[[str], int],
+    *,
+    is_text: bool = False,
 ) -> Fitted:
     """Keep the newest messages that leave room for an answer of max_tokens within n_ctx tokens.
 
+    is_text: the messages are pieces of one text, so that an answer may stand without its question.
     A byte-level vocabulary never needs more tokens than the text has bytes, so most conversations need no
     counting. Raises ContextFull with both numbers when even the last message does not fit.
     """
@@ -47,9 +54,19 @@ def fit(
         if used > n_ctx - max_tokens:
             break
         kept.append(message)
-    if kept[-1].role == "assistant":  # an answer without its question confuses strict templates
+    if kept[-1].role == "assistant" and not is_text:  # an answer without its question confuses strict templates
         kept.pop()
     return Fitted((*head, *reversed(kept)), len(turns) - len(kept), min(max_tokens, n_ctx - fixed - last))
+
+
+def as_text(messages: Sequence[Message]) -> str:
+    """The one text that a base model continues: each continuation right behind its beginning, and what a person adds
+    on a line of its own unless white space is there already. A longer conversation begins with the same text."""
+    text = ""
+    for message in messages:
+        is_joined = message.role == "user" and text and not (text[-1].isspace() or message.content[:1].isspace())
+        text += f"\n{message.content}" if is_joined else message.content
+    return text
 
 
 def _most(message: Message) -> int:

@@ -15,9 +15,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.context import estimate
+from chatbot.core.context import as_text, estimate
 from chatbot.core.events import Message, Progress, Queued, Reading
-from chatbot.errors import ChatError, ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading
+from chatbot.core.model import About, Health, ModelInfo, read_about, read_health, read_info
+from chatbot.errors import (
+    ChatError,
+    ContextFull,
+    ModelAway,
+    ModelBusy,
+    ModelError,
+    ModelGone,
+    ModelLoading,
+    NoChatTemplate,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,15 +38,9 @@ _QUICK_TIMEOUT_S = 3.0
 _BY_CODE: Mapping[str, type[ModelError]] = {
     "context_length_exceeded": ContextFull,
     "model_loading": ModelLoading,
+    "no_chat_template": NoChatTemplate,
     "queue_full": ModelBusy,
     "queue_timeout": ModelBusy,
-}
-# What a health answer of 503 means by its code; without one of these the model is still on its way into memory.
-_HEALTH_BY_CODE: Mapping[str, str] = {
-    "model_failed": "away",
-    "stopping": "away",
-    "queue_full": "ready",
-    "queue_timeout": "ready",
 }
 # A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
 _WANT_PROGRESS: Mapping[str, str] = {"Prefer": "return-progress"}
@@ -54,32 +58,15 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """What the server says of its model. n_ctx in tokens, None when it does not say."""
-
-    name: str
-    n_ctx: int | None = None
-    demo: bool = False
-
-
-@dataclass(frozen=True)
-class Health:
-    """Whether messages can be answered now: state is ready, loading or away; notice is for the person."""
-
-    state: str
-    model: ModelInfo | None = None
-    notice: str = ""
-
-
-@dataclass(frozen=True)
 class Ask:
-    """One question to the model with its sampling."""
+    """One question to the model with its sampling. continues: the messages are one text for the model to go on with."""
 
     messages: Sequence[Message]
     model: str
     temperature: float
     max_tokens: int
     extra: Mapping[str, Any] = field(default_factory=dict)
+    continues: bool = False
 
 
 class ModelClient:
@@ -93,7 +80,8 @@ class ModelClient:
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         """Yield the answer piece by piece; ends early, without an error, when cancel is set.
 
-        Raises ModelAway, ModelLoading, ContextFull or ModelError before the first piece, ModelGone after it.
+        Raises ModelAway, ModelLoading, ContextFull, NoChatTemplate or ModelError before the first piece, ModelGone
+        after it.
         """
         connection = _Connection(self._tls)
         cancel.on_set(connection.cut)
@@ -112,71 +100,66 @@ class ModelClient:
             cancel.on_set(None)
 
     def _pieces(self, client: openai.OpenAI, ask: Ask) -> Iterator[Piece]:
-        messages: Any = [asdict(m) for m in ask.messages]
-        chunks = client.chat.completions.create(
-            model=ask.model,
-            messages=messages,
-            temperature=ask.temperature,
-            max_tokens=ask.max_tokens,
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body=dict(ask.extra),
-            extra_headers=_WANT_PROGRESS,
-        )
         finished = False
-        for chunk in chunks:
+        for chunk in _chunks(client, ask):
             choice = chunk.choices[0] if chunk.choices else None
             finished = finished or bool(choice and choice.finish_reason)
             usage = chunk.usage.model_dump(include={"prompt_tokens", "completion_tokens"}) if chunk.usage else None
-            text = (choice.delta.content or "") if choice else ""
+            text = (choice.text if ask.continues else choice.delta.content) if choice else ""
             progress = progress_of(chunk.model_extra or {})
-            yield Piece(text, choice.finish_reason if choice else None, usage, progress)
+            yield Piece(text or "", choice.finish_reason if choice else None, usage, progress)
         if not finished:
             raise ModelGone("the model server ended the answer before it was finished")
 
-    def info(self) -> ModelInfo:
-        """Ask which model is served. Raises ModelAway, ModelLoading or ModelError."""
+    def info(self, wanted: str = "") -> ModelInfo:
+        """Ask about a model, the server's first unless one is wanted. Raises ModelAway, ModelLoading or ModelError."""
         try:
             with self._client(_Connection(self._tls), _QUICK_TIMEOUT_S) as client:
-                first = next(iter(client.models.list()), None)
+                found = next((each for each in client.models.list() if wanted in {"", each.id}), None)
         except self._failures as why:
             raise self._translate(why, began=False) from why
-        if first is None:
+        if found is None and wanted:
+            return ModelInfo(wanted)  # a server may know more names than it lists
+        if found is None:
             raise ModelError(f"the server at {self._url} serves no model")
-        meta = (first.model_extra or {}).get("meta") or {}
+        meta = (found.model_extra or {}).get("meta")
+        meta = meta if isinstance(meta, dict) else {}
         if meta.get("state") == "loading":
             raise ModelLoading("the model is still being loaded")
-        return ModelInfo(first.id, meta.get("n_ctx"), bool(meta.get("demo")))
+        return read_info(found.id, meta)
+
+    def about(self, wanted: str = "") -> About:
+        """Ask for what a person may want to know of a model. Raises as info; a server without a plan tells less."""
+        import httpx2
+
+        info = self.info(wanted)
+        try:
+            with self._http(_QUICK_TIMEOUT_S) as client:
+                plan = client.get(f"{self._root}/plan", headers=self._key_header).json()
+        except (httpx2.HTTPError, ValueError):
+            plan = None
+        return read_about(info, plan)
 
     def health(self) -> Health:
         """Look whether the server can answer; never raises for a server that is away."""
         import httpx2
 
-        root = self._url.removesuffix("/v1")
         try:
-            with httpx2.Client(verify=self._tls, timeout=_QUICK_TIMEOUT_S, trust_env=False) as client:
-                answer = client.get(f"{root}/health")
+            with self._http(_QUICK_TIMEOUT_S) as client:
+                answer = client.get(f"{self._root}/health")
             body = answer.json() if answer.status_code in {200, 503} else {}
         except (httpx2.HTTPError, ValueError):
             return Health("away")
-        body = body if isinstance(body, dict) else {}
-        if answer.status_code == 503:
-            return Health(_HEALTH_BY_CODE.get(_code_of(body), "loading"))
-        model = body.get("model")
-        if not isinstance(model, dict):
-            return Health("ready")  # some other OpenAI-compatible server
-        info = ModelInfo(str(model.get("id", "")), model.get("n_ctx"), bool(model.get("demo")))
-        return Health("ready", info, str(body.get("notice", "")))
+        return read_health(answer.status_code, body)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text by the server's own tokenizer, or an estimate where it offers none."""
         import httpx2
 
-        root = self._url.removesuffix("/v1")
-        headers = {"Authorization": f"Bearer {self._key}"}
         try:
-            with httpx2.Client(verify=self._tls, timeout=self._answer_timeout_s, trust_env=False) as client:
-                answer = client.post(f"{root}/extras/tokenize/count", json={"input": text}, headers=headers)
+            with self._http(self._answer_timeout_s) as client:
+                url = f"{self._root}/extras/tokenize/count"
+                answer = client.post(url, json={"input": text}, headers=self._key_header)
             return int(answer.json()["count"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):
             return estimate(text)
@@ -188,6 +171,20 @@ class ModelClient:
         timeout = httpx2.Timeout(read_timeout_s, connect=_CONNECT_TIMEOUT_S)
         http = httpx2.Client(transport=connection.transport(), timeout=timeout, trust_env=False)
         return openai.OpenAI(base_url=self._url, api_key=self._key, http_client=http, max_retries=0)
+
+    def _http(self, timeout_s: float) -> httpx2.Client:
+        """For what is none of OpenAI's API."""
+        import httpx2
+
+        return httpx2.Client(verify=self._tls, timeout=timeout_s, trust_env=False)
+
+    @property
+    def _root(self) -> str:
+        return self._url.removesuffix("/v1")
+
+    @property
+    def _key_header(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"}
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | bool:
@@ -218,6 +215,23 @@ class ModelClient:
         return ModelGone("the model server went away in the middle of the answer")
 
 
+def _chunks(client: openai.OpenAI, ask: Ask) -> Iterator[Any]:
+    """Ask for the answer of a chat, or for the continuation of a text."""
+    shared: dict[str, Any] = {
+        "model": ask.model,
+        "temperature": ask.temperature,
+        "max_tokens": ask.max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "extra_body": dict(ask.extra),
+        "extra_headers": _WANT_PROGRESS,
+    }
+    if ask.continues:
+        return iter(client.completions.create(prompt=as_text(ask.messages), **shared))
+    messages: Any = [asdict(m) for m in ask.messages]
+    return iter(client.chat.completions.create(messages=messages, **shared))
+
+
 def progress_of(extra: Mapping[str, Any]) -> Progress | None:
     """Read what a chunk says of the queue or of the prompt; None when it says nothing that makes sense."""
     read = extra.get("prompt_progress")
@@ -227,12 +241,6 @@ def progress_of(extra: Mapping[str, Any]) -> Progress | None:
             return Reading(100 * processed // total)
     n_before = extra.get("queue_position")
     return Queued(n_before) if type(n_before) is int and 0 < n_before <= _MOST_BEFORE else None
-
-
-def _code_of(body: Mapping[str, Any]) -> str:
-    """The code in an error envelope, or nothing."""
-    error = body.get("error")
-    return str(error.get("code")) if isinstance(error, dict) else ""
 
 
 def _said(why: Any) -> str:

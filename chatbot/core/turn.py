@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chatbot.core import context
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Status, Timings
-from chatbot.core.llm import Ask, ModelInfo, Piece
-from chatbot.errors import ChatError, ModelLoading
+from chatbot.core.llm import Ask, Piece
+from chatbot.core.model import CONTINUES, ModelInfo
+from chatbot.errors import ChatError, ModelLoading, NoChatTemplate
 from chatbot.settings import ChatSettings
 
 _LOADING_POLL_S = 0.5
@@ -20,8 +21,8 @@ _LOADING_POLL_S = 0.5
 class Model(Protocol):
     """What a turn needs of the model server; the fake in the tests is the other implementation."""
 
-    def info(self) -> ModelInfo:
-        """Which model answers."""
+    def info(self, wanted: str = "") -> ModelInfo:
+        """Which model answers: the server's first unless one is wanted."""
 
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         """The answer, piece by piece."""
@@ -52,7 +53,13 @@ def run(turns: Sequence[Message], model: Model, settings: ChatSettings, cancel: 
     clock = _Clock(time.monotonic())
     try:
         info = yield from _wait_for_model(model, settings, cancel)
-        yield from _answer(turns, info, model, settings, cancel, clock)
+        try:
+            yield from _answer(turns, info, model, settings, cancel, clock)
+        except NoChatTemplate:  # a server that does not tell of it before
+            if info.is_base:
+                raise
+            yield Notice(f"{info.name} is a base model: {CONTINUES}.")
+            yield from _answer(turns, replace(info, is_base=True), model, settings, cancel, clock)
     except ChatError as why:
         status = Status.STOPPED if cancel.is_set else Status.ERROR
         yield Done(status, error=None if cancel.is_set else why.wire(), timings=clock.timings())
@@ -63,7 +70,7 @@ def _wait_for_model(model: Model, settings: ChatSettings, cancel: Cancel) -> Gen
     deadline = time.monotonic() + settings.loading_timeout_s
     while True:
         try:
-            return model.info()
+            return model.info(settings.model)
         except ModelLoading:
             if cancel.is_set or time.monotonic() >= deadline:
                 raise
@@ -74,11 +81,18 @@ def _wait_for_model(model: Model, settings: ChatSettings, cancel: Cancel) -> Gen
 def _answer(
     turns: Sequence[Message], info: ModelInfo, model: Model, settings: ChatSettings, cancel: Cancel, clock: _Clock
 ) -> Iterator[Event]:
-    fitted = context.fit(settings.system_prompt, turns, info.n_ctx, settings.max_tokens, model.count_tokens)
+    system = "" if info.is_base else settings.system_prompt
+    fitted = context.fit(system, turns, info.n_ctx, settings.max_tokens, model.count_tokens, is_text=info.is_base)
     if fitted.n_left_out:
         yield Notice(f"The oldest {fitted.n_left_out} messages were not sent: the model holds {info.n_ctx:,} tokens.")
     yield Changed(Status.READING)
-    ask = Ask(fitted.messages, settings.model or info.name, settings.temperature, fitted.max_tokens)
+    ask = Ask(
+        fitted.messages,
+        settings.model or info.name,
+        settings.temperature,
+        fitted.max_tokens,
+        continues=info.is_base,
+    )
     finish_reason, usage, progress = None, None, None
     for piece in model.stream(ask, cancel):
         finish_reason, usage = piece.finish_reason or finish_reason, piece.usage or usage

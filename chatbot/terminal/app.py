@@ -7,17 +7,20 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Message, Status
+from chatbot.core.llm import ModelClient
+from chatbot.core.model import CONTINUES
 from chatbot.errors import ChatError, ContextFull, ModelAway, ModelError, ModelLoading
 from chatbot.settings import ChatSettings
 from chatbot.terminal.input import prepare, read_message
 from chatbot.terminal.render import Printer
 
 HELP = """/new    forget this conversation and begin another
+/model  which model this is, where it runs and how long a conversation may be
 /help   this list
 /exit   leave (also Ctrl-D)
 A backslash at the end of a line continues the message. Ctrl-C stops an answer; twice at an empty prompt leaves."""
@@ -27,12 +30,16 @@ _EXIT_BY_CODE = {kind.code: kind.exit_code for kind in (ContextFull, ModelAway, 
 class Session:
     """The messages so far and the model that answers them."""
 
-    def __init__(self, settings: ChatSettings, model: turn.Model) -> None:
+    def __init__(self, settings: ChatSettings, model: ModelClient) -> None:
         self._settings, self._model = settings, model
         self._messages: list[Message] = []
 
     def answer_once(self, text: str) -> int:
-        """Print one answer; the exit status."""
+        """Print one answer; the exit status. Only a person, not a script, is told what a base model does."""
+        if sys.stderr.isatty():
+            with suppress(ChatError):  # the turn meets it too, and tells it
+                info = self._model.info(self._settings.model)
+                sys.stderr.write(f"[{info.name} is a base model: {CONTINUES}]\n" if info.is_base else "")
         return _exit_status(self._ask(text))
 
     def converse(self) -> int:
@@ -63,6 +70,8 @@ class Session:
         if text == "/new":
             self._messages.clear()
             sys.stderr.write("[a new conversation]\n")
+        elif text == "/model":
+            self._tell_model()
         elif text in {"/help", "/?"}:
             sys.stderr.write(f"{HELP}\n")
         elif text.startswith("/") and text[1:].isalpha():
@@ -83,15 +92,27 @@ class Session:
             printer.wipe()
         return printer
 
+    def _tell_model(self) -> None:
+        """Two lines at most about the model, as far as its server knows them."""
+        try:
+            about = self._model.about(self._settings.model)
+        except ChatError as why:
+            sys.stderr.write(f"[{why.message}]\n")
+            return
+        more = " ".join(filter(None, (about.abilities, about.size)))
+        first = f"{about.name}. {more}" if more else about.name
+        sys.stderr.write("".join(f"[{line}]\n" for line in (first, about.summary) if line))
+
     def _greet(self) -> None:
         """Say who answers; a server that is away is said now and tried again at the first message."""
         try:
-            info = self._model.info()
+            info = self._model.info(self._settings.model)
         except ChatError as why:
             sys.stderr.write(f"[{why.message}]\n")
             return
         demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
-        sys.stderr.write(f"[{info.name}{demo}. /help for help]\n")
+        base = f"; a base model, {CONTINUES}" if info.is_base else ""
+        sys.stderr.write(f"[{info.name}{demo}{base}. /help for help]\n")
 
     def _warm_up(self) -> None:
         """Import what the first answer needs while the person types."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 from flask_socketio import SocketIO
@@ -12,8 +13,10 @@ from flask_socketio import SocketIO
 from chatbot.core import turn
 from chatbot.core.events import ChatRequest, Numbered
 from chatbot.core.jobs import Jobs
-from chatbot.core.llm import Health, ModelClient
+from chatbot.core.llm import ModelClient
+from chatbot.core.model import Health, ModelInfo
 from chatbot.core.store import Store, Stored
+from chatbot.errors import ChatError
 from chatbot.settings import WebSettings
 
 log = logging.getLogger("chatbot")
@@ -60,6 +63,10 @@ class ChatService:
     def model_health(self) -> Health:
         """How the model server was at the last look."""
         return self._health
+
+    def about(self) -> dict[str, Any]:
+        """What a person may want to know of the model. Takes some seconds at most. Raises ModelError."""
+        return asdict(self._model.about(self.settings.model))
 
     def chats(self) -> list[dict[str, Any]]:
         """All chats for the list, newest first."""
@@ -112,11 +119,18 @@ class ChatService:
         self._store.chat(chat_id)
 
     def _look(self) -> None:
-        now = self._model.health()
+        now, wanted = self._model.health(), self.settings.model
+        if now.state == "ready" and (now.model is None or wanted not in {"", now.model.name}):
+            now = replace(now, model=self._listed(), notice="")  # /health tells of no model, or of another one
         if now != self._health:
             log.info("model server: %s", now.state)
             self._health = now
             self._socketio.emit("model", asdict(now))
+
+    def _listed(self) -> ModelInfo | None:
+        with suppress(ChatError):
+            return self._model.info(self.settings.model)
+        return None
 
     def _look_after_model(self) -> None:
         """Tell every page when the model server goes away or comes back."""

@@ -35,6 +35,9 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
             raise ConnectionRefusedError(f"{most} pages are open, and more are not allowed: close one (--max_browsers)")
         emit("model", asdict(service.model_health()))
 
+    def about(_: dict[str, Any]) -> dict[str, Any]:
+        return {"about": service.about()}
+
     def chats(_: dict[str, Any]) -> dict[str, Any]:
         return {"chats": service.chats()}
 
@@ -58,7 +61,14 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
 
     socketio.on_event("connect", on_connect)
     socketio.on_event("disconnect", service.leave)
-    handlers: dict[str, Handler] = {"chats": chats, "open": open_chat, "send": send, "stop": stop, "retry": retry}
+    handlers: dict[str, Handler] = {
+        "about": about,
+        "chats": chats,
+        "open": open_chat,
+        "send": send,
+        "stop": stop,
+        "retry": retry,
+    }
     for name, handler in handlers.items():
         socketio.on_event(name, answered(handler))
 

@@ -36,7 +36,10 @@ def model(_shared_model: FakeServer) -> FakeServer:
     _shared_model.requests.clear()
     _shared_model.preferences.clear()
     _shared_model.client_left.clear()
+    _shared_model.paths.clear()
     _shared_model.notice = ""
+    _shared_model.capabilities = _shared_model.plan = _shared_model.plan_gate = None
+    _shared_model.plan_keys.clear()
     return _shared_model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.core.context import estimate, fit
+from chatbot.core.context import as_text, estimate, fit
 from chatbot.core.events import Message
 from chatbot.errors import ContextFull
 
@@ -69,3 +69,30 @@ def test_a_message_that_cannot_fit_is_refused_with_both_numbers() -> None:
 def test_the_estimate_is_rather_too_high_than_too_low_for_plain_text_and_chinese() -> None:
     assert estimate("The quick brown fox jumps over the lazy dog. " * 10) >= 110
     assert estimate("你好世界" * 10) >= 40
+
+
+def test_a_piece_of_a_text_is_kept_without_the_one_before_it() -> None:
+    turns = conversation(300, 300, 50)
+    fitted = fit("", turns, 600, 100, count, is_text=True)
+    assert fitted.messages == tuple(turns[1:])
+    assert fitted.n_left_out == 1
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["Once upon", " a time"], "Once upon a time"),
+        (["Once upon", " a time.", "The end"], "Once upon a time.\nThe end"),
+        (["Once upon", " a time", " there was"], "Once upon a time there was"),
+        (["Once upon", " a time\n\n", "Then"], "Once upon a time\n\nThen"),
+        (["2 + 2 =", "4", "\n3 + 3 =", "6"], "2 + 2 =4\n3 + 3 =6"),
+    ],
+)
+def test_the_text_to_continue_is_what_was_said_in_order_without_roles(pieces: list[str], text: str) -> None:
+    turns = [Message("user" if i % 2 == 0 else "assistant", piece) for i, piece in enumerate(pieces)]
+    assert as_text(turns) == text
+    assert all(text.startswith(as_text(turns[:n])) for n in range(len(turns)))
+
+
+def test_beginnings_that_were_never_continued_stand_on_lines_of_their_own() -> None:
+    assert as_text([Message("user", "One"), Message("user", "Two")]) == "One\nTwo"

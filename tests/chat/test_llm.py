@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Message, Progress, Queued, Reading
 from chatbot.core.llm import Ask, ModelClient, Piece
-from chatbot.errors import ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading
+from chatbot.core.model import About
+from chatbot.errors import ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading, NoChatTemplate
 from tests.fakes import WAIT_S, Cut, Extra, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import free_port
 
 ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
+TEXT = [Message("user", "Once"), Message("assistant", " upon"), Message("user", "a")]
+CONTINUE = replace(ASK, messages=TEXT, continues=True)
 
 
 def client(server: FakeServer, timeout_s: float = 10) -> ModelClient:
@@ -109,6 +113,7 @@ def test_nobody_at_the_address_is_said_with_the_command_that_helps() -> None:
     [
         (Refuse(400, "context_length_exceeded", "9,120 tokens, holds 8,192"), ContextFull),
         (Refuse(503, "model_loading", "loading"), ModelLoading),
+        (Refuse(400, "no_chat_template", "this model has no chat template"), NoChatTemplate),
         (Refuse(429, "queue_full", "busy with 8 others; try again in 12 seconds", 12), ModelBusy),
         (Refuse(503, "queue_timeout", "waited 60 seconds in vain; try again in 5 seconds", 5), ModelBusy),
         (Refuse(503, "stopping", "the server is about to leave", 1), ModelError),
@@ -229,3 +234,69 @@ def test_info_names_the_first_model_and_its_context(fake_server: FakeServer) -> 
 def test_tokens_are_counted_by_the_server(fake_server: FakeServer) -> None:
     assert client(fake_server).count_tokens("one two three") == 3
     assert ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 1).count_tokens("one two three") == 5
+
+
+def test_a_text_is_continued_over_the_completions_route(fake_server: FakeServer) -> None:
+    fake_server.capabilities = ["completion"]
+    fake_server.scripts = [[queue_position(2), prompt_progress(640, 1200), " ti", "me 👋", Finish("length")]]
+    pieces = list(client(fake_server).stream(CONTINUE, Cancel()))
+    told = [Piece(progress=Queued(2)), Piece(progress=Reading(53))]
+    assert pieces == [*told, Piece(" ti"), Piece("me 👋"), Piece("", "length")]
+    sent = fake_server.requests[0]
+    assert fake_server.paths == ["/v1/completions"]
+    assert sent["prompt"] == "Once upon\na"
+    assert "messages" not in sent
+    assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["stream"]) == ("fake-model", 0.5, 100, True)
+    assert sent["stream_options"] == {"include_usage": True}
+
+
+def test_a_continuation_that_breaks_off_or_is_refused_is_told_as_an_answer_is(fake_server: FakeServer) -> None:
+    fake_server.scripts = [["some", Cut()], ["some"], ["some", Refuse(500, "internal_error", "it broke")]]
+    for kind in (ModelGone, ModelGone, ModelError):
+        with pytest.raises(kind):
+            list(client(fake_server).stream(CONTINUE, Cancel()))
+
+
+def test_stop_closes_the_connection_of_a_continuation(fake_server: FakeServer) -> None:
+    gate, cancel = Gate(), Cancel()
+    fake_server.scripts = [["x", gate, "never", Finish()]]
+    pieces = client(fake_server).stream(CONTINUE, cancel)
+    assert next(pieces).text == "x"
+    threading.Timer(0.05, cancel.set).start()
+    assert list(pieces) == []
+    assert fake_server.client_left.wait(WAIT_S)
+
+
+def test_info_and_health_tell_a_base_model_from_one_that_chats(fake_server: FakeServer) -> None:
+    model = client(fake_server)
+    for capabilities, is_base in ((None, False), (["chat", "completion"], False), (["completion"], True)):
+        fake_server.capabilities = capabilities
+        health = model.health()
+        assert health.model and health.model.is_base is model.info().is_base is is_base
+
+
+def test_a_wanted_model_that_is_not_listed_is_known_by_name_alone(fake_server: FakeServer) -> None:
+    info = client(fake_server).info("another")
+    assert (info.name, info.n_ctx) == ("another", None)
+    assert client(fake_server).info("fake-model").n_ctx == 4096
+
+
+def test_about_tells_what_the_plan_says_and_shows_the_key(fake_server: FakeServer) -> None:
+    fake_server.capabilities = ["chat", "completion", "tools"]
+    fake_server.plan = {"models": [{"name": "fake-model", "summary": "It runs.", "file_bytes": 98_362_432}]}
+    about = client(fake_server).about()
+    assert about == About("fake-model", "It runs.", "It can chat and call tools.", "Its file takes 98 MB.")
+    assert fake_server.plan_keys == ["Bearer sk-secret"]
+
+
+def test_about_a_server_without_a_plan_or_with_a_slow_one_tells_the_rest(
+    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = About("fake-model", "A conversation may be 4,096 tokens long.")
+    assert client(fake_server).about() == known
+    monkeypatch.setattr("chatbot.core.llm._QUICK_TIMEOUT_S", 0.2)
+    fake_server.plan, fake_server.plan_gate = {"models": []}, Gate()
+    assert client(fake_server).about() == known
+    assert fake_server.client_left.wait(WAIT_S)
+    with pytest.raises(ModelAway):
+        ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 5).about()

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.core.llm import ModelClient
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
-from tests.processes import REPO, environment, free_port
+from tests.processes import MODEL, REPO, environment, free_port, llmserver, running
 
 CHAT = [sys.executable, "-m", "chatbot.chat"]
 Done = subprocess.CompletedProcess[bytes]
@@ -366,12 +367,70 @@ def test_run_as_a_file_it_finds_its_packages(server: FakeServer) -> None:
     assert (done.returncode, done.stdout) == (0, b"Hello you\n")
 
 
+def test_a_base_model_is_announced_and_continues_what_was_typed(server: FakeServer) -> None:
+    server.capabilities = ["completion"]
+    server.scripts = [[" upon a time.", Finish()], [" was a fox.", Finish()]]
+    terminal = Terminal(server.url)
+    terminal.until("[fake-model; a base model, it continues your text instead of answering. /help for help]\n")
+    terminal.until("> ")
+    terminal.type("Once\r")
+    terminal.until(" upon a time.")
+    terminal.until("> ")
+    terminal.type("There\r")
+    terminal.until(" was a fox.")
+    terminal.until("> ")
+    terminal.type("\x04")
+    assert terminal.status() == 0
+    assert server.paths == ["/v1/completions"] * 2
+    assert [sent["prompt"] for sent in server.requests] == ["Once", "Once upon a time.\nThere"]
+
+
+def test_one_continuation_is_announced_to_a_person_and_not_to_a_script(server: FakeServer) -> None:
+    server.capabilities = ["completion"]
+    done = chat(server.url, "hi")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello you\n", b"")
+    terminal = Terminal(server.url, "hi")
+    terminal.until("[fake-model is a base model: it continues your text instead of answering]\nHello you\n")
+    assert terminal.status() == 0
+
+
+def test_model_tells_what_is_known_in_two_lines(server: FakeServer) -> None:
+    terminal = Terminal(server.url)
+    terminal.until("> ")
+    terminal.type("/model\r")
+    terminal.until("[fake-model]\n[A conversation may be 4,096 tokens long.]\n> ")
+    server.capabilities = ["chat", "tools"]
+    server.plan = {"models": [{"name": "fake-model", "summary": "It runs.", "file_bytes": 98_362_432}]}
+    terminal.type("/model\r")
+    terminal.until("[fake-model. It can chat and call tools. Its file takes 98 MB.]\n[It runs.]\n> ")
+    server.state = "loading"
+    terminal.type("/model\r")
+    terminal.until("[the model is still being loaded]\n> ")
+    terminal.type("\x04")
+    assert terminal.status() == 0
+    assert server.requests == []
+
+
 @pytest.mark.model
 def test_the_real_model_answers_in_a_pipe(real_server: object) -> None:
     done = chat(f"{real_server.url}/v1", "Say something.", "--max_tokens", "200")  # type: ignore[attr-defined]
     assert done.returncode in {0, 4}
     assert len(done.stdout.strip()) > 1
     assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.model
+def test_the_real_model_without_its_chat_template_is_known_as_a_base_model_and_continues(tmp_path: Path) -> None:
+    base, key = tmp_path / "base.gguf", b"tokenizer.chat_template"
+    content = MODEL.read_bytes()
+    assert content.count(key) == 1
+    base.write_bytes(content.replace(key, key[:-1] + b"X"))
+    with running(llmserver("--model", str(base))) as server:
+        assert ModelClient(f"{server.url}/v1", "", 10).info().is_base
+        done = chat(f"{server.url}/v1", "Once upon a time", "--max_tokens", "12", "--temperature", "0")
+    assert done.returncode in {0, 4}
+    assert len(done.stdout.strip()) > 1
+    assert b"base model" not in done.stderr, "the server said so before it was asked for a chat"
 
 
 def test_nothing_waits_for_ever_on_a_terminal_that_closes(server: FakeServer) -> None:

@@ -7,8 +7,9 @@ import threading
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Queued, Reading, Status
-from chatbot.core.llm import ModelInfo, Piece
-from chatbot.errors import ModelAway, ModelGone, ModelLoading
+from chatbot.core.llm import Piece
+from chatbot.core.model import ModelInfo
+from chatbot.errors import ModelAway, ModelGone, ModelLoading, NoChatTemplate
 from chatbot.settings import ChatSettings
 from tests.fakes import FakeModel
 
@@ -116,3 +117,51 @@ def test_a_message_too_long_for_the_model_is_refused_before_it_is_sent() -> None
     end = done(run(model, turns=[Message("user", "word " * 5000)]))
     assert end.error and end.error["code"] == "context_full"
     assert model.asked == []
+
+
+BASE = ModelInfo("base", 4096, capabilities=("completion",), is_base=True)
+
+
+def test_a_base_model_gets_the_text_alone_and_no_system_prompt() -> None:
+    model = FakeModel([" upon", " a time"], infos=[BASE], knows_no_chat=True)
+    events = run(model, ChatSettings(temperature=0.1, max_tokens=77), [Message("user", "Once")])
+    assert [event.text for event in events if isinstance(event, Delta)] == [" upon", " a time"]
+    assert not any(isinstance(event, Notice) for event in events)
+    assert done(events).status is Status.DONE
+    asked = model.asked[0]
+    assert (asked.messages, asked.continues) == ((Message("user", "Once"),), True)
+    assert (asked.temperature, asked.max_tokens, asked.model) == (0.1, 77, "base")
+
+
+def test_a_model_that_turns_out_to_be_a_base_model_continues_the_text_and_that_is_told() -> None:
+    model = FakeModel([" upon"], infos=[ModelInfo("late")], knows_no_chat=True)
+    events = run(model)
+    assert Notice("late is a base model: it continues your text instead of answering.") in events
+    assert Delta(" upon") in events and done(events).status is Status.DONE
+    assert [asked.continues for asked in model.asked] == [False, True]
+
+
+def test_a_base_model_that_refuses_to_continue_ends_the_turn_with_its_words() -> None:
+    model = FakeModel([NoChatTemplate("no template")], infos=[BASE])
+    assert done(run(model)).error == NoChatTemplate("no template").wire()
+    assert len(model.asked) == 1
+
+
+def test_a_text_too_long_for_a_base_model_loses_its_oldest_pieces() -> None:
+    old = [Message("user", "word " * 500), Message("assistant", "word " * 200)]
+    model = FakeModel(infos=[ModelInfo("base", 512, is_base=True)])
+    events = run(model, ChatSettings(max_tokens=100), [*old, Message("user", "now")])
+    assert Notice("The oldest 1 messages were not sent: the model holds 512 tokens.") in events
+    assert [m.role for m in model.asked[0].messages] == ["assistant", "user"]
+
+
+def test_the_model_that_is_asked_for_is_the_one_that_is_looked_at() -> None:
+    looked: list[str] = []
+
+    class Several(FakeModel):
+        def info(self, wanted: str = "") -> ModelInfo:
+            looked.append(wanted)
+            return super().info(wanted)
+
+    run(Several(), ChatSettings(model="second"))
+    assert looked == ["second"]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, prompt_progress, queue_position
+from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import Process, chatbot, free_port, running, until
 
 
@@ -365,3 +365,69 @@ def test_no_message_and_no_key_is_in_the_log(tmp_path: Path, fake_server: FakeSe
         web.terminate()
     assert "private" not in web.output
     assert "sk-secret" not in web.output
+
+
+def test_a_base_model_continues_the_text_of_the_chat_and_stop_and_retry_work(
+    tmp_path: Path, fake_server: FakeServer
+) -> None:
+    gate = Gate()
+    fake_server.capabilities = ["completion"]
+    fake_server.scripts = [[" upon", " a time.", Finish()], [" it was", gate, "never", Finish()], [" done.", Finish()]]
+    with running(chatbot(fake_server.url, tmp_path)) as web:
+        page = Browser(web.url)
+        page.until(lambda: any(n == "model" and b["model"] and b["model"]["is_base"] for n, b in page.heard))
+        first = page.call("send", {"text": "Once"})
+        chat = first["chat"]["id"]
+        assert page.end_of(first["answer"]["id"])["status"] == "done"
+        second = page.call("send", {"text": "Then", "chat_id": chat})["answer"]["id"]
+        gate.wait_until_reached()
+        assert page.call("stop", {"answer_id": second})["stopped"]
+        assert page.end_of(second)["status"] == "stopped"
+        assert fake_server.client_left.wait(WAIT_S)
+        gate.open()
+        third = page.call("retry", {"answer_id": second})["answer"]["id"]
+        assert page.end_of(third)["status"] == "done"
+        shown = page.call("open", {"chat_id": chat})["messages"]
+        assert [m["content"] for m in shown] == ["Once", " upon a time.", "Then", " done."]
+        page.client.disconnect()
+    assert fake_server.paths == ["/v1/completions"] * 3
+    assert [sent["prompt"] for sent in fake_server.requests] == ["Once", *["Once upon a time.\nThen"] * 2]
+
+
+def test_a_base_model_whose_server_does_not_say_so_is_found_out_and_told(
+    tmp_path: Path, fake_server: FakeServer
+) -> None:
+    fake_server.scripts = [[Refuse(400, "no_chat_template", "no template")], [" upon", Finish()]]
+    with running(chatbot(fake_server.url, tmp_path)) as web:
+        page = Browser(web.url)
+        turn = page.call("send", {"text": "Once"})
+        assert page.end_of(turn["answer"]["id"])["status"] == "done"
+        answer = page.call("open", {"chat_id": turn["chat"]["id"]})["messages"][1]
+        assert answer["content"] == " upon"
+        assert answer["meta"]["notices"] == ["fake-model is a base model: it continues your text instead of answering."]
+        page.client.disconnect()
+
+
+def test_about_tells_of_the_model_and_a_server_that_is_away_is_an_error(tmp_path: Path) -> None:
+    with FakeServer() as server, running(chatbot(server.url, tmp_path)) as web:
+        server.capabilities = ["chat"]
+        server.plan = {"models": [{"name": "fake-model", "summary": "It runs.", "file_bytes": 2_000_000_000}]}
+        page = Browser(web.url)
+        about = page.call("about")["about"]
+        assert list(about.values()) == ["fake-model", "It runs.", "It can chat.", "Its file takes 2.0 GB."]
+        server.stop()
+        assert page.call("about")["error"]["code"] == "model_away"
+        page.client.disconnect()
+
+
+@pytest.mark.parametrize(("flags", "name"), [((), "fake-model"), (("--model", "other"), "other")])
+def test_a_server_whose_health_names_no_model_or_another_is_asked_for_its_list(
+    tmp_path: Path, fake_server: FakeServer, flags: tuple[str, ...], name: str
+) -> None:
+    fake_server.names_model = bool(flags)
+    fake_server.notice = "a demonstration"
+    with running(chatbot(fake_server.url, tmp_path, *flags)) as web:
+        page = Browser(web.url)
+        page.until(lambda: any(n == "model" and b["model"] and b["model"]["name"] == name for n, b in page.heard))
+        assert [b["notice"] for n, b in page.heard if n == "model"][-1] == ""
+        page.client.disconnect()

@@ -1,4 +1,5 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
+import { About } from "./about.js";
 import { Conversation, isFinal, isProgress } from "./conversation.js";
 import { Failure, Link, newKey } from "./link.js";
 import { MessageList, sentence } from "./messages.js";
@@ -7,8 +8,8 @@ import { Speaker } from "./progress.js";
 const byId = (id) => document.getElementById(id);
 const page = {
   chats: byId("chats"), form: byId("composer"), input: byId("input"), send: byId("send"), stop: byId("stop"),
-  problem: byId("problem"), strip: byId("strip"), demo: byId("demo"), model: byId("model"), live: byId("live"),
-  empty: byId("empty"), menu: byId("menu"), side: byId("side"), shade: byId("shade"), fresh: byId("new"),
+  problem: byId("problem"), strip: byId("strip"), demo: byId("demo"), base: byId("base"), welcome: byId("welcome"),
+  live: byId("live"), empty: byId("empty"), menu: byId("menu"), side: byId("side"), shade: byId("shade"), fresh: byId("new"),
   close: byId("close"), main: byId("main"), title: byId("title"),
 };
 const MAX_CHARS = Number(document.body.dataset.maxChars);
@@ -17,6 +18,7 @@ const isTouch = matchMedia("(pointer: coarse)").matches;
 const link = new Link();
 const conversation = new Conversation(idInAddress());
 const speaker = new Speaker(page.live);
+const about = new About(byId("model"), byId("about"), async () => (await link.call("about")).about);
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), retry);
 let chats = [];
 let model = { state: "", model: null, notice: "" };
@@ -203,6 +205,7 @@ async function attempt(promise) {
 
 function escape() {
   if (isSideOpen()) showSide(false);
+  else if (about.isOpen) about.leave();
   else if (!page.stop.hidden) stop();
 }
 
@@ -302,11 +305,17 @@ function drawStrip() {
         loading: "The model is being loaded. A message sent now is answered as soon as it is there." }[model.state] ?? "";
   page.strip.textContent = text;
   page.strip.hidden = !text;
-  page.model.textContent = [model.model?.demo && "demonstration", model.model?.name].filter(Boolean).join(" · ");
-  page.model.dataset.state = link.connected ? model.state : "away";
-  page.model.hidden = !page.model.textContent;
+  about.show(model.model, link.connected ? model.state : "away");
   page.demo.textContent = model.notice;
   page.demo.hidden = !model.notice;
+  if (model.model) drawMode(model.model.is_base);
+}
+
+/** A base model goes on with a text; others answer. While no model is there, the page stays as it was. */
+function drawMode(isBase) {
+  page.base.hidden = !isBase;
+  page.welcome.textContent = isBase ? "How does your text begin?" : "What would you like to talk about?";
+  page.input.placeholder = isBase ? "Text to continue…" : "Write a message";
 }
 
 function showProblem(text, code = "") {

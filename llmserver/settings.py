@@ -83,10 +83,19 @@ class ModelOptions(stock.ModelSettings):
     card_mib: int = _own(
         "card_mib", 0, "Most MiB of each card that a plan may count on; 0 is all that are free when it loads.", ge=0
     )
+    card_gbs: float = _own(
+        "card_gbs", 0.0, "GB/s at which cards and workers read their memory; 0 measures it before a plan.", ge=0
+    )
     trial_load: bool = _own(
         "trial_load",
         True,
         "Try a setup that puts layers on a card in a process of its own, once, before the server loads it.",
+    )
+    rpc_timeout_s: int = _own(
+        "rpc_timeout_s",
+        300,
+        "Seconds of silence after which a worker counts as dead; more than it takes for a batch.",
+        ge=1,
     )
     step_target_ms: int = _own(
         "step_target_ms",

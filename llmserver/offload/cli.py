@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmserver import cpu
@@ -13,7 +14,7 @@ from llmserver.errors import BadSettings, ModelFileBroken
 from llmserver.library import catalog
 from llmserver.offload import gguf, learned, machine, rpc, table
 from llmserver.offload.memory import BYTES_PER_VALUE, Setup, sequences
-from llmserver.offload.planner import Buffers, Compute, Machine, Wish, choose
+from llmserver.offload.planner import Buffers, Choice, Compute, Machine, Wish, choose
 from llmserver.offload.probe import Prober
 from llmserver.offload.shape import Shape, shape_of
 
@@ -37,25 +38,39 @@ def main(argv: Sequence[str]) -> int:
         most=arguments.card_mib * _MIB,
         learned=lambda card: learned.reserve(card, file.architecture),
     )
+    for name in arguments.beside:
+        other = gguf.read(_path(name))
+        _, choice = _chosen(other, here, Wish(n_ctx=_USUAL_CTX), arguments, [])
+        here = machine.without(here, choice.plan)
+    wish = Wish(
+        n_ctx=arguments.n_ctx,
+        n_ctx_least=arguments.n_ctx_least,
+        kv=_kv(arguments.kv),
+        n_ubatch=(arguments.n_ubatch,) if arguments.n_ubatch else (512, 256, 128),
+        n_card=arguments.n_gpu_layers,
+    )
+    shape, choice = _chosen(file, here, wish, arguments, arguments.adapter)
+    answer = json.dumps(table.as_json(shape, here, choice), indent=1) if arguments.json else ""
+    sys.stdout.write(f"{answer or table.text(shape, here, choice, arguments.rpc_servers)}\n")
+    return 0 if choice.plan.fits else 1
+
+
+def _chosen(
+    file: gguf.Gguf, here: Machine, wish: Wish, arguments: argparse.Namespace, adapters: Sequence[str]
+) -> tuple[Shape, Choice]:
+    """The model with its adapters, and how it is best loaded."""
     is_here = arguments.vram == "auto" and bool(here.cards)
     prober = Prober(file.paths[0], n_card=-1 if is_here else 0)
     try:
         shape = shape_of(file).with_windows(prober.windows)
+        for adapter in adapters:
+            shape = shape.with_adapter(gguf.read(Path(adapter).expanduser()))
         is_small = bool(shape.n_window) or any(layer.state_values for layer in shape.layers)
-        wish = Wish(
-            n_ctx=shape.n_ctx_train or _USUAL_CTX if arguments.n_ctx == 0 else arguments.n_ctx,
-            n_ctx_least=arguments.n_ctx_least,
-            kv=_kv(arguments.kv),
-            n_ubatch=(arguments.n_ubatch,) if arguments.n_ubatch else (512, 256, 128),
-            n_seq=sequences(arguments.parallel, is_small=is_small),
-            n_card=arguments.n_gpu_layers,
-        )
-        choice = choose(shape, here, wish, compute_of(prober, shape, here, is_here=is_here))
+        n_ctx = shape.n_ctx_train or _USUAL_CTX if wish.n_ctx == 0 else wish.n_ctx
+        wish = replace(wish, n_ctx=n_ctx, n_seq=sequences(arguments.parallel, is_small=is_small))
+        return shape, choose(shape, here, wish, compute_of(prober, shape, here, is_here=is_here))
     finally:
         prober.free()
-    answer = json.dumps(table.as_json(shape, here, choice), indent=1) if arguments.json else ""
-    sys.stdout.write(f"{answer or table.text(shape, here, choice, arguments.rpc_servers)}\n")
-    return 0 if choice.plan.fits else 1
 
 
 def worker(argv: Sequence[str]) -> int:
@@ -185,6 +200,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_whole(0, 10_000_000),
         default=0,
         help="most MiB of each card that is here to use (default: what is free)",
+    )
+    add("--adapter", action="append", default=[], metavar="FILE", help="a LoRA adapter to have beside; may be repeated")
+    add(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help=f"another model that is in memory as well, with {_USUAL_CTX:,} tokens of context; may be repeated",
     )
     add("--rpc_servers", default="", help="workers whose devices count as cards: host:port, several with commas")
     add("--json", action="store_true", help="print one JSON object, sizes in bytes")

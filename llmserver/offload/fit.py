@@ -105,8 +105,11 @@ def _plan(options: ModelOptions, reserve: str) -> dict[str, Any]:
     given += [f"--parallel={options.n_parallel}", f"--card_mib={options.card_mib}"]
     if options.type_k is not None or options.type_v is not None:
         given.append(f"--kv={_TYPE_NAMES.get(options.type_k or 1, 'f16')}")
+    if options.card_gbs:
+        given.append(f"--card_gbs={options.card_gbs}")
     if options.rpc_servers:
         given.append(f"--rpc_servers={options.rpc_servers}")
+    given += [f"--adapter={adapter.split('=')[1]}" for adapter in options.adapters]  # NAME=PATH or NAME=PATH=SCALE
     for name in ("n_ctx", "n_ubatch", "n_gpu_layers"):
         if name in options.model_fields_set:
             given.append(f"--{name}={getattr(options, name)}")

@@ -12,7 +12,7 @@ from llmserver import cpu, ram
 from llmserver.errors import BadSettings
 from llmserver.offload import bandwidth
 from llmserver.offload.devices import Device, cards
-from llmserver.offload.planner import Card, Machine
+from llmserver.offload.planner import Card, Machine, Plan
 
 _MIB = 1024 * 1024
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": _MIB, "g": 1024 * _MIB, "t": 1024 * 1024 * _MIB}
@@ -65,6 +65,14 @@ def look(
     )
     free = ram.free_bytes() or ram.total_bytes() // 2
     return Machine(_without_shared(devices, found), free if ram_text == "auto" else size(ram_text), ram_bandwidth())
+
+
+def without(here: Machine, plan: Plan) -> Machine:
+    """The machine once another model is in it."""
+    cards = [
+        replace(card, free=max(card.free - sizes.total, 0)) for card, sizes in zip(here.cards, plan.cards, strict=True)
+    ]
+    return replace(here, cards=tuple(cards), ram_free=max(here.ram_free - plan.ram.total, 0))
 
 
 def _here() -> tuple[Device, ...]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import logging
+import os
 import signal
 import socket
+import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from llmserver.errors import BadSettings
 from llmserver.offload.devices import handles
 
 log = logging.getLogger("llmserver")
-_CONNECT_TIMEOUT_S = 3.0
+_CONNECT_TIMEOUT_S, _HELLO_TIMEOUT_S = 3.0, 10.0
+_MOST_FDS = 4096
+_HELLO, _CAPABILITIES = 14, 24  # RPC_CMD_HELLO, the same in all versions, and RPC_CONN_CAPS_SIZE
 _ADDED: set[str] = set()  # llama.cpp keeps its devices for the life of the process
 _BUILD = "`./setup.sh --rpc --no-start` builds one that has it"
 
@@ -30,8 +35,16 @@ def add(servers: str) -> list[str]:
         if endpoint in _ADDED:
             continue
         host, port = _parse(endpoint)
-        try:  # llama.cpp would end the process at one that does not answer
-            socket.create_connection((host, port), _CONNECT_TIMEOUT_S).close()
+        try:  # llama.cpp would end the process at one that does not answer, and wait without end for one that is silent
+            _greet(host, port)
+        except TimeoutError:
+            log.warning(
+                "worker %s takes connections and says nothing within %.0f s: it is stuck, or works for another; "
+                "going on without it",
+                endpoint,
+                _HELLO_TIMEOUT_S,
+            )
+            continue
         except OSError as why:
             log.warning("worker %s does not answer (%s): going on without it", endpoint, why.strerror or why)
             continue
@@ -43,6 +56,18 @@ def add(servers: str) -> list[str]:
         _ADDED.add(endpoint)
         added.append(endpoint)
     return added
+
+
+def limit_silence(timeout_s: int) -> None:
+    """Let a worker that says nothing for so long count as dead: llama.cpp would wait for it for ever."""
+    peers = {_parse(endpoint) for endpoint in _ADDED}
+    limit = struct.pack("ll", timeout_s, 0)  # struct timeval
+    for fd in range(_MOST_FDS) if peers else ():
+        with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
+            peer = sock.getpeername()  # a pair for IPv4, more for IPv6, a path for others
+            if isinstance(peer, tuple) and any(peer[1] == port and peer[0] in _addresses(host) for host, port in peers):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def devices() -> Any:
@@ -89,6 +114,21 @@ def _parse(endpoint: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise BadSettings(f"{endpoint!r} is no worker: write host:port, several with commas")
     return host, int(port)
+
+
+def _greet(host: str, port: int) -> None:
+    """Do as ggml's client does first (RPC_CMD_HELLO in ggml-rpc.cpp), to see whether somebody is there."""
+    with socket.create_connection((host, port), _CONNECT_TIMEOUT_S) as sock:
+        sock.settimeout(_HELLO_TIMEOUT_S)
+        sock.sendall(bytes([_HELLO]) + _CAPABILITIES.to_bytes(8, "little") + bytes(_CAPABILITIES))
+        if not sock.recv(1):
+            raise OSError("it speaks another version of the protocol")
+
+
+def _addresses(host: str) -> set[str]:
+    with suppress(OSError):
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    return set()
 
 
 def _library() -> ctypes.CDLL:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _EXPERTS = re.compile(r"ffn_(up|down|gate|gate_up)_(ch)?exps\.")
 _FFN = re.compile(r"ffn_(up|down|gate)\.weight$")
+_LORA = re.compile(r"(.+)\.lora_[ab]")
 _RECURRENT = ("ssm_", "time_mix_", "shortconv.")
 _CACHED = ("attn_k.", "attn_qkv.", "attn_kv_a_mqa.", "attn_k_b.")
 # Every how manieth layer sees the whole context, where the file does not say; as in llama.cpp's set_swa_pattern.
@@ -81,6 +82,21 @@ class Shape:
             return self
         layers = [replace(layer, is_windowed=w) for layer, w in zip(self.layers, is_windowed, strict=False)]
         return replace(self, layers=tuple(layers))
+
+    def with_adapter(self, adapter: Gguf) -> Shape:
+        """The same model with a LoRA adapter, which lies where the weights lie that it changes."""
+        layers, ends = [list(layer.weights) for layer in self.layers], list[Weight]()
+        for tensor in adapter.tensors:
+            changed = _LORA.fullmatch(tensor.name)
+            place = _BLOCK.match(tensor.name)
+            weight = replace(_weight(tensor), part=_part(changed[1]) if changed else "rest")
+            (layers[int(place[1])] if place and int(place[1]) < len(layers) else ends).append(weight)
+        return replace(
+            self,
+            layers=tuple(replace(layer, weights=tuple(w)) for layer, w in zip(self.layers, layers, strict=True)),
+            input=(*self.input, *(w for w in ends if not w.name.startswith("output"))),
+            output=(*self.output, *(w for w in ends if w.name.startswith("output"))),
+        )
 
 
 def shape_of(gguf: Gguf) -> Shape:
@@ -182,5 +198,8 @@ def _weight(tensor: Tensor) -> Weight:
     row, n_rows = tensor.shape[0], 1
     for n in tensor.shape[1:]:
         n_rows *= n
-    part = "experts" if _EXPERTS.search(tensor.name) else "ffn" if _FFN.search(tensor.name) else "rest"
-    return Weight(tensor.name, tensor.n_bytes, row, tensor.n_bytes // max(n_rows, 1), part)
+    return Weight(tensor.name, tensor.n_bytes, row, tensor.n_bytes // max(n_rows, 1), _part(tensor.name))
+
+
+def _part(name: str) -> str:
+    return "experts" if _EXPERTS.search(name) else "ffn" if _FFN.search(name) else "rest"

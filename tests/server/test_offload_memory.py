@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from llmserver.offload.shape import Shape, shape_of
 from tests.processes import MODEL
 from tests.server.engine_rig import search
 from tests.server.gemma import fetch_gemma
+from tests.server.lora import write_lora
 from tests.server.recurrent import write_recurrent
 from tests.server.shapes import dense_7b, experts
 
@@ -73,6 +75,24 @@ def agrees(
 @pytest.mark.model
 def test_a_dense_model(caplog: pytest.LogCaptureFixture) -> None:
     agrees(MODEL, caplog)
+
+
+@pytest.mark.model
+def test_an_adapter_takes_what_it_adds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    adapter = write_lora(tmp_path / "lora.gguf", seed=1, rank=64, n_layer=30)
+    model = open_model(settings.load(["--model", str(MODEL), "--n_gpu_layers", "0", "--n_ctx", "256"]).models[0])
+    with caplog.at_level(logging.DEBUG, "llama.cpp"):
+        loaded = llama_cpp.llama_adapter_lora_init(model.model, str(adapter).encode())
+    assert loaded
+    model.free()
+    lines = [record.getMessage() for record in caplog.records]
+    (mib,) = [float(found[1]) for line in lines if (found := re.search(r"LoRA buffer size = +([\d.]+) MiB", line))]
+    shape = shape_of(gguf.read(MODEL))
+    more = shape.with_adapter(gguf.read(adapter))
+    assert (in_ram(more, Setup(256)).weights - in_ram(shape, Setup(256)).weights) / MIB == pytest.approx(mib, rel=0.01)
+    half = Setup(256, n_card=16)
+    (on_card,), (alone,) = on_cards(more, half), on_cards(shape, half)
+    assert (on_card.weights - alone.weights) / MIB == pytest.approx(mib / 2, rel=0.01)  # 15 of its 30 blocks
 
 
 @pytest.mark.model

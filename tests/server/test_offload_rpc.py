@@ -7,10 +7,11 @@ import http.client
 import itertools
 import json
 import multiprocessing
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -63,6 +64,31 @@ def test_a_worker_that_does_not_answer_is_left_out(
     port = free_port()
     assert rpc.add(f"127.0.0.1:{port}") == []
     assert f"worker 127.0.0.1:{port} does not answer" in caplog.text
+
+
+def test_a_worker_that_says_nothing_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rpc, "_library", lambda: None)
+    monkeypatch.setattr(rpc, "_HELLO_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert rpc.add(f"127.0.0.1:{silent.getsockname()[1]}") == []
+    assert "takes connections and says nothing" in caplog.text
+
+
+@needs_rpc
+@pytest.mark.model
+def test_a_worker_that_falls_silent_counts_as_dead() -> None:
+    with (
+        working() as worker,
+        running(helped(f"127.0.0.1:{worker.port}", "--n_gpu_layers", "10", "--rpc_timeout_s", "2")) as server,
+    ):
+        assert said(server)
+        try:
+            events = events_until_the_end(server, lambda: worker.process.send_signal(signal.SIGSTOP))
+        finally:
+            worker.process.send_signal(signal.SIGCONT)
+        assert [event["error"]["code"] for event in events if "error" in event] == ["engine_lost"]
 
 
 def test_a_build_without_it_says_how_to_get_it(
@@ -155,11 +181,15 @@ def alone() -> str:
 
 @needs_rpc
 @pytest.mark.model
-@pytest.mark.parametrize("flags", [(), ("--n_gpu_layers", "10", "--n_cpu_ffn", "3")], ids=["planned", "a part"])
+@pytest.mark.parametrize(
+    "flags", [("--card_gbs", "192"), ("--n_gpu_layers", "10", "--n_cpu_ffn", "3")], ids=["planned", "a part"]
+)
 def test_a_server_answers_with_a_worker_as_it_does_alone(worker: str, alone: str, flags: tuple[str, ...]) -> None:
     with running(helped(worker, *flags)) as server:
         assert places(server)[f"RPC0[{worker}]"]["weights"] > 1_000_000
-        assert (get(server, "/plan")[1]["models"][0]["n_ctx"] > 4096) is (flags == ())  # chosen where nobody said
+        assert (get(server, "/plan")[1]["models"][0]["n_ctx"] > 4096) is (
+            flags[0] == "--card_gbs"
+        )  # chosen where nobody said
         assert said(server) == alone
         assert len(alone) > 32
 
@@ -191,7 +221,7 @@ def test_a_server_starts_without_a_worker_that_is_not_there() -> None:
 def test_a_worker_that_dies_ends_the_stream_in_clear_words_and_the_server_goes_on_without_it() -> None:
     with working() as worker, running(helped(f"127.0.0.1:{worker.port}", "--n_gpu_layers", "10")) as server:
         assert f"RPC0[127.0.0.1:{worker.port}]" in places(server)
-        events = events_until_the_end(server, worker)
+        events = events_until_the_end(server, worker.kill)
         assert not any(choice["finish_reason"] for event in events for choice in event.get("choices", ()))
         errors = [event["error"] for event in events if "error" in event]
         assert [error["code"] for error in errors] == ["engine_lost"]
@@ -201,8 +231,8 @@ def test_a_worker_that_dies_ends_the_stream_in_clear_words_and_the_server_goes_o
         assert server.process.poll() is None, "the same process"
 
 
-def events_until_the_end(server: Process, worker: Process) -> list[dict[str, Any]]:
-    """The events of a stream whose worker is killed at the first word."""
+def events_until_the_end(server: Process, strike: Callable[[], None]) -> list[dict[str, Any]]:
+    """The events of a stream during whose words something happens to the worker."""
     events = []
     url = f"{server.url}/v1/chat/completions"
     with (
@@ -212,7 +242,7 @@ def events_until_the_end(server: Process, worker: Process) -> list[dict[str, Any
         for line in answer.iter_lines():
             if line.startswith("data: {"):
                 events.append(json.loads(line[6:]))
-                worker.kill()
+                strike()
     assert events
     return events
 

@@ -14,7 +14,8 @@ import pytest
 from llmserver.errors import BadSettings
 from llmserver.offload import bandwidth, machine, probe
 from llmserver.offload.devices import Device
-from tests.processes import REPO
+from tests.processes import MODEL, REPO
+from tests.server.lora import write_lora
 from tests.server.shapes import dense_7b, experts
 
 MIB = 1024 * 1024
@@ -75,6 +76,21 @@ def test_a_card_that_is_not_needed_stays_empty(dense: str) -> None:
     assert as_json(*given)["setup"]["layers_by_card"] == [0, 41]
     text = plan(*given).stdout
     assert "--tensor_split 0 41" in text and "All on card 2;" in text
+
+
+def test_a_model_beside_takes_its_part_of_the_card(dense: str) -> None:
+    given = (dense, "--vram", "8GiB", "--n_ctx", "8192", "--ram", "16GiB")
+    alone, beside = as_json(*given), as_json(*given, "--beside", str(MODEL), "--beside", str(MODEL))
+    taken = alone["cards"][0]["free"] - beside["cards"][0]["free"]
+    assert 2 * 98 * MIB < taken < 2 * 500 * MIB
+
+
+def test_an_adapter_is_part_of_the_plan(dense: str, tmp_path: Path) -> None:
+    adapter = write_lora(tmp_path / "lora.gguf", seed=1, rank=64, n_layer=40)
+    given = (dense, "--vram", "8GiB", "--n_ctx", "8192", "--ram", "16GiB")
+    alone, with_it = as_json(*given), as_json(*given, "--adapter", str(adapter))
+    more = with_it["cards"][0]["bytes"]["weights"] - alone["cards"][0]["bytes"]["weights"]
+    assert more == pytest.approx(adapter.stat().st_size, rel=0.02)
 
 
 def test_a_context_of_0_is_the_one_the_model_was_trained_for(dense: str) -> None:

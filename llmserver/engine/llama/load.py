@@ -46,6 +46,7 @@ def _loaded(options: ModelOptions, n_seq: int | None, *, embeds: bool) -> Model:
             learned.use(card.description, gguf.read(Path(options.model)).architecture)
     if not embeds:
         model.warm_up()
+    rpc.limit_silence(options.rpc_timeout_s)
     return model
 
 

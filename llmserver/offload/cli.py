@@ -166,13 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", help="a path, a file of the models folder or a name of the catalog")
-    add(
-        "--vram",
-        default="auto",
-        help="memory of the card to plan for, of several with commas, 0 for none (default: the cards that are here)",
-    )
-    add("--ram", default="auto", help="RAM to plan for (default: what is free)")
-    add("--reserve", default="auto", help="memory of each card to leave free (default: 4 %% of it, at least 256 MiB)")
+    _add_machine(add)
     add(
         "--n_ctx",
         type=_context,
@@ -188,6 +182,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--kv", default="auto", help="KV cache types that may be chosen: f16, bf16, q8_0, q4_0 (default: f16,q8_0)")
     add("--n_ubatch", type=_whole(1, 8192), help="prompt tokens of a step (default: chosen among 512, 256 and 128)")
     add("--n_gpu_layers", type=_whole(-1, 10_000), help="layers on the cards, -1 for all (default: chosen)")
+    add("--adapter", action="append", default=[], metavar="FILE", help="a LoRA adapter to have beside; may be repeated")
+    add("--json", action="store_true", help="print one JSON object, sizes in bytes")
+    return parser
+
+
+def _add_machine(add: Callable[..., object]) -> None:
+    """The flags that say what the machine is."""
+    add(
+        "--vram",
+        default="auto",
+        help="memory of the card to plan for, of several with commas, 0 for none (default: the cards that are here)",
+    )
+    add("--ram", default="auto", help="RAM to plan for (default: what is free)")
+    add("--reserve", default="auto", help="memory of each card to leave free (default: 4 %% of it, at least 256 MiB)")
     add(
         "--card_gbs",
         type=_speeds,
@@ -201,7 +209,6 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="most MiB of each card that is here to use (default: what is free)",
     )
-    add("--adapter", action="append", default=[], metavar="FILE", help="a LoRA adapter to have beside; may be repeated")
     add(
         "--beside",
         action="append",
@@ -210,5 +217,3 @@ def _parser() -> argparse.ArgumentParser:
         help=f"another model that is in memory as well, with {_USUAL_CTX:,} tokens of context; may be repeated",
     )
     add("--rpc_servers", default="", help="workers whose devices count as cards: host:port, several with commas")
-    add("--json", action="store_true", help="print one JSON object, sizes in bytes")
-    return parser

@@ -53,7 +53,7 @@ def check(settings: WebSettings) -> None:
             f"listening on {settings.host} would let everybody on the network read your chats: keep 127.0.0.1 and put "
             "a reverse proxy with a login in front (see docs/operations.md)"
         )
-    Store(settings.database()).close()
+    Store(settings.database(), claim=True).close()
 
 
 def listen(settings: WebSettings) -> socket.socket:

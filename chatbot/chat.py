@@ -7,10 +7,12 @@ Answers go to stdout, everything else to stderr. Exit status: 0 answered, 1 the 
 
 from __future__ import annotations
 
-import argparse
+import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,25 +23,26 @@ if not __package__:  # run as a file: find the packages, and the environment tha
     if python.exists() and Path(sys.prefix) != ROOT / ".venv":
         os.execv(python, [str(python), __file__, *sys.argv[1:]])  # noqa: S606 - our own interpreter, no shell
 
-from chatbot import __version__  # noqa: E402
-from chatbot.core.llm import ModelClient  # noqa: E402
-from chatbot.errors import BadRequest, ChatError, ContextFull  # noqa: E402
-from chatbot.settings import ChatSettings, from_command_line  # noqa: E402
-from chatbot.terminal.app import Session  # noqa: E402
+from chatbot.errors import BadRequest, ChatError  # noqa: E402
+from chatbot.terminal.flags import COMMANDS, TerminalSettings, Wanted, read  # noqa: E402
 
-MAX_STDIN_BYTES = 2_000_000
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Answer once (a prompt argument or piped input) or hold a conversation; the exit status."""
+    """Answer once (a prompt argument or piped input), hold a conversation, or manage chats; the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    logging.getLogger("chatbot").addHandler(logging.NullHandler())  # what went wrong is said in a line, without a trace
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except ChatError as why:
         sys.stderr.write(f"chat: {why.message}\n")
         return 2 if isinstance(why, BadRequest) else why.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\n")
+        with suppress(OSError):
+            sys.stderr.write("\n")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go
@@ -47,44 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    settings, found = from_command_line(ChatSettings, parser(), argv)
-    words: list[str] = found.prompt
-    session = Session(settings, ModelClient(settings.url, settings.api_key, settings.answer_timeout_s))
-    if not words and sys.stdin.isatty():
-        return session.converse()
-    return session.answer_once(_prompt(words))
+    if argv and argv[0] in COMMANDS:
+        from chatbot.terminal.manage import manage
+
+        return manage(argv)
+    settings, wanted = read(argv)
+    return _chat(settings, wanted)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line, apart from the settings' own flags."""
-    out = argparse.ArgumentParser(
-        prog="chat",
-        description="Talk to the local model. With a prompt or piped input: one answer. Otherwise: a conversation.",
-        epilog="Piped input comes before the prompt: `cat log | chat what broke?`. A prompt of - is piped input alone. "
-        "Exit status: 0 answered, 1 server error, 2 wrong use, 3 cannot connect, 4 too long, 130 interrupted.",
-        allow_abbrev=False,
-    )
-    out.add_argument("prompt", nargs="*", help="What to ask; - reads it from piped input.")
-    out.add_argument("--version", action="version", version=__version__)
-    return out
+def _chat(settings: TerminalSettings, wanted: Wanted) -> int:
+    from chatbot.terminal.opening import opened
 
+    is_conversation = not wanted.words and sys.stdin is not None and sys.stdin.isatty()
+    if is_conversation and (wanted.is_json or wanted.schema):
+        raise BadRequest("--json and --schema need a prompt, or piped input")
+    with opened(settings, wanted) as session:
+        if is_conversation:
+            from chatbot.terminal.app import App
 
-def _prompt(words: list[str]) -> str:
-    """Piped input, then the prompt. Raises BadRequest when both are empty and ContextFull for a flood."""
-    parts = [] if sys.stdin.isatty() else [_piped()]
-    if words != ["-"]:
-        parts.append(" ".join(words))
-    text = "\n\n".join(filter(None, (part.strip() for part in parts)))
-    if not text:
-        raise BadRequest("nothing to ask: give a prompt, or pipe some text in")
-    return text
+            return App(session, settings, wanted).converse()
+        from chatbot.terminal.oneshot import answer_once
 
-
-def _piped() -> str:
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-    if len(content) > MAX_STDIN_BYTES:
-        raise ContextFull(f"the piped input has more than {MAX_STDIN_BYTES:,} bytes: pipe in the part that matters")
-    return content.decode("utf-8", "replace")
+        return answer_once(session, wanted)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,14 @@ ChatError
     MessageTooLong        413
     UnknownChat           404
     UnknownAnswer         404
+    UnknownFile           404
     NotRetryable          409
+    FileTooLarge          413
+    FileRefused           415  it is no text, damaged, encrypted
+    AddressRefused        403  an address that is not fetched from here
+    NotContinuable        409
+    ChatBusy              409
+    OriginRefused         403
     HostRefused           403
   ModelError              502  exit 1, the model server answered with an error
     ModelAway             502  exit 3, nobody answers at its address
@@ -14,6 +21,7 @@ ChatError
     ModelGone             502  it went away in the middle of an answer
     ContextFull           400  exit 4, the conversation does not fit what the model holds
     NoChatTemplate        400  a base model: it continues texts and cannot chat
+  FetchFailed             502  a page could not be fetched
   StorageError            507  the database could not be written
   StartupError            exit 2, one line on stderr
     DatabaseInUse
@@ -79,6 +87,55 @@ class NotRetryable(BadRequest):
     code = "not_retryable"
 
 
+class UnknownFile(BadRequest):
+    """No file has that id."""
+
+    status = 404
+    code = "unknown_file"
+
+
+class NotContinuable(BadRequest):
+    """The answer is complete, still on its way, or not the last one."""
+
+    status = 409
+    code = "not_continuable"
+
+
+class ChatBusy(BadRequest):
+    """Another process answers in this chat."""
+
+    status = 409
+    code = "chat_busy"
+
+
+class OriginRefused(BadRequest):
+    """The request does not come from this server's own page."""
+
+    status = 403
+    code = "foreign_origin"
+
+
+class FileTooLarge(BadRequest):
+    """A file is over the limit."""
+
+    status = 413
+    code = "file_too_large"
+
+
+class FileRefused(BadRequest):
+    """No text can be had from a file: it is binary, damaged, encrypted, or costs too much to read."""
+
+    status = 415
+    code = "file_refused"
+
+
+class AddressRefused(BadRequest):
+    """The address is not a public one of the web, or fetching is turned off."""
+
+    status = 403
+    code = "address_refused"
+
+
 class HostRefused(BadRequest):
     """The Host header names a machine that this server does not go by."""
 
@@ -135,6 +192,14 @@ class NoChatTemplate(ModelError):
 
     status = 400
     code = "no_chat_template"
+
+
+class FetchFailed(ChatError):
+    """A page could not be fetched; what came is not taken for it."""
+
+    status = 502
+    type = "fetch_error"
+    code = "fetch_failed"
 
 
 class StorageError(ChatError):

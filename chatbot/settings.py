@@ -14,12 +14,23 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chatbot.core.options import BY_NAME, ChatOptions
 from chatbot.errors import BadSettings
 
 
 def setting(default: Any, text: str, low: float | None = None, high: float | None = None, pattern: str = "") -> Any:
     """Declare a setting: its range, or a pattern with the words that say what it means."""
     return field(default=default, metadata={"help": text, "low": low, "high": high, "pattern": pattern, "flag": True})
+
+
+def control(name: str, default: Any = None) -> Any:
+    """Declare a setting that is a chat's option where a chat has none of its own; None leaves it to the server."""
+    of = BY_NAME[name]
+    words = ("", *of.choices) if default == "" and of.choices else of.choices
+    made = setting(default, of.help, of.low, of.high, "|".join(words))
+    if of.kind != "number":
+        return made
+    return field(default=default, metadata={**made.metadata, "kind": int if of.is_whole else float})
 
 
 def secret(text: str) -> Any:
@@ -40,14 +51,52 @@ class ChatSettings:
         "http://127.0.0.1:8000/v1", "Address of the OpenAI-compatible model server.", pattern="https?://.+"
     )
     api_key: str = secret("Key for the model server.")
-    model: str = setting("", "Model name to ask for; empty takes the server's first.")
-    system_prompt: str = setting(
-        "You are a helpful assistant.", "What the model is told before every conversation; empty sends none."
+    model: str = control("model", "")
+    system_prompt: str = control("system_prompt", "You are a helpful assistant.")
+    temperature: float = control("temperature", 0.7)
+    top_p: float | None = control("top_p")
+    top_k: int | None = control("top_k")
+    min_p: float | None = control("min_p")
+    repeat_penalty: float | None = control("repeat_penalty")
+    presence_penalty: float | None = control("presence_penalty")
+    frequency_penalty: float | None = control("frequency_penalty")
+    seed: int | None = control("seed")
+    max_tokens: int = control("max_tokens", 1024)
+    thinking: str = control("thinking", "")
+    context_rule: str = control("context_rule", "fold")
+    keep_turns: int = setting(
+        3, "How many of the last turns stay whole when older ones are folded; the length of a window.", 1, 100
     )
-    temperature: float = setting(0.7, "How freely the model chooses words; 0 always takes the likeliest.", 0, 2)
-    max_tokens: int = setting(1024, "Longest answer in tokens.", 1, 1_000_000)
+    long_message: str = setting(
+        "refuse",
+        "What becomes of a message that the model cannot hold: refuse says so, cut leaves out its middle.",
+        pattern="refuse|cut",
+    )
     answer_timeout_s: int = setting(600, "Longest silence of the model server before an answer is given up.", 1, 86_400)
-    loading_timeout_s: int = setting(300, "How long a message waits for a model that is still loading.", 0, 86_400)
+    loading_timeout_s: int = setting(
+        300, "How long a message waits for a model that is still loading, or for a server that is busy.", 0, 86_400
+    )
+    max_file_mb: int = setting(20, "Largest file in MB that can be added to a message.", 1, 200)
+    network: str = setting(
+        "true", "Whether pages, news and weather are fetched when a person asks for them.", pattern="true|false"
+    )
+    allowed_fetch_hosts: str = setting(
+        "", "Host names or addresses inside the house, comma-separated, whose pages may be fetched as well."
+    )
+    news_url: str = setting("https://news.google.com/rss", "Feed (RSS, Atom) of the headlines.", pattern="https?://.+")
+    news_search_url: str = setting(
+        "https://news.google.com/rss/search?q={topic}", "Feed of headlines about {topic}.", pattern="https?://.+"
+    )
+    weather_url: str = setting(
+        "https://wttr.in/{place}?format=j1",
+        "Where the weather at {place} is asked, in wttr.in's JSON.",
+        pattern="https?://.+",
+    )
+
+    def options(self) -> ChatOptions:
+        """What a chat has that chose nothing."""
+        names = [each.name for each in fields(ChatSettings) if each.name in BY_NAME]
+        return ChatOptions(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -61,6 +110,7 @@ class WebSettings(ChatSettings):
     max_message_chars: int = setting(200_000, "Longest message in characters.", 1, 2_000_000)
     max_browsers: int = setting(64, "Browser tabs that can be connected at once; each holds one thread.", 2, 1_000)
     log_level: str = setting("info", f"Least severe log line: {LOG_LEVELS}.", pattern=LOG_LEVELS.replace(", ", "|"))
+    max_import_mb: int = setting(200, "Largest file of chats in MB that can be imported, also when unpacked.", 1, 2_000)
 
     def database(self) -> Path:
         """Path of the database file."""
@@ -75,8 +125,12 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[ChatSettings]) -> None
     """Give the parser one flag a setting; none has a default here, so that a flag not given is seen."""
     for each in fields(kind):
         if each.metadata["flag"]:
-            shown = f"{each.metadata['help']} (default: {each.default!r})"
-            parser.add_argument(f"--{each.name}", metavar=type(each.default).__name__.upper(), help=shown)
+            default = "the model server's" if each.default is None else repr(each.default)
+            parser.add_argument(
+                f"--{each.name}",
+                metavar=kind_of(each).__name__.upper(),
+                help=f"{each.metadata['help']} (default: {default})",
+            )
 
 
 def parse(kind: type[S], flags: Mapping[str, Any], environ: Mapping[str, str]) -> S:
@@ -95,8 +149,15 @@ def parse(kind: type[S], flags: Mapping[str, Any], environ: Mapping[str, str]) -
     return kind(**found)
 
 
+def kind_of(each: Field[Any]) -> type:
+    """The type of a setting's value, which its default may not show."""
+    return each.metadata.get("kind") or type(each.default)
+
+
 def _convert(each: Field[Any], text: str, name: str) -> Any:
-    kind: Any = type(each.default)
+    if each.default is None and not text.strip():
+        return None
+    kind: Any = kind_of(each)
     try:
         value = kind(text)
     except ValueError as why:
@@ -110,13 +171,15 @@ def _convert(each: Field[Any], text: str, name: str) -> Any:
 
 
 def _meaning(pattern: str) -> str:
-    return "begin with http:// or https://" if pattern.startswith("http") else f"be one of {pattern.replace('|', ', ')}"
+    if pattern.startswith("http"):
+        return "begin with http:// or https://"
+    return f"be {'empty or ' if pattern.startswith('|') else ''}one of {pattern.strip('|').replace('|', ', ')}"
 
 
 def _range(each: Field[Any]) -> str:
-    word = {int: "a whole number", float: "a number"}.get(type(each.default), "text")
+    word = {int: "a whole number", float: "a number"}.get(kind_of(each), "text")
     low, high = each.metadata["low"], each.metadata["high"]
-    return word if low is None else f"{word} from {low} to {high}"
+    return word if low is None else f"{word} from {low:.10g} to {high:.10g}"
 
 
 def env_name(each: Field[Any]) -> str:
@@ -129,7 +192,8 @@ def describe(kind: type[ChatSettings]) -> list[tuple[str, str, str, str]]:
     rows = []
     for each in fields(kind):
         flag = f"--{each.name}" if each.metadata["flag"] else ""
-        rows.append((flag, env_name(each), str(each.default), each.metadata["help"]))
+        default = "" if each.default is None else str(each.default)
+        rows.append((flag, env_name(each), default, each.metadata["help"]))
     return rows
 
 

@@ -49,7 +49,8 @@ class Refuse:
     status: int
     code: str
     message: str = "refused by the script"
-    retry_after_s: int | None = None
+    retry_after_s: int | str | None = None
+    param: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,23 @@ class Extra:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Reason:
+    """A piece of reasoning beside the answer, under the name that the server has for it."""
+
+    text: str
+    field: str = "reasoning_content"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The chunk behind the last one that tells the tokens; cached is left out by servers that do not know."""
+
+    prompt: int
+    completion: int
+    cached: int | None = None
+
+
 def queue_position(n_before: int) -> Extra:
     """So many requests are answered first."""
     return Extra({"queue_position": n_before})
@@ -76,7 +94,7 @@ def prompt_progress(processed: int, total: int, cache: int = 0) -> Extra:
     return Extra({"prompt_progress": {"total": total, "cache": cache, "processed": processed, "time_ms": 1}})
 
 
-Step = str | Gate | Cut | Refuse | Finish | Extra
+Step = str | Gate | Cut | Refuse | Finish | Extra | Reason | Usage
 
 
 @dataclass
@@ -89,6 +107,7 @@ class FakeModel:
     counted: list[str] = field(default_factory=list)
     finish_reason: str = "stop"
     knows_no_chat: bool = False
+    estimates: bool = False
 
     def info(self, wanted: str = "") -> ModelInfo:
         now = self.infos[0] if len(self.infos) == 1 else self.infos.pop(0)
@@ -108,7 +127,7 @@ class FakeModel:
             yield piece if isinstance(piece, Piece) else Piece(piece)
         yield Piece("", self.finish_reason, {"prompt_tokens": 3, "completion_tokens": len(self.pieces)})
 
-    def count_tokens(self, text: str) -> int:
+    def count_tokens(self, text: str, model: str = "") -> int:
         self.counted.append(text)
         return len(text.split())
 
@@ -133,6 +152,9 @@ class FakeServer(ThreadingHTTPServer):
         self.plan: dict[str, Any] | None = None
         self.plan_gate: Gate | None = None
         self.plan_keys: list[str] = []
+        self.counts_tokens = True
+        self.counted: list[dict[str, Any]] = []
+        self.models: list[dict[str, Any]] | None = None
         self.client_left = threading.Event()
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -186,7 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200 if self.server.state == "ok" else 503, body)
         elif self.path == "/v1/models":
             meta = {"state": self.server.state, **told}
-            self._json(200, {"object": "list", "data": [{"id": "fake-model", "object": "model", "meta": meta}]})
+            listed = self.server.models or [{"id": "fake-model", "object": "model", "meta": meta}]
+            self._json(200, {"object": "list", "data": listed})
         elif self.path == "/plan" and self.server.plan is not None:
             self.server.plan_keys.append(self.headers.get("authorization", ""))
             if self.server.plan_gate is None or self._wait_at(self.server.plan_gate):
@@ -196,7 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.path == "/extras/tokenize/count":
+        if self.path == "/extras/tokenize/count" and self.server.counts_tokens:
+            self.server.counted.append(body)
             self._json(200, {"count": len(body["input"].split())})
             return
         if self.path not in {"/v1/chat/completions", "/v1/completions"}:
@@ -225,17 +249,26 @@ class _Handler(BaseHTTPRequestHandler):
             elif isinstance(step, Cut):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            elif isinstance(step, Finish):
-                self._event({"choices": [self._choice("", step.reason)]})
-            elif isinstance(step, str):
-                self._event({"choices": [self._choice(step)]})
             elif isinstance(step, Refuse):
                 self._chunk(f"data: {json.dumps(_error(step))}\n\n".encode())
                 break
-            elif self.headers.get("prefer") == "return-progress":
-                self._event({"choices": [self._choice("")], **step.fields})
+            else:
+                self._send(step)
         self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
+
+    def _send(self, step: str | Finish | Extra | Reason | Usage) -> None:
+        """The chunk of one step; progress goes only to those who asked for it."""
+        if isinstance(step, str):
+            self._event({"choices": [self._choice(step)]})
+        elif isinstance(step, Finish):
+            self._event({"choices": [self._choice("", step.reason)]})
+        elif isinstance(step, Reason):
+            self._event({"choices": [{"index": 0, "delta": {step.field: step.text}, "finish_reason": None}]})
+        elif isinstance(step, Usage):
+            self._event({"choices": [], "usage": _usage(step)})
+        elif self.headers.get("prefer") == "return-progress":
+            self._event({"choices": [self._choice("")], **step.fields})
 
     def _wait_at(self, gate: Gate) -> bool:
         """Hold until the gate opens; False when the client went away meanwhile."""
@@ -272,4 +305,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _error(refused: Refuse) -> dict[str, Any]:
-    return {"error": {"message": refused.message, "type": "x", "code": refused.code}}
+    named = {} if refused.param is None else {"param": refused.param}
+    return {"error": {"message": refused.message, "type": "x", "code": refused.code, **named}}
+
+
+def _usage(step: Usage) -> dict[str, Any]:
+    told: dict[str, Any] = {"prompt_tokens": step.prompt, "completion_tokens": step.completion}
+    told["total_tokens"] = step.prompt + step.completion
+    return told if step.cached is None else {**told, "prompt_tokens_details": {"cached_tokens": step.cached}}

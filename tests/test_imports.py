@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-SOURCES = sorted(path for top in ("llmserver", "chatbot") for path in (REPO / top).rglob("*.py"))
+SOURCES = sorted(
+    path for top in ("llmserver", "chatbot") for path in (REPO / top).rglob("*.py") if "node_modules" not in path.parts
+)
 
 # What decides in the engine knows no llama, no threads, no clock and no log.
 PURE = (
@@ -47,7 +49,7 @@ WALLS = [
 OWNERS = {
     "fastapi": ("llmserver.api",),
     "flask": ("chatbot.web", "chatbot.__main__"),
-    "sqlite3": ("chatbot.core.store", "chatbot.core.migrations"),
+    "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations"),
     "openai": ("chatbot.core.llm", "chatbot.terminal.app"),
     "llama_cpp": (
         *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
@@ -60,6 +62,8 @@ OWNERS = {
         ),
     ),
     "huggingface_hub": ("llmserver.library",),
+    "rich": ("chatbot.terminal",),
+    "prompt_toolkit": ("chatbot.terminal",),
     "prometheus_client": ("llmserver.metrics",),
 }
 

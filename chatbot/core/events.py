@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from types import EllipsisType
 from typing import Any
 
 
@@ -47,6 +49,13 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Thought:
+    """The next piece of the model's reasoning, which is no part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Queued:
     """The model answers others first: n_before requests of them."""
 
@@ -82,7 +91,7 @@ class Done:
 
 # What is true only until the next event: shown, never kept.
 Progress = Queued | Reading
-Event = Changed | Notice | Delta | Progress | Done
+Event = Changed | Notice | Delta | Thought | Progress | Done
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,15 @@ class Message:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A message that a person sent. key makes a repeated send harmless; chat_id None begins a new chat."""
+    """A message that a person sent. key makes a repeated send harmless; chat_id None begins a new chat.
+
+    parent is the message to follow instead of the last one that is shown, None to begin anew; options are for a new
+    chat; files are ids of what was added before.
+    """
 
     chat_id: str | None
     text: str
-    key: str = field(default="")
+    key: str = ""
+    parent: str | EllipsisType | None = ...
+    files: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)

@@ -11,25 +11,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import (
-    Changed,
-    ChatRequest,
-    Delta,
-    Done,
-    Event,
-    Message,
-    Notice,
-    Numbered,
-    Progress,
-    Status,
-)
-from chatbot.core.store import Store, Stored, as_messages, meta_of
-from chatbot.errors import BadRequest, ChatError, NotRetryable, StorageError
+from chatbot.core.events import Changed, ChatRequest, Done, Event, Notice, Numbered, Status
+from chatbot.core.history import chat_turn
+from chatbot.core.job import Job, Snapshot
+from chatbot.core.store import Store, Stored
+from chatbot.core.turn import Turn
+from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError
 
 log = logging.getLogger("chatbot")
 
@@ -37,79 +28,17 @@ SAVE_EVERY_S = 0.4
 _TICK_S = 0.1
 _REMEMBER_S = 60.0
 
-RunTurn = Callable[[Sequence[Message], Cancel], Iterator[Event]]
+RunTurn = Callable[[Turn, Cancel], Iterator[Event]]
 Watch = Callable[[str, str, Numbered], None]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A message with the text that its job has meanwhile, the number of the last event in it, and the progress."""
-
-    message: Stored
-    seq: int = 0
-    progress: Numbered | None = None
-
-    def wire(self) -> dict[str, Any]:
-        """As sent to a browser."""
-        progress = self.progress.wire() if self.progress else None
-        return {**self.message.wire(), "seq": self.seq, "progress": progress}
-
-
-@dataclass
-class Job:
-    """One answer on its way. Changed only under the lock of Jobs."""
-
-    answer_id: str
-    chat_id: str
-    cancel: Cancel = field(default_factory=Cancel)
-    log: list[Numbered] = field(default_factory=list)
-    pieces: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    status: Status = Status.QUEUED
-    progress: Progress | None = None
-    done: Done | None = None
-    saved_seq: int = 0
-    unsaved_notice: str = ""
-    ended_at: float | None = None
-
-    def add(self, event: Event) -> Numbered:
-        """Number an event and take it into the state."""
-        if isinstance(event, Progress):
-            self.progress = event
-            return Numbered(len(self.log), event)
-        numbered = Numbered(len(self.log) + 1, event)
-        self.log.append(numbered)
-        if isinstance(event, Notice):  # may come from beside the turn, and ends no progress
-            self.notices.append(event.text)
-            return numbered
-        self.progress = None
-        if isinstance(event, Delta):
-            self.pieces.append(event.text)
-        elif isinstance(event, Changed):
-            self.status = event.status
-        else:
-            self.status, self.done = event.status, event
-        return numbered
-
-    def now(self) -> Numbered | None:
-        """What is true only now: the progress, where there is some."""
-        return Numbered(len(self.log), self.progress) if self.progress else None
-
-    def meta(self) -> dict[str, Any]:
-        """What a page shows beside the text."""
-        return meta_of(self.done or Done(self.status), self.notices)
-
-    def stored_meta(self) -> dict[str, Any]:
-        """What is stored beside the text: once it is stored, it is no longer true that it is not."""
-        told = [text for text in self.notices if text != self.unsaved_notice]
-        return meta_of(self.done or Done(self.status), told)
+After = Callable[[str], None]
 
 
 class Jobs:
-    """All jobs of one server. watch is called for each event, in order within a job, from the job's own thread."""
+    """All jobs of one process. watch is called for each event, in order within a job, from the job's own thread, and
+    after with the chat's id when an answer has ended and is saved."""
 
-    def __init__(self, store: Store, run_turn: RunTurn, watch: Watch) -> None:
-        self._store, self._run_turn, self._watch = store, run_turn, watch
+    def __init__(self, store: Store, run_turn: RunTurn, watch: Watch, after: After = lambda _: None) -> None:
+        self._store, self._run_turn, self._watch, self._after = store, run_turn, watch, after
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -121,30 +50,86 @@ class Jobs:
     def start(self, request: ChatRequest) -> tuple[Stored, Stored]:
         """Store a message and begin or queue its answer; the same key again returns the first turn.
 
-        Returns the user's message and the answer. Raises UnknownChat or StorageError; nothing is kept then.
+        Returns the user's message and the answer. Raises UnknownChat, UnknownAnswer, UnknownFile, ChatBusy or
+        StorageError; nothing is kept then.
         """
         with self._lock:
             self._refuse_when_closing()
             earlier = self._store.by_key(request.key) if request.key else None
             if earlier:
                 return earlier, self._store.answer_of(earlier.id)
-            user, answer = self._store.add_turn(request.chat_id, request.text, request.key or None)
-            self._enqueue(answer)
+            user, answer = self._store.add_turn(
+                request.chat_id,
+                request.text,
+                request.key or None,
+                parent=request.parent,
+                files=request.files,
+                options=request.options,
+            )
+            self._enqueue(Job(answer))
         return user, answer
 
     def retry(self, answer_id: str) -> Stored:
-        """Answer the same question once more; the earlier text stays stored. Raises NotRetryable."""
+        """Answer the same question once more, in a branch; the earlier text stays stored. Raises NotRetryable."""
         with self._lock:
             self._refuse_when_closing()
             old = self._store.message(answer_id)
-            branch = self._store.messages(old.chat_id)
             if old.role != "assistant" or old.parent_id is None:
                 raise BadRequest("only an answer can be tried again")
-            if self._lines.get(old.chat_id) or branch[-1].id != old.id:
-                raise NotRetryable("only the last answer can be tried again, once it has ended")
+            if self._is_running(answer_id):
+                raise NotRetryable("this answer is still on its way: stop it, then try again")
             answer = self._store.add_answer(old.parent_id)
-            self._enqueue(answer)
+            self._enqueue(Job(answer))
         return answer
+
+    def resume(self, answer_id: str) -> Stored:
+        """Go on with an answer that did not come to its end, in the same message. Raises NotContinuable."""
+        self._settle(answer_id)
+        self._store.interrupt_unfinished()  # what an ended process left there may go on too
+        with self._lock:
+            self._refuse_when_closing()
+            old = self._store.message(answer_id)
+            if self._is_running(answer_id):
+                raise NotContinuable("this answer is still on its way")
+            if old.role != "assistant" or self._store.messages(old.chat_id)[-1].id != answer_id:
+                raise NotContinuable("only the last answer of a chat can go on")
+            if not may_go_on(old):
+                raise NotContinuable("this answer is complete: ask for more, or try again")
+            job = self._jobs[answer_id] = Job(self._store.reopen(answer_id))
+        self._record(job, Changed(Status.QUEUED))  # before its thread begins, so that no page sees a gap
+        with self._lock:
+            self._enqueue(job)
+        return job.base
+
+    def edit(self, answer_id: str, content: str) -> Stored:
+        """Replace an answer's text by a person's. Raises BadRequest while it is on its way."""
+        self._settle(answer_id)
+        with self._lock:
+            edited = self._store.edit_answer(answer_id, content)
+            self._jobs.pop(answer_id, None)
+        return edited
+
+    def undo(self, chat_id: str) -> tuple[Stored, ...]:
+        """Take the last turn from the branch that is shown, and end its answer; what left the branch."""
+        removed = self._store.remove_last_turn(chat_id)
+        for each in removed:
+            self.stop(each.id)
+        return removed
+
+    def stop_chats(self, chat_ids: Iterable[str]) -> None:
+        """End all answers of these chats."""
+        wanted = set(chat_ids)
+        with self._lock:
+            found = [job.answer_id for job in self._jobs.values() if job.chat_id in wanted]
+        for answer_id in found:
+            self.stop(answer_id)
+
+    def forget(self, answer_id: str) -> None:
+        """Let the store speak for an answer that another process has changed."""
+        with self._lock:
+            job = self._jobs.get(answer_id)
+            if job and job.status.is_final and job.is_saved:
+                del self._jobs[answer_id]
 
     def stop(self, answer_id: str) -> bool:
         """End an answer now, running or waiting in line; whether there was something to end."""
@@ -156,23 +141,18 @@ class Jobs:
         return True
 
     def missed(self, answer_id: str, after: int) -> list[Numbered] | None:
-        """The events after a number and the progress, or None when the job is over and forgotten: the store has it."""
+        """The events after a number and the progress, or None when the store, or a snapshot, has to tell it all."""
         with self._lock:
             job = self._jobs.get(answer_id)
-            if job is None:
-                return None
-            now = job.now()
-            return [*job.log[after:], *([now] if now else [])]
+            return job.after(after) if job else None
 
     def snapshot(self, message: Stored) -> Snapshot:
         """A message as it is now, with what its job has and the store may not have yet."""
         with self._lock:
             job = self._jobs.get(message.id)
-            if job is None:
-                return Snapshot(message)
-            text = "".join(job.pieces)
-            now = replace(message, content=text, status=job.status, meta=job.meta())
-            return Snapshot(now, len(job.log), job.now())
+            if job is None or (job.is_saved and message.version > job.saved_version):
+                return Snapshot(message, message.seq)
+            return Snapshot(replace(job.message(), version=message.version), job.seq, job.now())
 
     def close(self) -> None:
         """End all jobs as interrupted, with their text saved. Nothing can be started afterwards."""
@@ -188,9 +168,26 @@ class Jobs:
         if self._closing.is_set():
             raise ChatError("the chat server is stopping; your text is kept on the page")
 
-    def _enqueue(self, answer: Stored) -> None:
+    def running(self) -> frozenset[str]:
+        """The chats in which an answer is on its way."""
+        with self._lock:
+            return frozenset(job.chat_id for job in self._jobs.values() if not job.status.is_final)
+
+    def _is_running(self, answer_id: str) -> bool:
+        job = self._jobs.get(answer_id)
+        return job is not None and not job.status.is_final
+
+    def _settle(self, answer_id: str) -> None:
+        """See to it that the store has all of an answer that has ended. Raises StorageError."""
+        with self._lock:
+            job = self._jobs.get(answer_id)
+        if job and job.status.is_final:
+            self._save(job)
+            if not job.is_saved:
+                raise StorageError("the answer is not saved yet, so it cannot be changed: make room on the disk first")
+
+    def _enqueue(self, job: Job) -> None:
         """Put a job in its chat's line; a chat without a line gets a thread that works it off."""
-        job = Job(answer.id, answer.chat_id)
         self._jobs[job.answer_id] = job
         line = self._lines.get(job.chat_id)
         if line is not None:
@@ -221,20 +218,22 @@ class Jobs:
                     self._record(job, event)
                 if job.status.is_final:
                     break
-        except StorageError as why:
+        except ChatError as why:  # of the store: a turn itself ends in Done
             broken = why
         except Exception:
             log.exception("a job failed")
         self._record(job, Done(Status.ERROR, error=broken.wire()))  # nothing happens when it has ended already
         self._save(job)
+        try:
+            self._after(job.chat_id)
+        except Exception:
+            log.exception("what follows an answer failed; the next one is not touched")
 
     def _events(self, job: Job) -> Iterator[Event]:
         if job.cancel.is_set:
             yield Done(Status.STOPPED)
             return
-        parent = self._store.message(job.answer_id).parent_id
-        turns = as_messages(self._store.branch(parent)) if parent else []
-        yield from self._run_turn(turns, job.cancel)
+        yield from self._run_turn(chat_turn(self._store, job.base), job.cancel)
 
     def _record(self, job: Job, event: Event) -> None:
         with self._lock:
@@ -267,16 +266,18 @@ class Jobs:
         """Write a job's text if it has grown. What a full disk refuses is tried again at the next tick."""
         with self._saving:
             with self._lock:
-                seq, text, status, meta = len(job.log), "".join(job.pieces), job.status, job.stored_meta()
-            if seq == job.saved_seq:
-                return
+                if job.is_saved:
+                    return
+                now = job.to_store()
             try:
-                self._store.save(job.answer_id, text, status, meta)
+                version = self._store.save(
+                    now.id, now.content, now.status, now.meta, reasoning=now.reasoning, seq=now.seq
+                )
             except ChatError as why:
                 self._tell_unsaved(job, why)
             else:
                 with self._lock:
-                    job.saved_seq = seq
+                    job.saved_seq, job.saved_version = now.seq, version
                     job.notices = [text for text in job.notices if text != job.unsaved_notice]
 
     def _tell_unsaved(self, job: Job, why: ChatError) -> None:
@@ -292,5 +293,12 @@ class Jobs:
         now = time.monotonic()
         with self._lock:
             for job in jobs:
-                if job.ended_at and now - job.ended_at > _REMEMBER_S and job.saved_seq == len(job.log):
+                if job.ended_at and now - job.ended_at > _REMEMBER_S and job.is_saved:
                     self._jobs.pop(job.answer_id, None)
+
+
+def may_go_on(answer: Stored) -> bool:
+    """Whether an answer ended before its end, or was changed by a person."""
+    was_cut = answer.status is Status.DONE and answer.meta.get("finish_reason") == "length"
+    is_broken = answer.status in {Status.STOPPED, Status.ERROR, Status.INTERRUPTED}
+    return was_cut or is_broken or bool(answer.meta.get("edited"))

@@ -6,18 +6,19 @@ than the rest of the program.
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from chatbot.core.answers import progress_of, refused, said_in, thought_in, usage_of
 from chatbot.core.cancel import Cancel
-from chatbot.core.context import as_text, estimate
-from chatbot.core.events import Message, Progress, Queued, Reading
+from chatbot.core.connection import Connection
+from chatbot.core.context import as_text
+from chatbot.core.events import Message, Progress
 from chatbot.core.model import About, Health, ModelInfo, read_about, read_health, read_info
+from chatbot.core.tokens import TokenCounts
 from chatbot.errors import (
     ChatError,
     ContextFull,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 5.0
 _QUICK_TIMEOUT_S = 3.0
+_COUNT_TIMEOUT_S = 60.0
 _BY_CODE: Mapping[str, type[ModelError]] = {
     "context_length_exceeded": ContextFull,
     "model_loading": ModelLoading,
@@ -44,22 +46,25 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
 }
 # A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
 _WANT_PROGRESS: Mapping[str, str] = {"Prefer": "return-progress"}
-_MOST_BEFORE = 100_000
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some text, the reason why the answer ended, what it cost, or how far it is; any of them may be missing."""
+    """Some text, the reason why the answer ended, what it cost, how far it is, or a thought; any may be missing."""
 
     text: str = ""
     finish_reason: str | None = None
     usage: dict[str, int] | None = None
     progress: Progress | None = None
+    thought: str = ""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to the model with its sampling. continues: the messages are one text for the model to go on with."""
+    """One question to the model with its sampling; extra is what else the request has, and wins.
+
+    continues: the messages are one text for the model to go on with.
+    """
 
     messages: Sequence[Message]
     model: str
@@ -76,6 +81,7 @@ class ModelClient:
         self._url = url.rstrip("/")
         self._key = api_key or "none"
         self._answer_timeout_s = answer_timeout_s
+        self._counts = TokenCounts()
 
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         """Yield the answer piece by piece; ends early, without an error, when cancel is set.
@@ -83,7 +89,7 @@ class ModelClient:
         Raises ModelAway, ModelLoading, ContextFull, NoChatTemplate or ModelError before the first piece, ModelGone
         after it.
         """
-        connection = _Connection(self._tls)
+        connection = Connection(self._tls)
         cancel.on_set(connection.cut)
         began = False
         try:
@@ -95,7 +101,7 @@ class ModelClient:
                     yield piece
         except self._failures as why:
             if not cancel.is_set:
-                raise self._translate(why, began=began) from why
+                raise self._translate(why, began=began, fields=tuple(ask.extra)) from why
         finally:
             cancel.on_set(None)
 
@@ -104,17 +110,17 @@ class ModelClient:
         for chunk in _chunks(client, ask):
             choice = chunk.choices[0] if chunk.choices else None
             finished = finished or bool(choice and choice.finish_reason)
-            usage = chunk.usage.model_dump(include={"prompt_tokens", "completion_tokens"}) if chunk.usage else None
             text = (choice.text if ask.continues else choice.delta.content) if choice else ""
+            thought = thought_in(choice.delta) if choice and not ask.continues else ""
             progress = progress_of(chunk.model_extra or {})
-            yield Piece(text or "", choice.finish_reason if choice else None, usage, progress)
+            yield Piece(text or "", choice.finish_reason if choice else None, usage_of(chunk.usage), progress, thought)
         if not finished:
             raise ModelGone("the model server ended the answer before it was finished")
 
     def info(self, wanted: str = "") -> ModelInfo:
         """Ask about a model, the server's first unless one is wanted. Raises ModelAway, ModelLoading or ModelError."""
         try:
-            with self._client(_Connection(self._tls), _QUICK_TIMEOUT_S) as client:
+            with self._client(Connection(self._tls), _QUICK_TIMEOUT_S) as client:
                 found = next((each for each in client.models.list() if wanted in {"", each.id}), None)
         except self._failures as why:
             raise self._translate(why, began=False) from why
@@ -122,11 +128,10 @@ class ModelClient:
             return ModelInfo(wanted)  # a server may know more names than it lists
         if found is None:
             raise ModelError(f"the server at {self._url} serves no model")
-        meta = (found.model_extra or {}).get("meta")
-        meta = meta if isinstance(meta, dict) else {}
-        if meta.get("state") == "loading":
+        info = read_info(found.id, _meta_of(found))
+        if info.state == "loading":
             raise ModelLoading("the model is still being loaded")
-        return read_info(found.id, meta)
+        return info
 
     def about(self, wanted: str = "") -> About:
         """Ask for what a person may want to know of a model. Raises as info; a server without a plan tells less."""
@@ -152,19 +157,35 @@ class ModelClient:
             return Health("away")
         return read_health(answer.status_code, body)
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text by the server's own tokenizer, or an estimate where it offers none."""
+    def models(self) -> list[ModelInfo]:
+        """All that the server offers, with the state of each. Raises ModelAway or ModelError."""
+        try:
+            with self._client(Connection(self._tls), _QUICK_TIMEOUT_S) as client:
+                return [read_info(found.id, _meta_of(found)) for found in client.models.list()]
+        except self._failures as why:
+            raise self._translate(why, began=False) from why
+
+    def count_tokens(self, text: str, model: str = "") -> int:
+        """Tokens of a text by the server's own tokenizer, or an estimate where it offers none; asked once a text."""
+        return self._counts.of(text, model, self._count)
+
+    @property
+    def estimates(self) -> bool:
+        """Whether the last text that was new could only be estimated."""
+        return self._counts.estimates
+
+    def _count(self, text: str, model: str) -> int | None:
         import httpx2
 
+        body = {"input": text, "model": model} if model else {"input": text}
         try:
-            with self._http(self._answer_timeout_s) as client:
-                url = f"{self._root}/extras/tokenize/count"
-                answer = client.post(url, json={"input": text}, headers=self._key_header)
+            with self._http(_COUNT_TIMEOUT_S) as client:
+                answer = client.post(f"{self._root}/extras/tokenize/count", json=body, headers=self._key_header)
             return int(answer.json()["count"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):
-            return estimate(text)
+            return None
 
-    def _client(self, connection: _Connection, read_timeout_s: float) -> openai.OpenAI:
+    def _client(self, connection: Connection, read_timeout_s: float) -> openai.OpenAI:
         import httpx2
         import openai
 
@@ -198,20 +219,22 @@ class ModelClient:
 
         return (openai.OpenAIError, httpx2.HTTPError, ModelGone)
 
-    def _translate(self, why: Exception, *, began: bool) -> ChatError:
+    def _translate(self, why: Exception, *, began: bool, fields: Sequence[str] = ()) -> ChatError:
         """Find the error of our tree; decided by types and codes, never by the text of a message."""
         import openai
 
         if isinstance(why, ChatError):
             return why
+        if isinstance(why, openai.BadRequestError | openai.UnprocessableEntityError) and why.code not in _BY_CODE:
+            return ModelError(refused(said_in(why), why.param, fields))
         if isinstance(why, openai.APIStatusError):
-            return _BY_CODE.get(why.code or "", ModelError)(_said(why))
+            return _BY_CODE.get(why.code or "", ModelError)(said_in(why))
         if isinstance(why, openai.APITimeoutError):
             return ModelAway(f"the model server at {self._url} did not answer in time")
         if isinstance(why, openai.APIConnectionError) and not began:
             return ModelAway(f"nobody answers at {self._url}: start the model server with ./setup.sh")
         if isinstance(why, openai.APIError) and not isinstance(why, openai.APIConnectionError):
-            return _BY_CODE.get(why.code or "", ModelError)(_said(why))
+            return _BY_CODE.get(why.code or "", ModelError)(said_in(why))
         return ModelGone("the model server went away in the middle of the answer")
 
 
@@ -232,54 +255,7 @@ def _chunks(client: openai.OpenAI, ask: Ask) -> Iterator[Any]:
     return iter(client.chat.completions.create(messages=messages, **shared))
 
 
-def progress_of(extra: Mapping[str, Any]) -> Progress | None:
-    """Read what a chunk says of the queue or of the prompt; None when it says nothing that makes sense."""
-    read = extra.get("prompt_progress")
-    if isinstance(read, dict):
-        total, processed = read.get("total"), read.get("processed")
-        if type(total) is int and type(processed) is int and 0 <= processed <= total and total > 0:
-            return Reading(100 * processed // total)
-    n_before = extra.get("queue_position")
-    return Queued(n_before) if type(n_before) is int and 0 < n_before <= _MOST_BEFORE else None
-
-
-def _said(why: Any) -> str:
-    """The server's own sentence, without the SDK's decoration."""
-    body = why.body if isinstance(why.body, dict) else {}
-    return str(body.get("message") or why.message)
-
-
-class _Connection:
-    """The connection of one answer. Its socket is kept so that cut() can wake a thread that waits for bytes."""
-
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
-        self._tls = tls
-        self._sockets: list[socket.socket] = []
-        self._cut = False
-
-    def transport(self) -> httpx2.BaseTransport:
-        """An httpx transport that reports its socket here (the trace extension of httpcore)."""
-        import httpx2
-
-        outer = self
-
-        class Reporting(httpx2.HTTPTransport):
-            def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-                request.extensions = {**request.extensions, "trace": outer.hear}
-                return super().handle_request(request)
-
-        return Reporting(verify=self._tls, trust_env=False)
-
-    def hear(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore at each step; keeps the socket of a connection that was made."""
-        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            self._sockets.append(info["return_value"].get_extra_info("socket"))
-            if self._cut:
-                self.cut()
-
-    def cut(self) -> None:
-        """Shut the socket down; a blocked read in another thread returns at once."""
-        self._cut = True
-        for sock in self._sockets:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+def _meta_of(found: Any) -> Mapping[str, Any]:
+    """What a server says of a model beside OpenAI's fields."""
+    meta = (found.model_extra or {}).get("meta")
+    return meta if isinstance(meta, dict) else {}

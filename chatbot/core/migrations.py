@@ -38,23 +38,118 @@ def m001_initial(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX chats_by_time ON chats(updated_at DESC)")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_initial,)
+# The statuses after which a message's text stays as it is: only such messages are searched.
+_FINAL = "('done', 'stopped', 'error', 'interrupted')"
+
+
+_CONVERSATION = (
+    "ALTER TABLE chats ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ADD COLUMN deleted_at REAL",
+    "ALTER TABLE chats ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE chats ADD COLUMN notes TEXT",
+    "DROP INDEX chats_by_time",
+    "CREATE INDEX chats_in_list ON chats(pinned DESC, updated_at DESC) WHERE deleted_at IS NULL",
+    "ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE messages ADD COLUMN seq INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE messages ADD COLUMN owner TEXT",
+    "ALTER TABLE messages ADD COLUMN n INTEGER",
+    "UPDATE messages SET n = rowid",
+    "CREATE UNIQUE INDEX messages_by_n ON messages(n)",
+    "CREATE INDEX messages_by_parent ON messages(parent_id)",
+    f"CREATE INDEX unfinished_messages ON messages(chat_id) WHERE status NOT IN {_FINAL}",
+    """CREATE TABLE chat_tags (
+        chat_id TEXT NOT NULL REFERENCES chats(id) ON DELETE CASCADE,
+        tag TEXT NOT NULL,
+        PRIMARY KEY (chat_id, tag)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE files (
+        id TEXT PRIMARY KEY,
+        chat_id TEXT REFERENCES chats(id) ON DELETE CASCADE,
+        message_id TEXT REFERENCES messages(id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        source TEXT NOT NULL,
+        n_chars INTEGER NOT NULL,
+        created_at REAL NOT NULL,
+        text TEXT NOT NULL
+    )""",
+    "CREATE INDEX files_of_message ON files(message_id, place)",
+    "CREATE INDEX files_of_chat ON files(chat_id)",
+    "CREATE TABLE presets (name TEXT PRIMARY KEY, options TEXT NOT NULL)",
+    "CREATE TABLE prompts (name TEXT PRIMARY KEY, text TEXT NOT NULL)",
+    """CREATE TABLE changes (
+        chat_id TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        born INTEGER,
+        PRIMARY KEY (chat_id, message_id)
+    )""",
+    "CREATE INDEX changes_by_seq ON changes(seq)",
+)
+
+
+def m002_conversation(db: sqlite3.Connection) -> None:
+    """Branches, options, notes, files, tags, search, and what two processes need of each other.
+
+    messages.n counts in the order of arrival; the index of the texts is kept by it, since a rowid may change.
+    """
+    for change in _CONVERSATION:
+        db.execute(change)
+    _index_messages(db)
+
+
+def _index_messages(db: sqlite3.Connection) -> None:
+    """The search index. It takes its texts from messages, so each change there must tell it the old text too.
+
+    A message that comes without n is indexed by who inserts it: many at once are quicker without the trigger.
+    """
+    db.execute(
+        """CREATE VIRTUAL TABLE message_index USING fts5(
+            content, content='messages', content_rowid='n', tokenize='unicode61 remove_diacritics 2', prefix='1 2 3'
+        )"""
+    )
+    is_final, was_final = f"new.status IN {_FINAL}", f"old.status IN {_FINAL}"
+    add = "INSERT INTO message_index (rowid, content) SELECT new.n, new.content"
+    drop = "INSERT INTO message_index (message_index, rowid, content) SELECT 'delete', old.n, old.content"
+    db.execute(
+        f"CREATE TRIGGER message_came AFTER INSERT ON messages WHEN new.n IS NOT NULL AND {is_final} BEGIN {add}; END"
+    )
+    db.execute(f"CREATE TRIGGER message_went AFTER DELETE ON messages WHEN {was_final} BEGIN {drop}; END")
+    db.execute(
+        f"""CREATE TRIGGER message_changed AFTER UPDATE OF content, status ON messages
+            WHEN old.content IS NOT new.content OR ({was_final}) <> ({is_final})
+            BEGIN {drop} WHERE {was_final}; {add} WHERE {is_final}; END"""
+    )
+    db.execute(
+        "INSERT INTO message_index (rowid, content)"  # noqa: S608 - own words
+        f" SELECT n, content FROM messages WHERE status IN {_FINAL}"
+    )
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_initial, m002_conversation)
 
 
 def migrate(db: sqlite3.Connection) -> None:
     """Bring the database to the newest shape; does nothing when it is there. Each step is one transaction.
 
+    Another process may do the same at this moment: the number is read again within each transaction.
     Raises StartupError for a database that a newer version has written.
     """
-    done = int(db.execute("PRAGMA user_version").fetchone()[0])
+    done = _version(db)
     if done > len(STEPS):
         raise StartupError(f"the chat database has version {done}, this program knows {len(STEPS)}: update Paddock")
     for number, step in enumerate(STEPS[done:], start=done + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
-            step(db)
-            db.execute(f"PRAGMA user_version = {number}")
+            if _version(db) < number:
+                step(db)
+                db.execute(f"PRAGMA user_version = {number}")
         except sqlite3.Error:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 # What a health answer of 503 means by its code; without one of these the model is still on its way into memory.
@@ -19,6 +19,7 @@ _ABILITIES: Mapping[str, str] = {
     "reasoning": "think before it answers",
     "fill_in_the_middle": "fill in the middle of a text",
 }
+_STATES = {"ok", "loading", "unloaded", "failed"}
 CONTINUES = "it continues your text instead of answering"
 
 
@@ -27,6 +28,7 @@ class ModelInfo:
     """What the server says of its model. n_ctx in tokens, None when it does not say.
 
     is_base: the model continues texts and cannot chat. One whose server does not say is taken for one that can.
+    state: ok, loading, unloaded (the first request loads it) or failed.
     """
 
     name: str
@@ -34,6 +36,11 @@ class ModelInfo:
     demo: bool = False
     capabilities: tuple[str, ...] = ()
     is_base: bool = False
+    state: str = "ok"
+
+    def wire(self) -> dict[str, Any]:
+        """As sent to a browser."""
+        return {**asdict(self), "capabilities": list(self.capabilities)}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,15 @@ def read_info(name: str, said: Mapping[str, Any]) -> ModelInfo:
     given, n_ctx = said.get("capabilities"), said.get("n_ctx")
     can = tuple(map(str, given)) if isinstance(given, list) else ()
     is_base = "completion" in can and "chat" not in can
-    return ModelInfo(name, n_ctx if type(n_ctx) is int else None, bool(said.get("demo")), can, is_base)
+    state = said.get("state")
+    return ModelInfo(
+        name,
+        n_ctx if type(n_ctx) is int else None,
+        bool(said.get("demo")),
+        can,
+        is_base,
+        state if isinstance(state, str) and state in _STATES else "ok",
+    )
 
 
 def read_health(status: int, body: object) -> Health:

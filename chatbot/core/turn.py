@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
-from chatbot.core import context
+from chatbot.core import context, thoughts
+from chatbot.core.answers import retry_after_s
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, Delta, Done, Event, Message, Notice, Status, Timings
+from chatbot.core.events import Changed, Done, Event, Message, Notice, Progress, Status, Thought, Timings
 from chatbot.core.llm import Ask, Piece
 from chatbot.core.model import CONTINUES, ModelInfo
-from chatbot.errors import ChatError, ModelLoading, NoChatTemplate
+from chatbot.core.options import ChatOptions
+from chatbot.errors import ChatError, ModelError, ModelLoading, NoChatTemplate
 from chatbot.settings import ChatSettings
 
 _LOADING_POLL_S = 0.5
@@ -27,8 +30,27 @@ class Model(Protocol):
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         """The answer, piece by piece."""
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+    def count_tokens(self, text: str, model: str = "") -> int:
+        """Tokens of a text for a model."""
+
+    @property
+    def estimates(self) -> bool:
+        """Whether tokens can only be estimated."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is asked: the messages of the branch, oldest first, the last one a person's.
+
+    notes stand for the first n_folded of the messages, which are not sent then; with n_folded 0, for messages that are
+    not even given. continues is the text of an answer that is to go on.
+    """
+
+    messages: Sequence[Message]
+    options: ChatOptions = field(default_factory=ChatOptions)
+    notes: str = ""
+    continues: str = ""
+    n_folded: int = 0
 
 
 @dataclass
@@ -48,29 +70,33 @@ class _Clock:
         return Timings(first_s, round(time.monotonic() - self.began, 3), self.n_pieces)
 
 
-def run(turns: Sequence[Message], model: Model, settings: ChatSettings, cancel: Cancel) -> Iterator[Event]:
-    """Answer the last of the turns. Raises nothing of ours: the last event is always one Done."""
+def run(turn: Turn, model: Model, settings: ChatSettings, cancel: Cancel) -> Iterator[Event]:
+    """Answer the last of the turn's messages. Raises nothing of ours: the last event is always one Done."""
     clock = _Clock(time.monotonic())
+    options = turn.options.over(settings.options())
     try:
-        info = yield from _wait_for_model(model, settings, cancel)
+        info = yield from _wait_for_model(options.model, model, settings, cancel)
         try:
-            yield from _answer(turns, info, model, settings, cancel, clock)
+            yield from _answer(replace(turn, options=options), info, model, settings, cancel, clock)
         except NoChatTemplate:  # a server that does not tell of it before
             if info.is_base:
                 raise
             yield Notice(f"{info.name} is a base model: {CONTINUES}.")
-            yield from _answer(turns, replace(info, is_base=True), model, settings, cancel, clock)
+            info = replace(info, is_base=True)
+            yield from _answer(replace(turn, options=options), info, model, settings, cancel, clock)
     except ChatError as why:
         status = Status.STOPPED if cancel.is_set else Status.ERROR
         yield Done(status, error=None if cancel.is_set else why.wire(), timings=clock.timings())
 
 
-def _wait_for_model(model: Model, settings: ChatSettings, cancel: Cancel) -> Generator[Event, None, ModelInfo]:
+def _wait_for_model(
+    wanted: str, model: Model, settings: ChatSettings, cancel: Cancel
+) -> Generator[Event, None, ModelInfo]:
     """Hold the message while a model loads; a server that is away is an error at once."""
     deadline = time.monotonic() + settings.loading_timeout_s
     while True:
         try:
-            return model.info(settings.model)
+            return model.info(wanted)
         except ModelLoading:
             if cancel.is_set or time.monotonic() >= deadline:
                 raise
@@ -79,30 +105,66 @@ def _wait_for_model(model: Model, settings: ChatSettings, cancel: Cancel) -> Gen
 
 
 def _answer(
-    turns: Sequence[Message], info: ModelInfo, model: Model, settings: ChatSettings, cancel: Cancel, clock: _Clock
+    turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings, cancel: Cancel, clock: _Clock
 ) -> Iterator[Event]:
-    system = "" if info.is_base else settings.system_prompt
-    fitted = context.fit(system, turns, info.n_ctx, settings.max_tokens, model.count_tokens, is_text=info.is_base)
-    if fitted.n_left_out:
-        yield Notice(f"The oldest {fitted.n_left_out} messages were not sent: the model holds {info.n_ctx:,} tokens.")
+    ask, notices = _request(turn, info, model, settings)
+    yield from map(Notice, notices)
+    deadline, is_waiting = time.monotonic() + settings.loading_timeout_s, False
     yield Changed(Status.READING)
+    while True:
+        pieces = model.stream(ask, cancel)
+        try:
+            for event in _listen(pieces, cancel, clock, is_fresh=not (ask.continues or turn.continues)):
+                if is_waiting and isinstance(event, Progress):
+                    yield Changed(Status.READING)
+                    is_waiting = False
+                yield event
+            return
+        except ModelError as why:
+            wait_s = retry_after_s(why)
+            if wait_s is None or clock.first is not None or time.monotonic() + wait_s > deadline:
+                raise
+            is_waiting = True
+            yield Changed(Status.WAITING)
+            if cancel.wait(max(wait_s, _LOADING_POLL_S)):
+                raise
+
+
+def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) -> tuple[Ask, list[str]]:
+    """The request for a turn whose options are all in force, and what a person must know of it. Raises ContextFull."""
+    options = turn.options
+    fitted = context.fit_turn(turn, info, settings, partial(model.count_tokens, model=options.model))
     ask = Ask(
         fitted.messages,
-        settings.model or info.name,
-        settings.temperature,
+        options.model or info.name,
+        settings.temperature if options.temperature is None else options.temperature,
         fitted.max_tokens,
+        options.request_fields(reasons="reasoning" in info.capabilities, continues=bool(turn.continues)),
         continues=info.is_base,
     )
+    return ask, fitted.notices(info.n_ctx)
+
+
+def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh: bool) -> Iterator[Event]:
+    """Turn the pieces of an answer into events. is_fresh: it may begin with thoughts between tags."""
+    splitter = thoughts.Splitter(is_fresh=is_fresh)
     finish_reason, usage, progress = None, None, None
-    for piece in model.stream(ask, cancel):
-        finish_reason, usage = piece.finish_reason or finish_reason, piece.usage or usage
-        if piece.progress and piece.progress != progress and clock.first is None:
-            progress = piece.progress
-            yield progress
-        if piece.text:
-            if clock.first is None:
-                yield Changed(Status.STREAMING)
-            clock.tick()
-            yield Delta(piece.text)
+    try:
+        for piece in pieces:
+            finish_reason, usage = piece.finish_reason or finish_reason, piece.usage or usage
+            if piece.progress and piece.progress != progress and clock.first is None:
+                progress = piece.progress
+                yield progress
+            if piece.text or piece.thought:
+                if clock.first is None:
+                    yield Changed(Status.STREAMING)
+                clock.tick()
+            if piece.thought:
+                yield Thought(piece.thought)
+            yield from splitter.feed(piece.text)
+    except ModelError:
+        yield from splitter.end()
+        raise
+    yield from splitter.end()
     status = Status.STOPPED if cancel.is_set else Status.DONE
     yield Done(status, finish_reason, usage=usage, timings=clock.timings())

@@ -1,164 +1,201 @@
-"""A session at the terminal: one answer, or a conversation that survives every interrupted answer."""
+"""A conversation at the terminal: read, answer or obey, until the person leaves. It survives every failed answer."""
 
 from __future__ import annotations
 
 import signal
-import socket
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
-from chatbot.core import turn
-from chatbot.core.cancel import Cancel
-from chatbot.core.events import Message, Status
-from chatbot.core.llm import ModelClient
+from chatbot.core import commands
+from chatbot.core.commands import TERMINAL, Command
 from chatbot.core.model import CONTINUES
-from chatbot.errors import ChatError, ContextFull, ModelAway, ModelError, ModelLoading
-from chatbot.settings import ChatSettings
-from chatbot.terminal.input import prepare, read_message
-from chatbot.terminal.render import Printer
+from chatbot.errors import ChatError
+from chatbot.terminal.desk import Desk
+from chatbot.terminal.flags import TerminalSettings, Wanted
+from chatbot.terminal.input import Lines, Reader
+from chatbot.terminal.look import can_draw
+from chatbot.terminal.obey import obey
+from chatbot.terminal.session import Session, in_background
 
-HELP = """/new    forget this conversation and begin another
-/model  which model this is, where it runs and how long a conversation may be
-/help   this list
-/exit   leave (also Ctrl-D)
-A backslash at the end of a line continues the message. Ctrl-C stops an answer; twice at an empty prompt leaves."""
-_EXIT_BY_CODE = {kind.code: kind.exit_code for kind in (ContextFull, ModelAway, ModelLoading, ModelError)}
+_BARE_COMMANDS = {"exit": "/exit", "quit": "/exit"}
+_GREET_WITHIN_S = 2.0
+_SHOWN_AT_START = 2
 
 
-class Session:
-    """The messages so far and the model that answers them."""
+class App:
+    """One conversation after the other, until the person leaves."""
 
-    def __init__(self, settings: ChatSettings, model: ModelClient) -> None:
-        self._settings, self._model = settings, model
-        self._messages: list[Message] = []
-
-    def answer_once(self, text: str) -> int:
-        """Print one answer; the exit status. Only a person, not a script, is told what a base model does."""
-        if sys.stderr.isatty():
-            with suppress(ChatError):  # the turn meets it too, and tells it
-                info = self._model.info(self._settings.model)
-                sys.stderr.write(f"[{info.name} is a base model: {CONTINUES}]\n" if info.is_base else "")
-        return _exit_status(self._ask(text))
+    def __init__(self, session: Session, settings: TerminalSettings, wanted: Wanted) -> None:
+        self._session, self._settings, self._wanted = session, settings, wanted
+        self._desk = Desk(session, wanted)
+        self._models: list[str] = []
+        self._is_interruptible = False
 
     def converse(self) -> int:
-        """Read messages and answer them until the person leaves; the exit status."""
-        prepare()
-        threading.Thread(target=self._warm_up, daemon=True).start()
+        """Read messages and answer them; the exit status."""
+        asking = in_background(self._look)
+        reader = self._reader()
+        asking.join(_GREET_WITHIN_S)
         self._greet()
-        interrupts = 0
+        in_background(self._warm_up)
+        with _between_answers(self._note_interrupt):
+            for name in self._wanted.files:
+                self._try(partial(self._desk.add, name))
+            while True:
+                try:
+                    self._take(self._read(reader))
+                except EOFError:
+                    self._part()
+                    return 0
+
+    def _note_interrupt(self) -> None:
+        """Ctrl-C, and no answer runs: a line that is read and a command hear it at once, else the next prompt does."""
+        if self._is_interruptible:
+            raise KeyboardInterrupt
+        self._session.was_interrupted = True
+
+    def _read(self, reader: Reader) -> str:
+        """The next message. Raises EOFError to leave, KeyboardInterrupt for the second Ctrl-C at an empty prompt."""
+        n_pressed = 0
         while True:
+            draft, self._desk.draft = self._desk.draft, ""
             try:
-                text = read_message().strip()
-            except EOFError:
-                sys.stderr.write("\n")
-                return 0
+                return self._one(reader, draft).strip()
             except KeyboardInterrupt:
-                interrupts += 1
-                if interrupts > 1:
+                n_pressed += 1
+                self._desk.edits = None
+                if n_pressed > 1:
                     raise
-                sys.stderr.write("\n[Ctrl-C again leaves, Ctrl-D too]\n")
-                continue
-            interrupts = 0
-            if text in {"/exit", "/quit", "/bye", "exit", "quit"}:
-                return 0
-            self._take(text)
+                sys.stderr.write("" if self._desk.is_drawn else "\n")
+                self._desk.say("Ctrl-C again leaves, Ctrl-D too")
+
+    def _one(self, reader: Reader, draft: str) -> str:
+        if not isinstance(reader, Lines):
+            return reader.read(draft)
+        self._is_interruptible = True
+        try:
+            if self._was_interrupted():
+                raise KeyboardInterrupt
+            return reader.read(draft)
+        finally:
+            self._is_interruptible = False
 
     def _take(self, text: str) -> None:
         """Obey a command or answer a message. A path such as /etc/hosts is a message."""
-        if text == "/new":
-            self._messages.clear()
-            sys.stderr.write("[a new conversation]\n")
-        elif text == "/model":
-            self._tell_model()
-        elif text in {"/help", "/?"}:
-            sys.stderr.write(f"{HELP}\n")
-        elif text.startswith("/") and text[1:].isalpha():
-            sys.stderr.write(f"[there is no command {text}; /help lists them]\n")
-        elif text:
-            self._ask(text)
-
-    def _ask(self, text: str) -> Printer:
-        """Run one turn; whatever was answered, also in part, becomes part of the conversation."""
-        turns, printer, cancel = [*self._messages, Message("user", text)], Printer(), Cancel()
-        try:
-            with _stopped_by_ctrl_c(cancel):
-                for event in turn.run(turns, self._model, self._settings, cancel):
-                    printer.show(event)
-        finally:
-            if printer.text:
-                self._messages = [*turns, Message("assistant", printer.text)]
-            printer.wipe()
-        return printer
-
-    def _tell_model(self) -> None:
-        """Two lines at most about the model, as far as its server knows them."""
-        try:
-            about = self._model.about(self._settings.model)
-        except ChatError as why:
-            sys.stderr.write(f"[{why.message}]\n")
+        text = _BARE_COMMANDS.get(text, text)
+        if not text:
             return
-        more = " ".join(filter(None, (about.abilities, about.size)))
-        first = f"{about.name}. {more}" if more else about.name
-        sys.stderr.write("".join(f"[{line}]\n" for line in (first, about.summary) if line))
+        try:
+            command = commands.parse(text, TERMINAL)
+        except ChatError as why:
+            self._desk.say(why.message)
+            return
+        if command:
+            self._desk.edits = None
+            self._try(partial(self._obey, command))
+            return
+        if self._desk.is_drawn:
+            sys.stdout.write("\n")
+        self._tell_news()
+        self._try(partial(self._desk.send, text))
+        if self._desk.is_drawn:
+            sys.stdout.write("\n")
+
+    def _obey(self, command: Command) -> None:
+        """Do what a command says; Ctrl-C ends one that takes long."""
+        self._is_interruptible = True
+        try:
+            obey(self._desk, command)
+        except KeyboardInterrupt:
+            self._desk.say("stopped")
+        finally:
+            self._is_interruptible = False
+        if self._desk.is_drawn:
+            sys.stderr.write("\n")
+
+    def _try(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except ChatError as why:
+            self._desk.say(why.message)
+
+    def _tell_news(self) -> None:
+        """What was said elsewhere in this chat since, as the model will get it."""
+        with suppress(ChatError):
+            news = self._session.news()
+            if news:
+                self._desk.say("meanwhile, elsewhere:")
+                self._desk.show(news)
+
+    def _look(self) -> None:
+        """Which model answers, where the server tells it with its health: that takes no openai SDK to ask."""
+        wanted = self._session.options().model or self._settings.model
+        health = self._session.model.health()
+        if health.state == "ready" and health.model and wanted in {"", health.model.name}:
+            self._session.info = health.model
+
+    def _warm_up(self) -> None:
+        """While the person types, import what the first answer needs, and ask which models there are."""
+        import openai  # noqa: F401
+
+        self._session.learn()
+        self._models = [info.name for info in self._session.model.models()]
+
+    def _reader(self) -> Reader:
+        """The editor where the terminal can draw and prompt_toolkit runs, else plain lines."""
+        if not (can_draw() and sys.stdin.isatty()):
+            return Lines()
+        try:
+            from chatbot.terminal.completion import Suggestions
+            from chatbot.terminal.prompt import Prompt
+        except ImportError as why:
+            self._desk.say(f"lines are read without editing: {why}")
+            return Lines()
+        history = self._settings.database().with_name("terminal_history") if self._wanted.is_saved else None
+        return Prompt(history, Suggestions(lambda: self._models, self._session.chats), self._was_interrupted)
+
+    def _was_interrupted(self) -> bool:
+        was, self._session.was_interrupted = self._session.was_interrupted, False
+        return was
 
     def _greet(self) -> None:
         """Say who answers; a server that is away is said now and tried again at the first message."""
-        try:
-            info = self._model.info(self._settings.model)
-        except ChatError as why:
-            sys.stderr.write(f"[{why.message}]\n")
-            return
-        demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
-        base = f"; a base model, {CONTINUES}" if info.is_base else ""
-        sys.stderr.write(f"[{info.name}{demo}{base}. /help for help]\n")
+        info = self._session.info
+        if info is None:
+            try:
+                self._session.learn()
+            except ChatError as why:
+                self._desk.say(why.message)
+            info = self._session.info
+        if info is not None:
+            demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
+            base = f"; a base model, {CONTINUES}" if info.is_base else ""
+            self._desk.say(f"{info.name}{demo}{base}. /help for help")
+        if self._desk.is_drawn:
+            sys.stderr.write("\n")
+        branch = self._session.branch()
+        if branch:
+            self._session.news()
+            n_before = len(branch) - _SHOWN_AT_START
+            if n_before > 0:
+                self._desk.say(f"{n_before} earlier messages: /save writes them to a file")
+            self._desk.show(branch[-_SHOWN_AT_START:])
 
-    def _warm_up(self) -> None:
-        """Import what the first answer needs while the person types."""
-        import openai  # noqa: F401
+    def _part(self) -> None:
+        """How to come back, where there is something to come back to."""
+        if not self._desk.is_drawn:
+            sys.stderr.write("\n")
+        elif self._session.chat_id and self._wanted.is_saved:
+            self._desk.say(f"chat -c goes on here, or chat --id {self._session.chat_id[:8]}")
 
 
 @contextmanager
-def _stopped_by_ctrl_c(cancel: Cancel) -> Iterator[None]:
-    """Within the block the first Ctrl-C stops the turn in order; a second one interrupts whatever runs.
-
-    A signal that comes just before a blocking read does not end that read, so a handler in Python may run minutes
-    later. The wakeup descriptor is written at once, and a thread that reads it cuts the connection.
-    """
-    n_pressed = 0
-
-    def count(*_: object) -> None:
-        nonlocal n_pressed
-        n_pressed += 1
-        if n_pressed > 1:
-            raise KeyboardInterrupt
-
-    ears, mouth = socket.socketpair()
-    mouth.setblocking(False)
-    before = signal.signal(signal.SIGINT, count)
-    waker = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(ears, cancel), daemon=True).start()
+def _between_answers(note: Callable[[], None]) -> Iterator[None]:
+    """What Ctrl-C does while no answer runs and the editor does not read keys."""
+    before = signal.signal(signal.SIGINT, lambda *_: note())
     try:
         yield
     finally:
-        signal.set_wakeup_fd(waker)
         signal.signal(signal.SIGINT, before)
-        mouth.close()
-
-
-def _listen(ears: socket.socket, cancel: Cancel) -> None:
-    """Set cancel when a SIGINT is heard; ends when the other side is closed."""
-    with ears:
-        while heard := ears.recv(1):
-            if heard[0] == signal.SIGINT:
-                cancel.set()
-
-
-def _exit_status(printer: Printer) -> int:
-    done = printer.done
-    if done is None or done.status is Status.STOPPED:
-        return 130
-    if done.error:
-        return _EXIT_BY_CODE.get(str(done.error["code"]), 1)
-    return 4 if done.finish_reason == "length" else 0

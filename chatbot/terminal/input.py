@@ -1,27 +1,55 @@
-"""Read a message from a person at a terminal."""
+"""Read a message from a person, line by line: what works on every terminal, also on one that cannot draw."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import Protocol
+
+QUOTES = '"""'
 
 
-def prepare() -> None:
-    """Give the line editing keys and a history of this session, where Python has readline."""
-    with suppress(ImportError):
-        import readline  # noqa: F401 - importing it is what changes input()
+class Reader(Protocol):
+    """How a message is read; the lines here and the editor in prompt are the two."""
+
+    def read(self, draft: str = "") -> str:
+        """One message. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C."""
 
 
-def read_message(prompt: str = "> ") -> str:
-    """One message; a backslash at a line's end continues it. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C.
+class Lines:
+    """Lines with a backslash at their end, or between triple quotes, are one message. The keys are readline's.
 
-    The prompt goes to stderr through readline's own stream, so that stdout holds answers alone.
+    The prompt goes to stderr where stdout is no terminal, so that stdout holds answers alone.
     """
-    lines = [_line(prompt)]
-    while lines[-1].endswith("\\"):
-        lines[-1] = lines[-1][:-1]
-        lines.append(_line(". "))
-    return "\n".join(lines)
+
+    def __init__(self) -> None:
+        with suppress(ImportError):
+            import readline  # noqa: F401 - importing it is what changes input()
+
+    def read(self, draft: str = "") -> str:
+        """One message; a draft is shown first, to be typed anew."""
+        if draft:
+            sys.stderr.write(f"{draft}\n")
+        lines = [_line("> ")]
+        while is_open("\n".join(lines)):
+            lines.append(_line(". "))
+        return joined("\n".join(lines))
+
+
+def is_open(text: str) -> bool:
+    """Whether a message goes on in the next line."""
+    return text.endswith("\\") or (text.startswith(QUOTES) and not _is_closed(text))
+
+
+def joined(text: str) -> str:
+    """A message without what only held its lines together."""
+    if text.startswith(QUOTES) and _is_closed(text):
+        return text[len(QUOTES) : -len(QUOTES)].strip("\n")
+    return text.replace("\\\n", "\n")
+
+
+def _is_closed(text: str) -> bool:
+    return len(text) >= 2 * len(QUOTES) and text.endswith(QUOTES)
 
 
 def _line(prompt: str) -> str:

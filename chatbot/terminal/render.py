@@ -1,4 +1,4 @@
-"""Write the events of a turn: the answer to stdout as it comes, everything else to stderr."""
+"""Write the events of a turn as plain text: the answer to stdout as it comes, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import os
 import sys
 from typing import TextIO
 
-from chatbot.core.events import Changed, Delta, Done, Event, Notice, Progress, Queued, Status
+from chatbot.core.events import Changed, Delta, Done, Event, Notice, Progress, Queued, Status, Thought
 
 _COLUMNS = 80
+_IDLE_S = 0.5
+_NO_ESCAPES = {0x1B: None, 0x9B: None}
 
 
 class Printer:
-    """Prints one answer and remembers it. No escape sequences: what is printed may be a file or a pipe."""
+    """Prints one answer and remembers it. No escape sequences: what is printed may be a file or a pipe.
 
-    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    is_streamed: as it comes, else all at the end. is_quiet: only errors are told. has_numbers: what it took, too.
+    """
+
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        *,
+        is_streamed: bool = True,
+        is_quiet: bool = False,
+        has_numbers: bool = False,
+    ) -> None:
         self._out, self._err = out or sys.stdout, err or sys.stderr
+        self._is_streamed, self._is_quiet, self._has_numbers = is_streamed, is_quiet, has_numbers
         self._pieces: list[str] = []
         self._told_waiting = False
-        self._line = StatusLine(self._err, is_shown=self._out.isatty() and self._err.isatty())
+        self._line = StatusLine(self._err, is_shown=self._out.isatty() and self._err.isatty() and not is_quiet)
         self.done: Done | None = None
 
     @property
@@ -31,44 +45,96 @@ class Printer:
         if isinstance(event, Progress):
             self._line.show(words(event))
             return
+        if isinstance(event, Thought):
+            self._line.show("thinking")
+            return
         self.wipe()
         if isinstance(event, Delta):
             self._pieces.append(event.text)
-            self._out.write(event.text)
-            self._out.flush()
+            if self._is_streamed:
+                self._write(event.text)
         elif isinstance(event, Notice):
             self.say(event.text)
         elif isinstance(event, Changed):
             if event.status is Status.WAITING and not self._told_waiting:
                 self._told_waiting = True
-                self.say("waiting for the model to load")
+                self.say("waiting for the model to be ready")
         else:
             self._end(event)
+
+    def tick(self) -> float:
+        """Nothing is drawn later; the seconds until the pipe should be looked at again."""
+        return _IDLE_S
 
     def wipe(self) -> None:
         """Take the progress away, so that what follows begins on an empty line."""
         self._line.wipe()
 
-    def say(self, text: str) -> None:
+    def redraw(self) -> None:
+        """Nothing to do: what was printed stays."""
+
+    def resume(self) -> None:
+        """Nothing to do: what was printed stays."""
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
         """A line for the person."""
-        self._err.write(f"[{text}]\n")
-        self._err.flush()
+        if is_error or not self._is_quiet:
+            self._err.write(f"[{text.translate(_NO_ESCAPES)}]\n")
+            self._err.flush()
 
     def _end(self, done: Done) -> None:
         self.done = done
+        if not self._is_streamed:
+            self._write(self.text)
         self._finish_line()
-        if done.status is Status.STOPPED:
-            self.say("stopped; what was written is kept")
-        elif done.error:
-            self.say(done.error["message"])
-        elif done.finish_reason == "length":
-            self.say("the answer reached its length limit: raise it with --max_tokens")
+        if (why := ending(done)) is not None:
+            self.say(why, is_error=bool(done.error))
+        if self._has_numbers and (line := numbers(done, None)):
+            self.say(line)
+
+    def _write(self, text: str) -> None:
+        self._out.write(text.translate(_NO_ESCAPES))
+        self._out.flush()
 
     def _finish_line(self) -> None:
         """End a line that the model left open, so that the shell's prompt starts at the left."""
         if self._pieces and not self.text.endswith("\n"):
-            self._out.write("\n")
-            self._out.flush()
+            self._write("\n")
+
+
+def ending(done: Done) -> str | None:
+    """Why an answer ended, where a person should know."""
+    if done.status is Status.STOPPED:
+        return "stopped; what was written is kept"
+    if done.error:
+        return str(done.error["message"])
+    if done.finish_reason == "length":
+        return "the answer reached its length limit: raise it with --max_tokens"
+    return None
+
+
+def numbers(done: Done, n_ctx: int | None) -> str:
+    """What an answer took, in one line; empty where nothing is known."""
+    usage, timings = done.usage or {}, done.timings
+    n_written, n_read = usage.get("completion_tokens"), usage.get("prompt_tokens")
+    parts = []
+    if timings and timings.first_s is not None:
+        seconds = timings.total_s - timings.first_s
+        n_pieces = n_written or timings.n_pieces
+        if n_pieces > 1 and seconds > 0:
+            rate = (n_pieces - 1) / seconds
+            parts.append(f"{rate:,.{0 if rate >= 100 else 1}f} tokens/s")
+        parts.append(f"first word after {timings.first_s:.2f} s")
+    if n_written:
+        parts.append(f"{n_written:,} tokens")
+    if n_written and n_read:
+        used = f"{_short(n_read + n_written)} of {_short(n_ctx)}" if n_ctx else f"{n_read:,} read"
+        parts.append(f"{used} context" if n_ctx else used)
+    return " · ".join(parts)
+
+
+def _short(n_tokens: int) -> str:
+    return f"{n_tokens:,}" if n_tokens < 1000 else f"{n_tokens / 1000:.1f}k"
 
 
 def words(progress: Progress) -> str:

@@ -15,10 +15,13 @@ from werkzeug.exceptions import HTTPException
 
 from chatbot import __version__
 from chatbot.core.llm import ModelClient
-from chatbot.errors import BadRequest, ChatError, HostRefused
+from chatbot.errors import BadRequest, ChatError, HostRefused, OriginRefused
 from chatbot.settings import WebSettings
 from chatbot.web.service import ChatService
+from chatbot.web.shell import add_shell
 from chatbot.web.sockets import attach
+from chatbot.web.transfer import add_transfer
+from chatbot.web.uploads import add_uploads
 
 log = logging.getLogger("chatbot")
 
@@ -58,6 +61,9 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     service = ChatService(settings, model, socketio)
     app.extensions["chat"] = service
     _add_routes(app, service)
+    add_shell(app)
+    add_uploads(app, service)
+    add_transfer(app, service)
     attach(socketio, service)
     socketio.init_app(app)
     app.wsgi_app = HostCheck(app.wsgi_app, allowed(settings))  # type: ignore[method-assign,assignment]
@@ -103,6 +109,16 @@ def _as_error(why: Exception) -> ChatError:
         return error
     log.error("a page failed", exc_info=why)
     return ChatError("The chat server failed at this page: its log has the details.")
+
+
+def same_origin() -> None:
+    """Let only this server's own page pass. Raises OriginRefused.
+
+    A page from elsewhere can send a form here, but neither the header X-Paddock nor another Origin than its own.
+    """
+    origin = request.headers.get("Origin")
+    if request.headers.get("X-Paddock") != "1" or (origin is not None and urlsplit(origin).netloc != request.host):
+        raise OriginRefused("This is for the chat's own page: programs send the header X-Paddock: 1 and no Origin.")
 
 
 def allowed(settings: WebSettings) -> frozenset[str]:

@@ -8,18 +8,29 @@ import { build } from "esbuild";
 const source = "static/src";
 const target = "static/build";
 
-const { metafile } = await build({
-  entryPoints: [join(source, "chat.js"), join(source, "chat.css")],
+const shared = {
   outdir: target,
   bundle: true,
   minify: true,
   metafile: true,
+  format: "esm",
   target: ["es2020"],
   legalComments: "none",
-});
+};
+// The page loads the second lot only when it needs it: finish.js imports these by their names.
+const lazy = ["highlight.js", "math.js"];
+const built = [
+  await build({
+    ...shared,
+    entryPoints: [join(source, "chat.js"), join(source, "chat.css")],
+    external: lazy.map((name) => `./${name}`),
+  }),
+  await build({ ...shared, entryPoints: lazy.map((name) => join(source, name)) }),
+];
 
 const packages = new Set(
-  Object.keys(metafile.inputs)
+  built
+    .flatMap(({ metafile }) => Object.keys(metafile.inputs))
     .filter((path) => path.startsWith("node_modules/"))
     .map((path) => path.split("/").slice(1, path.startsWith("node_modules/@") ? 3 : 2).join("/")),
 );

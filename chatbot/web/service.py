@@ -1,51 +1,57 @@
-"""What the sockets talk to: the store, the jobs and the watch over the model server, bound to rooms."""
+"""One server's conversations: the store, the jobs and what watches over them, bound to rooms."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
 from typing import Any
 
 from flask_socketio import SocketIO
 
-from chatbot.core import turn
-from chatbot.core.events import ChatRequest, Numbered
+from chatbot.core import fold, turn
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import ChatRequest, Done, Event, Numbered
 from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
-from chatbot.core.model import Health, ModelInfo
+from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
-from chatbot.errors import ChatError
+from chatbot.errors import StorageError, UnknownChat
 from chatbot.settings import WebSettings
+from chatbot.web.chat_list import ChatList
+from chatbot.web.controls import Controls
+from chatbot.web.folding import Folding
+from chatbot.web.model_watch import ModelWatch
+from chatbot.web.rounds import Rounds
 
 log = logging.getLogger("chatbot")
-
-_LOOK_EVERY_S = 2.0
 
 
 class ChatService:
     """One server's chats. Its methods may be called from any thread."""
 
     def __init__(self, settings: WebSettings, model: ModelClient, socketio: SocketIO) -> None:
-        self.settings = settings
-        self._model, self._socketio = model, socketio
-        self._store = Store(settings.database())
-        left = self._store.interrupt_unfinished()
-        if left:
-            log.warning("%d answers were cut off when the server last ended; they are marked", left)
-        self._jobs = Jobs(self._store, lambda turns, cancel: turn.run(turns, model, settings, cancel), self._tell)
-        self._health = Health("loading")
-        self._closing = threading.Event()
+        self.settings, self.model = settings, model
+        self._socketio = socketio
+        self.store = Store(settings.database(), claim=True)
+        self._mark_cut_off()
+        self._folding = Folding(self.store, model, settings, socketio)
+        self.jobs = Jobs(self.store, self._run, self._tell, self._folding.after)
+        self.lists = ChatList(self.store, self.jobs, socketio)
+        self._watch = ModelWatch(model, settings.model, socketio)
+        self.controls = Controls(self.store, model, settings, self.lists, lambda: self.model_health().state == "away")
         self._pages_lock, self._n_pages = threading.Lock(), 0
         self._announcing = threading.Lock()  # turns are announced in the order in which they are stored
-        threading.Thread(target=self._look_after_model, name="model", daemon=True).start()
+        self._rounds = Rounds(self)
 
     def close(self) -> None:
         """End all answers, saved and marked, and close the database."""
-        self._closing.set()
-        self._jobs.close()
-        self._store.close()
+        self._watch.close()
+        self._rounds.close()
+        self._folding.close()
+        self.jobs.close()
+        self.store.close()
 
     def admit(self) -> bool:
         """Count one more open page, unless there are too many: each holds a thread of the server."""
@@ -62,82 +68,119 @@ class ChatService:
 
     def model_health(self) -> Health:
         """How the model server was at the last look."""
-        return self._health
+        return self._watch.health
 
-    def about(self) -> dict[str, Any]:
-        """What a person may want to know of the model. Takes some seconds at most. Raises ModelError."""
-        return asdict(self._model.about(self.settings.model))
+    def add_file(self, chat_id: str | None, name: str, kind: str, text: str, source: str = "") -> dict[str, Any]:
+        """Keep a file for the next message, as the page gets it. Raises ContextFull when the model cannot hold it."""
+        return self.controls.add_file(chat_id, name, kind, text, source)
 
-    def chats(self) -> list[dict[str, Any]]:
-        """All chats for the list, newest first."""
-        return [asdict(chat) for chat in self._store.chats()]
+    def announce_chat(self, chat_id: str) -> dict[str, Any]:
+        """Tell every page how a chat is in the list now."""
+        return self.lists.announce(chat_id)
+
+    def tell_chats(self, chat_ids: Sequence[str]) -> None:
+        """Tell every page of chats that came at once."""
+        for chat_id in chat_ids:
+            self.lists.announce(chat_id)
+
+    def check_chat(self, chat_id: str) -> None:
+        """Raise UnknownChat unless there is such a chat."""
+        self.store.chat(chat_id)
 
     def open(self, chat_id: str, after: dict[str, int]) -> dict[str, Any]:
         """A chat with its messages. For each answer in after that is still in memory, only the events it lacks."""
-        messages = [self._message(m, after) for m in self._store.messages(chat_id)]
-        return {"chat": asdict(self._store.chat(chat_id)), "messages": messages}
-
-    def _message(self, stored: Stored, after: dict[str, int]) -> dict[str, Any]:
-        if stored.id in after:
-            missed = self._jobs.missed(stored.id, after[stored.id])
+        shown, families = self.store.messages(chat_id), self.store.families(chat_id)
+        files = self.store.files_of([message.id for message in shown], with_text=False)
+        messages = []
+        for each in shown:
+            missed = self.jobs.missed(each.id, after[each.id]) if each.id in after else None
             if missed is not None:
-                return {"id": stored.id, "missed": [event.wire() for event in missed]}
-        return self._jobs.snapshot(stored).wire()
+                siblings = families.get(each.parent_id, [])
+                messages.append({"id": each.id, "siblings": siblings, "missed": [event.wire() for event in missed]})
+                continue
+            more = {"siblings": families.get(each.parent_id, []), "files": [f.wire() for f in files.get(each.id, ())]}
+            messages.append(self.jobs.snapshot(each).wire() | more)
+        notes, n_folded = fold.standing(shown, self.store.notes(chat_id))
+        told = {"text": notes, "n_folded": n_folded} if n_folded else None
+        return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told}
+
+    def message(self, stored: Stored) -> dict[str, Any]:
+        """One message as `open` tells it."""
+        files = self.store.files_of([stored.id], with_text=False).get(stored.id, ())
+        siblings = self.store.children(stored.parent_id, stored.chat_id)
+        return self.jobs.snapshot(stored).wire() | {"siblings": siblings, "files": [file.wire() for file in files]}
 
     def send(self, asked: ChatRequest) -> dict[str, Any]:
         """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
         with self._announcing:
-            user, answer = self._jobs.start(asked)
-            return self._turn(user, answer)
+            user, answer = self.jobs.start(asked)
+            return self.announce_turn(user, answer)
 
     def retry(self, answer_id: str) -> dict[str, Any]:
-        """Answer the same question again."""
+        """Answer the same question again, in a branch of its own."""
         with self._announcing:
-            answer = self._jobs.retry(answer_id)
-            return self._turn(None, answer, replaces=answer_id)
+            answer = self.jobs.retry(answer_id)
+            return self.announce_turn(None, answer, replaces=answer_id)
+
+    def resume(self, answer_id: str) -> dict[str, Any]:
+        """Let an answer go on that was cut off."""
+        answer = self.jobs.resume(answer_id)
+        return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
         """End an answer that is running or waiting."""
-        return self._jobs.stop(answer_id)
+        return self.jobs.stop(answer_id)
 
-    def _turn(self, user: Stored | None, answer: Stored, replaces: str | None = None) -> dict[str, Any]:
+    def edit(self, answer_id: str, content: str) -> dict[str, Any]:
+        """Take a person's words for an answer's text."""
+        edited = self.jobs.edit(answer_id, content)
+        self.announce_chat(edited.chat_id)
+        return {"message": self.announce_message(edited)}
+
+    def undo(self, chat_id: str) -> dict[str, Any]:
+        """Take the last turn back; the text of its question."""
+        removed = self.jobs.undo(chat_id)
+        self.announce_chat(chat_id)
+        return {"text": removed[0].content if removed else "", "removed": [each.id for each in removed]}
+
+    def branch(self, chat_id: str, message_id: str) -> dict[str, Any]:
+        """Show the branch that a message is in."""
+        self.store.show_branch(chat_id, message_id)
+        self.announce_chat(chat_id)
+        return self.open(chat_id, {})
+
+    def announce_turn(self, user: Stored | None, answer: Stored, replaces: str | None = None) -> dict[str, Any]:
+        """Tell a chat's room of a turn that begins."""
         body = {
-            "chat": asdict(self._store.chat(answer.chat_id)),
-            "user": user.wire() if user else None,
-            "answer": self._jobs.snapshot(answer).wire(),
+            "chat": self.lists.wire(answer.chat_id),
+            "user": self.message(user) if user else None,
+            "answer": self.message(answer),
             "replaces": replaces,
         }
         self._socketio.emit("turn", body, to=answer.chat_id)
         self._socketio.emit("chat", body["chat"])
         return body
 
+    def announce_message(self, stored: Stored) -> dict[str, Any]:
+        """Tell a chat's room how a message is now, all of it."""
+        body = self.message(stored)
+        self._socketio.emit("message", {"chat_id": stored.chat_id, "message": body}, to=stored.chat_id)
+        return body
+
+    def _mark_cut_off(self) -> None:
+        try:
+            left = self.store.interrupt_unfinished()
+        except StorageError as why:  # a full disk keeps nobody from reading; it is tried again by the clock
+            log.error("%s", why.message)
+            return
+        if left:
+            log.warning("%d answers were cut off when their process last ended; they are marked", left)
+
+    def _run(self, asked: turn.Turn, cancel: Cancel) -> Iterator[Event]:
+        return turn.run(asked, self.model, self.settings, cancel)
+
     def _tell(self, chat_id: str, answer_id: str, event: Numbered) -> None:
         self._socketio.emit("event", {"chat_id": chat_id, "answer_id": answer_id, **event.wire()}, to=chat_id)
-
-    def check_chat(self, chat_id: str) -> None:
-        """Raise UnknownChat unless there is such a chat."""
-        self._store.chat(chat_id)
-
-    def _look(self) -> None:
-        now, wanted = self._model.health(), self.settings.model
-        if now.state == "ready" and (now.model is None or wanted not in {"", now.model.name}):
-            now = replace(now, model=self._listed(), notice="")  # /health tells of no model, or of another one
-        if now != self._health:
-            log.info("model server: %s", now.state)
-            self._health = now
-            self._socketio.emit("model", asdict(now))
-
-    def _listed(self) -> ModelInfo | None:
-        with suppress(ChatError):
-            return self._model.info(self.settings.model)
-        return None
-
-    def _look_after_model(self) -> None:
-        """Tell every page when the model server goes away or comes back."""
-        while True:
-            try:
-                self._look()
-            except Exception:
-                log.exception("looking at the model server failed; it is tried again")
-            if self._closing.wait(_LOOK_EVERY_S):
-                return
+        if isinstance(event.event, Done):
+            with suppress(UnknownChat):  # deleted meanwhile
+                self.announce_chat(chat_id)  # the lists of all pages say that it is no longer being answered

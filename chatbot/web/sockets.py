@@ -1,6 +1,6 @@
 """The socket events a browser may send, each answered with {ok: true, ...} or {ok: false, error}.
 
-Parses and checks; decides nothing. docs/http-api.md lists the events.
+Decides nothing; parse reads what came. docs/http-api.md lists the events.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 
 from flask_socketio import ConnectionRefusedError, SocketIO, emit, join_room, leave_room, rooms
 
-from chatbot.core.events import ChatRequest
-from chatbot.errors import BadRequest, ChatError, MessageTooLong
+from chatbot.errors import BadRequest, ChatError
+from chatbot.web import parse
 from chatbot.web.service import ChatService
 
 log = logging.getLogger("chatbot")
 
-_ID_CHARS = 64
-_MAX_KNOWN = 1_000
+_ADDRESS_CHARS = 2_000
+_SEARCH_CHARS = 1_000
 
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
+Body = dict[str, Any]
+Handler = Callable[[Body], Body]
 
 
 def attach(socketio: SocketIO, service: ChatService) -> None:
     """Register the handlers on a socket server."""
-    limit = service.settings.max_message_chars
 
     def on_connect() -> None:
         if not service.admit():
@@ -35,49 +35,109 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
             raise ConnectionRefusedError(f"{most} pages are open, and more are not allowed: close one (--max_browsers)")
         emit("model", asdict(service.model_health()))
 
-    def about(_: dict[str, Any]) -> dict[str, Any]:
-        return {"about": service.about()}
+    socketio.on_event("connect", on_connect)
+    socketio.on_event("disconnect", service.leave)
+    for events in (talk_events(service), list_events(service), control_events(service)):
+        for name, handler in events.items():
+            socketio.on_event(name, answered(handler))
 
-    def chats(_: dict[str, Any]) -> dict[str, Any]:
-        return {"chats": service.chats()}
 
-    def open_chat(body: dict[str, Any]) -> dict[str, Any]:
-        chat_id, after = _id(body, "chat_id"), _known(body)
+def talk_events(service: ChatService) -> dict[str, Handler]:
+    """What happens within one chat."""
+    limit = service.settings.max_message_chars
+
+    def open_chat(body: Body) -> Body:
+        chat_id, after = parse.an_id(body, "chat_id"), parse.known(body)
         service.check_chat(chat_id)
         _enter(chat_id)  # before the snapshot, so that no event falls between the two
         return service.open(chat_id, after)
 
-    def send(body: dict[str, Any]) -> dict[str, Any]:
-        asked = parse_send(body, limit)
-        made = service.send(asked)
+    def send(body: Body) -> Body:
+        made = service.send(parse.a_message(body, limit))
         _enter(made["chat"]["id"])
         return made
 
-    def stop(body: dict[str, Any]) -> dict[str, Any]:
-        return {"stopped": service.stop(_id(body, "answer_id"))}
-
-    def retry(body: dict[str, Any]) -> dict[str, Any]:
-        return service.retry(_id(body, "answer_id"))
-
-    socketio.on_event("connect", on_connect)
-    socketio.on_event("disconnect", service.leave)
     handlers: dict[str, Handler] = {
-        "about": about,
-        "chats": chats,
         "open": open_chat,
         "send": send,
-        "stop": stop,
-        "retry": retry,
+        "stop": lambda body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "dequeue": lambda body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "retry": lambda body: service.retry(parse.an_id(body, "answer_id")),
+        "continue": lambda body: service.resume(parse.an_id(body, "answer_id")),
+        "branch": lambda body: service.branch(parse.an_id(body, "chat_id"), parse.an_id(body, "message_id")),
+        "edit": lambda body: service.edit(parse.an_id(body, "answer_id"), parse.text(body, "content", limit)),
+        "undo": lambda body: service.undo(parse.an_id(body, "chat_id")),
     }
-    for name, handler in handlers.items():
-        socketio.on_event(name, answered(handler))
+    return handlers
 
 
-def answered(handler: Handler) -> Callable[..., dict[str, Any]]:
+def list_events(service: ChatService) -> dict[str, Handler]:
+    """What happens in the list of chats."""
+    lists = service.lists
+
+    def delete(body: Body) -> Body:
+        lists.delete(parse.ids(body, "chat_ids"))
+        return {}
+
+    handlers: dict[str, Handler] = {
+        "chats": lambda _: {"chats": lists.chats()},
+        "rename": lambda body: {"chat": lists.rename(parse.an_id(body, "chat_id"), parse.text(body, "title"))},
+        "pin": lambda body: {"chat": lists.pin(parse.an_id(body, "chat_id"), parse.a_flag(body, "pinned"))},
+        "tag": lambda body: {"chat": lists.tag(parse.an_id(body, "chat_id"), parse.tags(body))},
+        "delete": delete,
+        "restore": lambda body: {"chats": lists.restore(parse.ids(body, "chat_ids"))},
+        "search": lambda body: {"hits": lists.search(parse.text(body, "text", _SEARCH_CHARS))},
+    }
+    return handlers
+
+
+def control_events(service: ChatService) -> dict[str, Handler]:
+    """What is chosen and added beside the messages."""
+    controls, limit = service.controls, service.settings.max_message_chars
+
+    def context(body: Body) -> Body:
+        chat_id, written = parse.an_id_or_none(body, "chat_id"), parse.text(body, "text", limit)
+        return controls.context(chat_id, written, parse.ids(body, "files"), parse.an_object(body, "options"))
+
+    def unfile(body: Body) -> Body:
+        controls.drop_file(parse.an_id(body, "file_id"))
+        return {}
+
+    def set_options(body: Body) -> Body:
+        return {"options": controls.set_options(parse.an_id(body, "chat_id"), parse.an_object(body, "options"))}
+
+    def preset(body: Body) -> Body:
+        return {"presets": controls.preset(parse.text(body, "name"), parse.an_object_or_none(body, "options"))}
+
+    def url(body: Body) -> Body:
+        address = parse.text(body, "url", _ADDRESS_CHARS)
+        return {"file": controls.url(parse.an_id_or_none(body, "chat_id"), address)}
+
+    handlers: dict[str, Handler] = {
+        "hello": lambda _: controls.hello(),
+        "about": lambda _: {"about": asdict(service.model.about(service.settings.model))},
+        "models": lambda _: {"models": controls.models()},
+        "options": set_options,
+        "presets": lambda _: {"presets": controls.presets()},
+        "preset": preset,
+        "prompts": lambda _: {"prompts": controls.prompts()},
+        "prompt": lambda b: {"prompts": controls.prompt(parse.text(b, "name"), parse.text_or_none(b, "text", limit))},
+        "notes": lambda b: {
+            "notes": controls.set_notes(parse.an_id(b, "chat_id"), parse.text_or_none(b, "text", limit))
+        },
+        "context": context,
+        "command": lambda b: controls.command(parse.an_id_or_none(b, "chat_id"), parse.text(b, "text", limit)),
+        "url": url,
+        "unfile": unfile,
+    }
+    return handlers
+
+
+def answered(handler: Handler) -> Callable[..., Body]:
     """Wrap a handler so that it takes anything and always answers. The only place where socket errors become output."""
 
     @wraps(handler)
-    def handle(*sent: Any) -> dict[str, Any]:
+    def handle(*sent: Any) -> Body:
         body = sent[0] if sent else {}
         try:
             if len(sent) > 1 or not isinstance(body, dict):
@@ -90,41 +150,6 @@ def answered(handler: Handler) -> Callable[..., dict[str, Any]]:
             return {"ok": False, "error": ChatError("the chat server failed: its log has the details").wire()}
 
     return handle
-
-
-def parse_send(body: dict[str, Any], max_chars: int) -> ChatRequest:
-    """Read a message. Raises BadRequest or MessageTooLong with what would be right."""
-    text, chat_id, key = body.get("text"), body.get("chat_id"), body.get("key", "")
-    if not isinstance(text, str):
-        raise BadRequest("text must be a string")
-    if not text.strip():
-        raise BadRequest("the message is empty: write something first")
-    if len(text) > max_chars:
-        raise MessageTooLong(f"this message has {len(text):,} characters, {max_chars:,} are allowed: send it in parts")
-    if not isinstance(key, str) or len(key) > _ID_CHARS:
-        raise BadRequest(f"key must be a string of at most {_ID_CHARS} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError as why:
-        raise BadRequest("the message holds half a character (a lone surrogate): type it again") from why
-    return ChatRequest(None if chat_id is None else _id(body, "chat_id"), text, key)
-
-
-def _id(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _ID_CHARS:
-        raise BadRequest(f"{name} must be a string of at most {_ID_CHARS} characters")
-    return value
-
-
-def _known(body: dict[str, Any]) -> dict[str, int]:
-    """The last event numbers that a returning browser has: {answer id: number}."""
-    after = body.get("after", {})
-    if not isinstance(after, dict) or len(after) > _MAX_KNOWN:
-        raise BadRequest(f"after must be an object of at most {_MAX_KNOWN} numbers")
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in after.values()):
-        raise BadRequest("after must hold whole numbers from 0")
-    return after
 
 
 def _enter(chat_id: str) -> None:

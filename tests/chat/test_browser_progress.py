@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -156,11 +157,8 @@ def test_stop_in_the_queue_leaves_it_and_the_words_go(model: FakeServer, chat: P
     tells_nothing(tab)
 
 
-@pytest.mark.parametrize("waited", [False, True], ids=["at once", "after a wait"])
-def test_full_queue_is_said_in_the_servers_words_and_retry_works(
-    model: FakeServer, chat: Process, tabs: Tabs, waited: bool
-) -> None:
-    model.scripts = [[queue_position(2), BUSY] if waited else [BUSY], ["Here I am", Finish()]]
+def test_full_queue_is_said_in_the_servers_words_and_retry_works(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [[queue_position(2), BUSY], ["Here I am", Finish()]]
     tab = tabs.open(chat)
     tab.say("anybody there?")
     tab.is_at("error")
@@ -173,8 +171,18 @@ def test_full_queue_is_said_in_the_servers_words_and_retry_works(
     tab.button("Retry").click()
     tab.reads("Here I am")
     tab.is_at("done")
-    expect(tab.find(".problem")).to_have_count(0)
+    expect(tab.find(".problem").filter(visible=True)).to_have_count(0)
     expect(tab.find(".message")).to_have_count(2)
+
+
+def test_message_waits_for_a_server_that_says_when_it_has_room(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [[replace(BUSY, retry_after_s=1)], ["Here I am", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("anybody there?")
+    tells(tab, "Waiting for the model")
+    tab.reads("Here I am")
+    tab.is_at("done")
+    assert len(model.requests) == 2
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

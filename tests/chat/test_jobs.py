@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from chatbot.core.events import (
     Delta,
     Done,
     Event,
-    Message,
     Notice,
     Numbered,
     Queued,
@@ -24,72 +23,11 @@ from chatbot.core.events import (
 )
 from chatbot.core.jobs import Jobs
 from chatbot.core.store import Store
+from chatbot.core.turn import Turn
 from chatbot.errors import ChatError, NotRetryable, StorageError, UnknownChat
+from tests.chat.rooms import Room, Script, Scripted
 from tests.fakes import WAIT_S, Gate
 from tests.processes import until
-
-Script = Callable[[Sequence[Message], Cancel], Iterator[Event]]
-
-
-class Scripted:
-    """A turn.run that plays a list: events, gates to wait at, exceptions to raise."""
-
-    def __init__(self, *steps: Event | Gate | Exception) -> None:
-        self.steps: list[Event | Gate | Exception] = list(steps) or [Delta("answer"), Done(Status.DONE)]
-        self.asked: list[list[Message]] = []
-
-    def __call__(self, turns: Sequence[Message], cancel: Cancel) -> Iterator[Event]:
-        self.asked.append(list(turns))
-        for step in list(self.steps):
-            if isinstance(step, Gate):
-                while not step.pass_through(0.01):
-                    if cancel.is_set:
-                        yield Done(Status.STOPPED)
-                        return
-            elif isinstance(step, Exception):
-                raise step
-            else:
-                yield step
-
-
-class Watcher:
-    """What a page would see."""
-
-    def __init__(self) -> None:
-        self.heard: dict[str, list[Numbered]] = {}
-        self._changed = threading.Condition()
-
-    def __call__(self, chat_id: str, answer_id: str, event: Numbered) -> None:
-        with self._changed:
-            self.heard.setdefault(answer_id, []).append(event)
-            self._changed.notify_all()
-
-    def end_of(self, answer_id: str) -> Done:
-        def ended() -> Done | None:
-            events = [n.event for n in self.heard.get(answer_id, [])]
-            return next((e for e in events if isinstance(e, Done)), None)
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: ended() is not None, WAIT_S), "the answer never ended"
-        found = ended()
-        assert found
-        return found
-
-
-class Room:
-    """A store, jobs over a script, and a watcher."""
-
-    def __init__(self, path: Path, script: Script) -> None:
-        self.store, self.watcher = Store(path), Watcher()
-        self.jobs = Jobs(self.store, script, self.watcher)
-
-    def send(self, text: str, chat_id: str | None = None, key: str = "") -> tuple[str, str]:
-        user, answer = self.jobs.start(ChatRequest(chat_id, text, key))
-        return user.chat_id, answer.id
-
-    def saved(self, answer_id: str, status: Status) -> str:
-        until(lambda: self.store.message(answer_id).status is status, f"{status} in the store", WAIT_S)
-        return self.store.message(answer_id).content
 
 
 @pytest.fixture
@@ -224,8 +162,9 @@ def test_a_message_during_an_answer_waits_and_sees_the_whole_conversation(room: 
 def test_chats_do_not_wait_for_each_other(room: Callable[..., Room]) -> None:
     gate = Gate()
 
-    def script(turns: Sequence[Message], cancel: Cancel) -> Iterator[Event]:
-        return Scripted(*([gate] if turns[-1].content == "slow" else []), Delta("x"), Done(Status.DONE))(turns, cancel)
+    def script(turn: Turn, cancel: Cancel) -> Iterator[Event]:
+        is_slow = turn.messages[-1].content == "slow"
+        return Scripted(*([gate] if is_slow else []), Delta("x"), Done(Status.DONE))(turn, cancel)
 
     r = room(script=script)
     _, slow = r.send("slow")
@@ -299,7 +238,7 @@ def test_retry_answers_again_and_keeps_the_first_text(room: Callable[..., Room])
     assert r.store.message(first).content == "bad"
 
 
-def test_only_the_last_ended_answer_can_be_tried_again(room: Callable[..., Room]) -> None:
+def test_an_answer_that_still_runs_cannot_be_tried_again(room: Callable[..., Room]) -> None:
     gate = Gate()
     r = room(gate, Done(Status.DONE))
     _, answer = r.send("one")
@@ -325,10 +264,10 @@ def test_a_full_disk_is_told_and_the_text_saved_once_there_is_room(
     full = threading.Event()
     full.set()
 
-    def save(*args: object) -> int:
+    def save(*args: object, **more: object) -> int:
         if full.is_set():
             raise StorageError("the chat could not be saved: disk is full; 0 MB are free")
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(r.store, "save", save)
     _, answer = r.send("hello")
@@ -348,7 +287,7 @@ def test_a_disk_that_is_full_before_the_message_refuses_it_whole(
 ) -> None:
     r = room()
 
-    def add_turn(*_: object) -> None:
+    def add_turn(*_: object, **__: object) -> None:
         raise StorageError("the chat could not be saved")
 
     monkeypatch.setattr(r.store, "add_turn", add_turn)

@@ -9,12 +9,25 @@ from typing import Any
 
 import pytest
 
+from chatbot.core.answers import retry_after_s
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Message, Progress, Queued, Reading
 from chatbot.core.llm import Ask, ModelClient, Piece
 from chatbot.core.model import About
 from chatbot.errors import ContextFull, ModelAway, ModelBusy, ModelError, ModelGone, ModelLoading, NoChatTemplate
-from tests.fakes import WAIT_S, Cut, Extra, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
+from tests.fakes import (
+    WAIT_S,
+    Cut,
+    Extra,
+    FakeServer,
+    Finish,
+    Gate,
+    Reason,
+    Refuse,
+    Usage,
+    prompt_progress,
+    queue_position,
+)
 from tests.processes import free_port
 
 ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
@@ -234,6 +247,76 @@ def test_info_names_the_first_model_and_its_context(fake_server: FakeServer) -> 
 def test_tokens_are_counted_by_the_server(fake_server: FakeServer) -> None:
     assert client(fake_server).count_tokens("one two three") == 3
     assert ModelClient(f"http://127.0.0.1:{free_port()}/v1", "", 1).count_tokens("one two three") == 5
+
+
+def test_each_text_is_counted_once_a_model_and_by_that_models_tokenizer(fake_server: FakeServer) -> None:
+    model = client(fake_server)
+    assert [model.count_tokens(text) for text in ("a b", "a b", "c")] == [2, 2, 1]
+    assert [model.count_tokens("a b", "other") for _ in range(2)] == [2, 2]
+    assert fake_server.counted == [{"input": "a b"}, {"input": "c"}, {"input": "a b", "model": "other"}]
+    assert not model.estimates
+
+
+def test_a_server_without_a_tokenizer_is_asked_again_and_the_number_is_an_estimate(fake_server: FakeServer) -> None:
+    fake_server.counts_tokens = False
+    model = client(fake_server)
+    assert (model.count_tokens("one two three"), model.estimates) == (5, True)
+    fake_server.counts_tokens = True
+    assert (model.count_tokens("one two three"), model.estimates) == (3, False)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_comes_beside_the_text(fake_server: FakeServer, field: str) -> None:
+    fake_server.scripts = [[Reason("Let me ", field), Reason("see", field), "Four", Finish()]]
+    pieces = list(client(fake_server).stream(ASK, Cancel()))
+    assert pieces == [Piece(thought="Let me "), Piece(thought="see"), Piece("Four"), Piece("", "stop")]
+
+
+def test_what_was_in_the_servers_cache_is_part_of_the_usage(fake_server: FakeServer) -> None:
+    fake_server.scripts = [["Hi", Finish(), Usage(9, 1, cached=0)], ["Hi", Finish(), Usage(9, 1)]]
+    for told in ({"cached_tokens": 0}, {}):
+        *_, last = client(fake_server).stream(ASK, Cancel())
+        assert last.usage == {"prompt_tokens": 9, "completion_tokens": 1, **told}
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "least", "most"),
+    [
+        (429, 12, 12, 12),
+        (503, "0", 0, 0),
+        (429, None, None, None),
+        (500, 12, None, None),
+        (429, "soon", None, None),
+        (503, "Fri, 01 Jan 2100 00:00:00 GMT", 1e8, 1e10),
+        (503, "Fri, 01 Jan 1999 00:00:00 GMT", 0, 0),
+    ],
+)
+def test_the_time_that_a_busy_server_names_is_known(
+    fake_server: FakeServer, status: int, told: int | str | None, least: float | None, most: float | None
+) -> None:
+    fake_server.scripts = [[Refuse(status, "queue_full", "busy", told)]]
+    with pytest.raises(ModelError) as caught:
+        list(client(fake_server).stream(ASK, Cancel()))
+    found = retry_after_s(caught.value)
+    if least is None or most is None:
+        assert found is None
+    else:
+        assert found is not None and least <= found <= most
+
+
+def test_all_models_are_listed_with_their_state(fake_server: FakeServer) -> None:
+    told = {"n_ctx": 512, "capabilities": ["chat", "reasoning"]}
+    fake_server.models = [
+        {"id": "a", "meta": {"state": "ok", **told}},
+        {"id": "b", "meta": {"state": "unloaded"}},
+        {"id": "c"},
+    ]
+    a, b, c = client(fake_server).models()
+    assert (a.name, a.n_ctx, a.state, a.capabilities) == ("a", 512, "ok", ("chat", "reasoning"))
+    assert [(each.name, each.state, each.n_ctx) for each in (b, c)] == [("b", "unloaded", None), ("c", "ok", None)]
+    fake_server.stop()
+    with pytest.raises(ModelAway):
+        client(fake_server).models()
 
 
 def test_a_text_is_continued_over_the_completions_route(fake_server: FakeServer) -> None:

@@ -34,6 +34,19 @@ def test_what_makes_no_sense_is_not_taken_over() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "state"),
+    [("ok", "ok"), ("loading", "loading"), ("unloaded", "unloaded"), ("failed", "failed"), (None, "ok"), (["x"], "ok")],
+)
+def test_the_state_of_a_model_is_one_of_four(said: object, state: str) -> None:
+    assert read_info("m", {"state": said}).state == state
+
+
+def test_a_model_reaches_the_page_as_json() -> None:
+    told = {"name": "m", "n_ctx": 5, "demo": False, "capabilities": ["chat"], "is_base": False, "state": "ok"}
+    assert read_info("m", {"n_ctx": 5, "capabilities": ["chat"]}).wire() == told
+
+
+@pytest.mark.parametrize(
     ("capabilities", "said"),
     [
         (["chat"], "It can chat."),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from chatbot.core import migrations
-from chatbot.core.events import Message, Status
-from chatbot.core.store import Store, as_messages, title
+from chatbot.core.events import Status
+from chatbot.core.store import Store, title
 from chatbot.errors import DatabaseInUse, StartupError, StorageError, UnknownAnswer, UnknownChat
 
 
@@ -107,15 +107,21 @@ def test_a_refused_turn_leaves_nothing_behind(store: Store) -> None:
     assert len(store.messages(user.chat_id)) == 2
 
 
-def test_answers_of_a_killed_process_are_marked_interrupted(store: Store) -> None:
-    user, answer = store.add_turn(None, "hello", None)
-    store.save(answer.id, "half an ans", Status.STREAMING, {})
-    done_user, done = store.add_turn(None, "other", None)
-    finish(store, done.id, "whole")
+def test_answers_of_a_killed_process_are_marked_interrupted_and_those_of_a_living_one_are_not(
+    store: Store, path: Path
+) -> None:
+    killed = Store(path)
+    killed._owner = "4000000:gone"
+    user, answer = killed.add_turn(None, "hello", None)
+    killed.save(answer.id, "half an ans", Status.STREAMING, {}, seq=7)
+    killed.close()
+    _, running = store.add_turn(None, "other", None)
     assert store.interrupt_unfinished() == 1
-    assert store.messages(user.chat_id)[1].status is Status.INTERRUPTED
-    assert store.messages(user.chat_id)[1].content == "half an ans"
-    assert store.messages(done_user.chat_id)[1].status is Status.DONE
+    marked = store.messages(user.chat_id)[1]
+    assert (marked.status, marked.content) == (Status.INTERRUPTED, "half an ans")
+    assert marked.seq > 7, "a page that heard more than was saved must notice"
+    assert store.message(running.id).status is Status.QUEUED
+    assert store.interrupt_unfinished() == 0
 
 
 def test_a_full_disk_is_told_with_the_space_left_and_corrupts_nothing(store: Store, path: Path) -> None:
@@ -134,9 +140,12 @@ def test_a_full_disk_is_told_with_the_space_left_and_corrupts_nothing(store: Sto
 def test_a_second_server_on_the_same_database_is_refused_with_the_first_ones_process(store: Store, path: Path) -> None:
     import os
 
+    server = Store(path, claim=True)
     with pytest.raises(DatabaseInUse, match=rf"process {os.getpid()}.*--data_dir"):
-        Store(path)
-    store.add_turn(None, "still works", None)
+        Store(path, claim=True)
+    store.add_turn(None, "a terminal needs no claim", None)
+    server.close()
+    Store(path, claim=True).close()
 
 
 def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
@@ -198,14 +207,22 @@ def test_many_threads_write_and_none_is_lost(store: Store) -> None:
     assert len(store.chats()) == 120
 
 
-def test_the_model_gets_no_empty_messages(store: Store) -> None:
-    user, answer = store.add_turn(None, "hello", None)
-    assert as_messages(store.messages(user.chat_id)) == [Message("user", "hello")]
-    finish(store, answer.id, "hi")
-    assert as_messages(store.messages(user.chat_id)) == [Message("user", "hello"), Message("assistant", "hi")]
-
-
 def test_a_long_first_message_makes_a_title_cut_at_a_word() -> None:
     made = title("word " * 40)
     assert len(made) <= 61
     assert made.endswith("word…")
+
+
+def test_half_a_character_from_a_model_is_kept_as_far_as_it_goes(store: Store) -> None:
+    _, answer = store.add_turn(None, "hello", None)
+    store.save(answer.id, "a \ud83d\ude00 b \ud83d", Status.DONE, {}, reasoning="\udc00")
+    assert store.message(answer.id).content == "a \U0001f600 b \ufffd"
+    assert store.message(answer.id).reasoning == "\ufffd"
+
+
+def test_reasoning_and_the_number_of_the_last_event_are_kept_beside_the_text(store: Store) -> None:
+    _, answer = store.add_turn(None, "hello", None)
+    store.save(answer.id, "so", Status.STREAMING, {}, reasoning="first I think", seq=4)
+    store.save(answer.id, "so it is", Status.DONE, {"thought_s": 1.5})
+    kept = store.message(answer.id)
+    assert (kept.content, kept.reasoning, kept.seq, kept.meta) == ("so it is", "first I think", 4, {"thought_s": 1.5})

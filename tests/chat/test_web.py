@@ -17,43 +17,9 @@ from typing import Any
 import pytest
 import socketio
 
+from tests.chat.browser import Browser
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import Process, chatbot, free_port, running, until
-
-
-class Browser:
-    """A socket client that keeps what it hears."""
-
-    def __init__(self, url: str, **headers: str) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
-        self._changed = threading.Condition()
-        self.client = socketio.Client(reconnection=False)
-        self.client.on("*", self._hear)
-        self.client.connect(url, transports=["websocket"], headers=headers)
-
-    def _hear(self, name: str, body: dict[str, Any]) -> None:
-        with self._changed:
-            self.heard.append((name, body))
-            self._changed.notify_all()
-
-    def call(self, name: str, body: Any = None) -> dict[str, Any]:
-        return dict(self.client.call(name, {} if body is None else body, timeout=WAIT_S))
-
-    def text_of(self, answer_id: str) -> str:
-        return "".join(
-            b["text"] for n, b in self.heard if n == "event" and b["type"] == "delta" and b["answer_id"] == answer_id
-        )
-
-    def until(self, condition: Any) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, WAIT_S), self.heard
-
-    def end_of(self, answer_id: str) -> dict[str, Any]:
-        def found() -> list[dict[str, Any]]:
-            return [b for n, b in self.heard if n == "event" and b["type"] == "done" and b["answer_id"] == answer_id]
-
-        self.until(found)
-        return found()[0]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +122,7 @@ def test_progress_reaches_the_room_with_the_number_of_the_event_before_it(
     reading = {"seq": seq, "type": "reading", "percent": 43}
     until(lambda: late.call("open", {"chat_id": chat})["messages"][1]["progress"] == reading, "43 %", WAIT_S)
     known = late.call("open", {"chat_id": chat, "after": {answer: seq}})["messages"][1]
-    assert known == {"id": answer, "missed": [reading]}
+    assert known == {"id": answer, "siblings": [answer], "missed": [reading]}
     gate.open()
     browser_of.end_of(answer)
     opened = late.call("open", {"chat_id": chat})["messages"][1]

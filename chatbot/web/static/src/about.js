@@ -1,5 +1,5 @@
 // The model's name in the header, and under it a panel that says what the model is, where it runs and how much it holds.
-import { sentence } from "./messages.js";
+import { sentence } from "./words.js";
 
 export class About {
   /** ask: fetches what the server knows, as {name, summary, abilities, size}. */

@@ -1,44 +1,102 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
 import { About } from "./about.js";
+import { CommandList } from "./commands.js";
+import { Composer } from "./composer.js";
+import { Context } from "./context.js";
 import { Conversation, isFinal, isProgress } from "./conversation.js";
-import { Failure, Link, newKey } from "./link.js";
-import { MessageList, sentence } from "./messages.js";
+import { askServer, copyLast, deedsOf } from "./deeds.js";
+import { Failure, Link } from "./link.js";
+import { MessageList } from "./messages.js";
+import { Note } from "./note.js";
+import { Options } from "./options.js";
 import { Speaker } from "./progress.js";
+import { keys } from "./sheet.js";
+import { Sidebar } from "./sidebar.js";
+import { Surface } from "./surface.js";
+import { download } from "./transfer.js";
+import { Turns } from "./turns.js";
 
 const byId = (id) => document.getElementById(id);
-const page = {
-  chats: byId("chats"), form: byId("composer"), input: byId("input"), send: byId("send"), stop: byId("stop"),
-  problem: byId("problem"), strip: byId("strip"), demo: byId("demo"), base: byId("base"), welcome: byId("welcome"),
-  live: byId("live"), empty: byId("empty"), menu: byId("menu"), side: byId("side"), shade: byId("shade"), fresh: byId("new"),
-  close: byId("close"), main: byId("main"), title: byId("title"),
-};
-const MAX_CHARS = Number(document.body.dataset.maxChars);
-const isTouch = matchMedia("(pointer: coarse)").matches;
+const current = () => conversation.id;
+const problem = (text, code) => surface.showProblem(text, code);
 
 const link = new Link();
+const surface = new Surface();
 const conversation = new Conversation(idInAddress());
-const speaker = new Speaker(page.live);
-const about = new About(byId("model"), byId("about"), async () => (await link.call("about")).about);
-const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), retry);
+const speaker = new Speaker(byId("live"));
+const about = new About(byId("model"), byId("about"), tellModel);
+const note = new Note(byId("note"), byId("note-text"), byId("note-close"), (text) => speaker.say(text));
+const say = (text) => note.say(text);
+const options = new Options(byId("options"), {
+  link, conversation, changed: drawState, learned: (prompts) => { commands.prompts = prompts; },
+});
+const context = new Context(byId("gauge"), { link, now: fill, changed: () => attempt(load()) });
+const commands = new CommandList(byId("input"), byId("commands"), {
+  run: runCommand, write: (text) => composer.write(text), tell: (text) => speaker.say(text),
+});
+const composer = new Composer({
+  form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
+  picker: byId("picker"), area: byId("main"), list: commands,
+}, link, { current, problem, run: runCommand, send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
+  retry: (answer) => turns.retry(answer),
+  goOn: (answer) => turns.goOn(answer),
+  dequeue: (answer) => turns.dequeue(answer),
+  change: (answer, text) => turns.change(answer, text),
+  resend: (message, text) => turns.resend(message, text),
+  branch: (id, way) => turns.branch(id, way),
+  showContext: () => context.open(),
+});
+const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
+  problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
+});
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current, problem });
+const deeds = deedsOf({
+  conversation, composer, options, list: commands, say, chats: () => chats,
+  acts: {
+    fresh: openNew, open: openChat, again: () => turns.again(), editLast: () => turns.editLast(), undo: () => turns.undo(),
+    showList, search, fill, save: (name) => download(`/export/${name}`),
+  },
+});
 let chats = [];
 let model = { state: "", model: null, notice: "" };
 let syncing = false;
 let syncAgain = false;
-let sending = Promise.resolve(); // the last message on its way; the next one follows it
-let problemCode = "";
 
 // --- what the server says
 
-link.on("connect", sync);
-link.on("disconnect", drawStrip);
-link.on("connect_error", drawStrip);
-link.on("model", (now) => { model = now; drawStrip(); });
-link.on("chat", (chat) => { chats = [chat, ...chats.filter(({ id }) => id !== chat.id)]; drawChats(); });
+link.on("connect", () => { sync(); learn(); });
+link.on("disconnect", drawSurface);
+link.on("connect_error", drawSurface);
+link.on("model", (now) => {
+  if (model.state && model.state !== now.state) learn();
+  model = now;
+  drawSurface();
+});
+link.on("chat", (chat) => {
+  chats = [chat, ...chats.filter(({ id }) => id !== chat.id)];
+  sidebar.put(chat);
+  drawTitle();
+  if (chat.id !== conversation.id) return;
+  if (chat.options) options.show(chat.options);
+  if (chat.leaf_id !== conversation.messages.at(-1)?.id) sync(); // another branch is shown now
+});
+link.on("gone", ({ chat_ids: ids }) => {
+  chats = chats.filter(({ id }) => !ids.includes(id));
+  sidebar.drop(ids);
+  if (ids.includes(conversation.id)) leave();
+});
 link.on("turn", (turn) => {
   if (turn.chat.id !== conversation.id) return;
   showTurn(turn);
   syncAgain = true; // an answer to `open` that is on its way may be older than this turn
 });
+link.on("message", ({ chat_id: id, message }) => {
+  if (id !== conversation.id) return;
+  if (conversation.put(message)) showAll();
+  else sync(); // of another branch, or new
+});
+link.on("notes", ({ chat_id: id }) => { if (id === conversation.id) sync(); });
 link.on("event", (event) => {
   if (event.chat_id !== conversation.id) return;
   const heard = conversation.hear(event);
@@ -57,7 +115,7 @@ function wake() {
 
 /** Fetch what this page has missed: the list of chats, and the open chat after the last known events. */
 async function sync() {
-  drawStrip();
+  drawSurface();
   syncAgain = true;
   if (syncing) return;
   syncing = true;
@@ -67,7 +125,7 @@ async function sync() {
       await fetchMissed();
     } catch (failure) {
       if (failure.code === "no_answer") syncAgain = true;
-      else showProblem(failure.message, failure.code);
+      else problem(failure.message, failure.code);
     }
   }
   syncing = false;
@@ -75,9 +133,20 @@ async function sync() {
 
 async function fetchMissed() {
   chats = (await link.call("chats")).chats;
-  drawChats();
+  sidebar.take(chats);
+  drawTitle();
   if (conversation.id) await load();
-  if (problemCode === "no_answer") showProblem("");
+  if (surface.problemCode === "no_answer") problem("");
+}
+
+/** Take what the server offers: controls, presets, commands, models, limits. */
+async function learn() {
+  const hello = await link.call("hello").catch(() => null); // asked again at the next connection
+  if (!hello) return;
+  options.learn(hello);
+  commands.learn(hello);
+  composer.attachments.maxBytes = hello.limits.file_bytes;
+  context.draw();
 }
 
 /** Fetch the open chat. A chat that does not exist makes room for a new one. */
@@ -85,27 +154,37 @@ async function load() {
   const { place } = conversation;
   try {
     const opened = await link.call("open", { chat_id: place.id, after: conversation.known() });
-    if (conversation.place !== place) return;
-    conversation.take(opened.messages);
+    if (conversation.place === place) showOpened(opened);
   } catch (failure) {
     if (conversation.place !== place) return;
     if (failure.code !== "unknown_chat" && failure.code !== "bad_request") throw failure;
     leave();
     throw new Failure("This chat does not exist any more.", "unknown_chat");
   }
-  list.showAll(conversation.shown);
-  drawChats();
+}
+
+function showOpened({ chat, messages, notes }) {
+  if (conversation.take(messages)) sync();
+  conversation.nFolded = notes?.n_folded ?? 0;
+  options.show(chat.options);
+  showAll();
+  drawTitle();
+}
+
+function showAll() {
+  list.showAll(conversation.shown, conversation.nFolded);
   drawState();
 }
 
 function showTurn(turn) {
-  if (conversation.begin(turn)) list.showAll(conversation.shown);
-  drawState();
+  note.hide();
+  if (conversation.begin(turn) === "gap") sync();
+  showAll();
 }
 
 function showAnswer(answer, event) {
   list.update(answer);
-  if (event.type === "delta") return;
+  if (event.type === "delta" || event.type === "thought") return;
   if (isProgress(event)) {
     speaker.sayProgress(event);
     return;
@@ -118,126 +197,107 @@ function showAnswer(answer, event) {
 
 // --- what the person does
 
-page.form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
-page.input.addEventListener("keydown", (event) => {
-  const isComposing = event.isComposing || event.keyCode === 229;
-  if (event.key !== "Enter" || event.shiftKey || isComposing || isTouch) return;
-  event.preventDefault();
-  send();
-});
-page.input.addEventListener("input", () => { keepDraft(); fitInput(); drawState(); });
-page.stop.addEventListener("click", stop);
-page.fresh.addEventListener("click", (event) => { event.preventDefault(); openNew(); });
-page.menu.addEventListener("click", () => showSide(true));
-for (const element of [page.close, page.shade]) element.addEventListener("click", () => showSide(false));
-matchMedia("(max-width: 46rem)").addEventListener("change", () => showSide(false));
-addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.isComposing) escape(); });
+byId("stop").addEventListener("click", () => turns.stop());
 addEventListener("popstate", () => { const id = idInAddress(); id ? openChat(id, false) : startNew(); });
+addEventListener("keydown", (event) => {
+  const isElsewhere = event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]");
+  if (isElsewhere) return;
+  if (event.key === "Escape") escape();
+  if (event.code === "Semicolon" && event.shiftKey && (event.ctrlKey || event.metaKey)) copyLast(conversation, "code", say);
+});
+keys.add("enter", "Send; with Shift, a new line");
+keys.add("escape", "Stop the answer");
+keys.add("up", "Change your last message, in an empty message box");
+keys.add("/", "Commands, in an empty message box");
+keys.add("alt+left", "Earlier version of a message", () => turns.step(-1));
+keys.add("alt+right", "Later version of a message", () => turns.step(1));
+keys.add("mod+shift+c", "Copy the last answer", () => { copyLast(conversation, "", say); });
+keys.add("mod+shift+;", "Copy its last block of code"); // heard below: with Shift its sign is another one
 
-function send() {
-  const text = page.input.value;
-  if (!text.trim()) return;
-  const nChars = text.length > MAX_CHARS ? [...text].length : text.length; // the server counts an emoji as one
-  if (nChars > MAX_CHARS) {
-    showProblem(`This message has ${nChars.toLocaleString()} characters, ${MAX_CHARS.toLocaleString()} are allowed.`);
-    return;
-  }
+/** Do what a text says when it is a command; false when it is a message. */
+function runCommand(text) {
+  const command = commands.parse(text);
+  if (command) tryCommand(command, text);
+  return command !== null;
+}
+
+/** Do a command; one that fails stands in the composer again, to be put right. */
+async function tryCommand(command, text) {
   const { place } = conversation;
-  const key = newKey();
-  conversation.pending.push({ id: key, role: "user", content: text, pending: true });
-  showProblem("");
-  setInput("");
-  list.follow();
-  list.showAll(conversation.shown);
-  sending = sending.then(() => deliver(place, text, key));
+  const isDone = await attempt(doCommand(command, text));
+  if (!isDone && conversation.place === place && !composer.input.value) composer.write(text);
 }
 
-async function deliver(place, text, key) {
-  const from = place.id;
-  try {
-    const turn = await link.callUntilAnswered("send", { chat_id: from, text, key });
-    forgetDraft(from, text);
-    place.id = turn.chat.id;
-    if (conversation.place !== place) {
-      sync(); // the server now tells this page of that chat: open the right one again
-      return;
-    }
-    conversation.settle((sent) => sent.id === key);
-    if (from === null) history.replaceState(null, "", `/c/${place.id}`);
-    showTurn(turn);
-    list.showAll(conversation.shown);
-    drawChats();
-    if (from === null) sync(); // events may have come before this page knew the chat's id
-  } catch (failure) {
-    if (conversation.place === place) {
-      conversation.settle((sent) => sent.id === key);
-      list.showAll(conversation.shown);
-      if (!page.input.value) setInput(text);
-      drawState();
-    }
-    showProblem(failure.message, failure.code);
-  }
+async function doCommand({ name, rest, lacks }, text) {
+  if (!name) throw new Failure(`There is no command /${rest}: /help lists them.`);
+  if (lacks) throw new Failure(`/${lacks.name} ${lacks.args}: ${lacks.help}.`);
+  composer.write("");
+  note.hide();
+  if (deeds[name]) await deeds[name](rest);
+  else await askServer({ link, conversation, composer, note }, text);
 }
 
-async function stop() {
-  const running = conversation.messages.find((message) => message.role === "assistant" && !isFinal(message));
-  if (running) await attempt(link.call("stop", { answer_id: running.id }));
-}
-
-async function retry(answerId) {
-  const turn = await attempt(link.call("retry", { answer_id: answerId }));
-  if (turn && turn.chat.id === conversation.id) {
-    list.follow();
-    showTurn(turn);
-  }
-}
-
+/** Wait for something to be done: its answer, or undefined when it failed and the page says why. */
 async function attempt(promise) {
+  problem("");
   try {
-    const answer = await promise;
-    showProblem("");
-    return answer;
+    return (await promise) ?? true;
   } catch (failure) {
-    showProblem(failure.message, failure.code);
+    problem(failure.message, failure.code);
     return undefined;
   }
 }
 
 function escape() {
-  if (isSideOpen()) showSide(false);
+  if (surface.isSideOpen) surface.showSide(false);
   else if (about.isOpen) about.leave();
-  else if (!page.stop.hidden) stop();
+  else if (conversation.running) turns.stop();
+  else if (note.isOpen) note.hide();
+  else document.activeElement.blur();
 }
 
-async function openChat(id, remember = true) {
+/** Open a chat; at one of its messages, which may be on another branch, when one is named. */
+async function openChat(id, remember = true, messageId = undefined) {
   if (remember) history.pushState(null, "", `/c/${id}`);
-  showSide(false);
-  showProblem("");
+  surface.showSide(false);
+  problem("");
   enter(id);
-  setInput(readDraft(id));
-  drawChats();
-  focusInput();
+  options.show(chats.find((chat) => chat.id === id)?.options);
+  composer.restore(id);
+  drawTitle();
+  composer.focus();
   await attempt(load());
+  if (messageId && conversation.id === id) await showMessage(messageId);
+}
+
+async function showMessage(id) {
+  if (!conversation.find(id)) {
+    const opened = await attempt(link.call("branch", { chat_id: conversation.id, message_id: id }));
+    if (opened) showOpened(opened);
+  }
+  list.showMessage(id);
 }
 
 function enter(id) {
   conversation.enter(id);
   list.clear();
+  note.hide();
   speaker.say(""); // what the chat before had to say
 }
 
 function openNew() {
   history.pushState(null, "", "/");
   startNew();
-  showSide(false);
-  showProblem("");
-  focusInput();
+  surface.showSide(false);
+  problem("");
+  composer.focus();
 }
 
 function startNew() {
   enter(null);
-  setInput(readDraft(null));
-  drawChats();
+  options.showKept();
+  composer.restore(null);
+  drawTitle();
 }
 
 /** This chat is not there: go on with a new one. */
@@ -246,116 +306,79 @@ function leave() {
   startNew();
 }
 
-// --- drafts: what is typed survives a reload
-
-const draftName = (id) => `draft:${id ?? "new"}`;
-const readDraft = (id) => stored((store) => store.getItem(draftName(id))) ?? "";
-
-function keepDraft() {
-  stored((store) => store.setItem(draftName(conversation.id), page.input.value));
+/** The new chat of this page has an id now. */
+function begun(id) {
+  history.replaceState(null, "", `/c/${id}`);
+  drawTitle();
 }
 
-function forgetDraft(id, sent) {
-  if (readDraft(id) === sent) stored((store) => store.removeItem(draftName(id)));
+function showList() {
+  sidebar.panel.show();
+  (byId("side").querySelector("nav a") ?? byId("new")).focus();
 }
 
-/** Use the browser's storage where it is allowed and has room. */
-function stored(use) {
-  try {
-    return use(localStorage);
-  } catch {
-    return null;
-  }
+function search(text) {
+  sidebar.panel.show();
+  sidebar.search.field.value = text;
+  sidebar.search.change();
+  sidebar.search.focus();
 }
 
 // --- drawing
 
-function drawChats() {
-  page.chats.replaceChildren(...chats.map((chat) => {
-    const item = document.createElement("li");
-    const anchor = document.createElement("a");
-    anchor.href = `/c/${chat.id}`;
-    anchor.textContent = chat.title;
-    anchor.title = chat.title;
-    if (chat.id === conversation.id) anchor.setAttribute("aria-current", "page");
-    anchor.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      openChat(chat.id);
-    });
-    item.append(anchor);
-    return item;
-  }));
-  const title = chats.find(({ id }) => id === conversation.id)?.title;
-  document.title = title ?? "Paddock";
-  page.title.textContent = title ?? "New chat";
+function drawTitle() {
+  sidebar.mark();
+  surface.showTitle(chats.find(({ id }) => id === conversation.id)?.title);
 }
 
 function drawState() {
-  const answers = conversation.messages.filter((message) => message.role === "assistant");
-  page.stop.hidden = answers.every(isFinal);
-  page.send.disabled = !page.input.value.trim();
-  page.empty.hidden = conversation.shown.length > 0;
+  byId("stop").hidden = conversation.answers.every(isFinal);
+  byId("empty").hidden = conversation.shown.length > 0;
+  composer.draw();
+  context.draw();
+  drawModel();
 }
 
-function drawStrip() {
-  const text = !link.connected
-    ? (link.refusal && sentence(link.refusal)) || "The chat server does not answer. Trying again; what you typed is kept."
-    : { away: "The model is away: nobody answers at its address. Your chats are safe; it is looked for every 2 seconds.",
-        loading: "The model is being loaded. A message sent now is answered as soon as it is there." }[model.state] ?? "";
-  page.strip.textContent = text;
-  page.strip.hidden = !text;
-  about.show(model.model, link.connected ? model.state : "away");
-  page.demo.textContent = model.notice;
-  page.demo.hidden = !model.notice;
-  if (model.model) drawMode(model.model.is_base);
+function drawSurface() {
+  surface.showState(link, model);
+  drawModel();
+  context.draw();
 }
 
-/** A base model goes on with a text; others answer. While no model is there, the page stays as it was. */
-function drawMode(isBase) {
-  page.base.hidden = !isBase;
-  page.welcome.textContent = isBase ? "How does your text begin?" : "What would you like to talk about?";
-  page.input.placeholder = isBase ? "Text to continue…" : "Write a message";
+/** The model that answers in this chat: the one that was chosen, else the server's. */
+function asked() {
+  const name = conversation.options.model;
+  if (!name || name === model.model?.name) return model.model;
+  return options.known.models.find((each) => each.name === name) ?? { name };
 }
 
-function showProblem(text, code = "") {
-  problemCode = code;
-  page.problem.textContent = text && sentence(text);
-  page.problem.hidden = !text;
+function drawModel() {
+  about.show(asked(), link.connected ? model.state : "away");
 }
 
-function setInput(text) {
-  page.input.value = text;
-  fitInput();
-  drawState();
+/** What is known of the model that answers in this chat. */
+async function tellModel() {
+  const chosen = asked();
+  if (!chosen || chosen === model.model) return (await link.call("about")).about;
+  const { name, n_ctx: nCtx, state } = chosen;
+  const lines = [nCtx && `A conversation may be ${nCtx.toLocaleString()} tokens long.`, state && `It is ${state}.`];
+  return { name, summary: lines.filter(Boolean).join(" ") };
 }
 
-function fitInput() {
-  page.input.style.height = "auto";
-  page.input.style.height = `${page.input.scrollHeight + 2}px`;
-}
-
-/** The drawer of a narrow window. */
-function showSide(open) {
-  if (isSideOpen() === open) return;
-  page.menu.setAttribute("aria-expanded", String(open));
-  page.side.classList.toggle("open", open);
-  page.shade.hidden = !open;
-  page.main.inert = open;
-  (open ? page.close : page.menu).focus();
-}
-
-function isSideOpen() {
-  return page.menu.getAttribute("aria-expanded") === "true";
-}
-
-function focusInput() {
-  if (!isTouch) page.input.focus(); // on a phone it would bring up the keyboard
+/** How full the model's memory is, by the last answer that says so. */
+function fill() {
+  const usage = conversation.answers.filter(({ meta }) => meta.usage).at(-1)?.meta.usage;
+  const nCtx = asked()?.n_ctx ?? model.model?.n_ctx;
+  const nUsed = usage ? usage.prompt_tokens + usage.completion_tokens : 0;
+  const files = composer.attachments.files.map(({ id }) => id);
+  const next = { chat_id: conversation.id, text: composer.input.value, files, options: conversation.options };
+  return { next, nUsed, nCtx };
 }
 
 function idInAddress() {
   return location.pathname.startsWith("/c/") ? location.pathname.slice(3) : null;
 }
 
-setInput(readDraft(conversation.id));
-focusInput();
+if (conversation.id === null) options.showKept();
+composer.restore(conversation.id);
+composer.focus();

@@ -4,6 +4,7 @@
 
 const FINAL = new Set(["done", "stopped", "error", "interrupted"]);
 const PROGRESS = new Set(["queued", "reading"]);
+const NOT_META = new Set(["seq", "type", "chat_id", "answer_id", "status"]);
 
 export function isFinal(message) {
   return FINAL.has(message.status);
@@ -16,6 +17,12 @@ export function isProgress(event) {
 /** The number that an event must have to follow what is known of a message. */
 function due(message, event) {
   return isProgress(event) ? message.seq : message.seq + 1;
+}
+
+/** Which of two states of a message to believe. Events may have overtaken a snapshot on its way here. */
+function newer(mine, item) {
+  if (!mine || isFinal(item) || item.seq > mine.seq) return item;
+  return item.seq === mine.seq && isFinal(mine) ? item : mine; // the same number, but going on: somebody continues it
 }
 
 export class Conversation {
@@ -32,10 +39,21 @@ export class Conversation {
     this.place = { id }; // one object a visit: a new chat gets its id when it is stored
     this.messages = [];
     this.pending = []; // sent from here, not yet taken by the server
+    this.strangers = new Set(); // answers on other branches, whose events are none of this page's
+    this.options = {};
+    this.nFolded = 0; // so many of the oldest messages are in the notes
   }
 
   get shown() {
     return [...this.messages, ...this.pending];
+  }
+
+  get answers() {
+    return this.messages.filter((message) => message.role === "assistant");
+  }
+
+  get running() {
+    return this.answers.find((message) => !isFinal(message));
   }
 
   /** The server has a message of this page: it is pending no more. */
@@ -48,42 +66,67 @@ export class Conversation {
     return this.messages.find((message) => message.id === id);
   }
 
+  /** The last message of a role. */
+  last(role) {
+    return this.messages.filter((message) => message.role === role).at(-1);
+  }
+
   /** The last event number of each answer that is still on its way, for asking what was missed. */
   known() {
-    const running = this.messages.filter((message) => message.role === "assistant" && !isFinal(message));
+    const running = this.answers.filter((message) => !isFinal(message));
     return Object.fromEntries(running.map((message) => [message.id, message.seq]));
   }
 
-  /** Take what `open` answered: whole messages, or the missed events of those that are known. */
+  /** Take what `open` answered: whole messages, or the missed events of those that are known. True when events of an
+   *  answer that is still on its way were not heard meanwhile: then it has to be asked for again. */
   take(received) {
+    const unheard = received.filter((item) => this.strangers.delete(item.id) && !isFinal(item));
     for (const { id, role, content } of received) {
       if (role === "user" && !this.find(id)) this.settle((sent) => sent.content === content);
     }
     this.messages = received.flatMap((item) => {
       const mine = this.find(item.id);
       if (item.missed && !mine) return []; // replaced meanwhile
-      for (const event of item.missed ?? []) this.apply(mine, event);
-      if (item.missed) return mine;
-      // Events may have overtaken this answer on its way here; what they brought is newer.
-      return mine && !isFinal(item) && mine.seq >= item.seq ? mine : item;
+      if (!item.missed) return newer(mine, item);
+      for (const event of item.missed) this.apply(mine, event);
+      mine.siblings = item.siblings;
+      return mine;
     });
+    return unheard.length > 0;
   }
 
-  /** Add a turn that somebody began in this chat; true when it was new here. */
-  begin({ user, answer, replaces }) {
-    if (this.find(answer.id)) return false;
-    if (replaces) this.messages = this.messages.filter((message) => message.id !== replaces);
-    if (user && !this.find(user.id)) {
-      this.settle((sent) => sent.content === user.content);
-      this.messages.push(user);
-    }
-    this.messages.push(answer);
-    return true;
+  /** Take one message that somebody changed; false where it is none of the shown branch. */
+  put(item) {
+    const at = this.messages.findIndex(({ id }) => id === item.id);
+    if (at >= 0) this.messages[at] = newer(this.messages[at], item);
+    return at >= 0;
   }
 
-  /** Apply an event: "done" when it fitted, "known" when it was old, "gap" when others are missing before it. */
+  /** Add a turn that somebody began: "begun" when it was new here, "gap" when what it follows, or some of its events,
+   *  is missing here. */
+  begin({ user, answer }) {
+    if (this.put(answer)) return "known";
+    const isHeard = !this.strangers.delete(answer.id);
+    const parent = (user ?? answer).parent_id;
+    const at = this.messages.findIndex(({ id }) => id === parent);
+    if (parent && at < 0) return "gap";
+    if (user) this.settle((sent) => sent.content === user.content);
+    this.messages = [...this.messages.slice(0, at + 1), ...(user ? [user] : []), answer];
+    return isHeard ? "begun" : "gap";
+  }
+
+  /** Leave out a message and all after it: another branch begins there. */
+  cut(id) {
+    const at = this.messages.findIndex((message) => message.id === id);
+    if (at >= 0) this.messages = this.messages.slice(0, at);
+  }
+
+  /** Apply an event: "done" when it fitted, "known" when it was old, "gap" when others are missing before it.
+   *  An answer that is not here is missed once; when it is not there then, it belongs to another branch. */
   hear(event) {
     const message = this.find(event.answer_id);
+    if (!message && this.strangers.has(event.answer_id)) return "known";
+    if (!message) this.strangers.add(event.answer_id);
     if (!message || event.seq > due(message, event)) return "gap";
     if (event.seq < due(message, event)) return "known";
     this.apply(message, event);
@@ -95,13 +138,14 @@ export class Conversation {
     message.seq = event.seq;
     if (event.type !== "notice") message.progress = isProgress(event) ? event : null;
     if (event.type === "delta") message.content += event.text;
+    if (event.type === "thought") message.reasoning = (message.reasoning ?? "") + event.text;
     if (event.type === "changed") message.status = event.status;
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];
     if (event.type === "done") {
       message.status = event.status;
-      for (const name of ["error", "usage", "timings", "finish_reason"]) {
-        if (event[name]) message.meta[name] = event[name];
-      }
+      const told = Object.entries(event).filter(([name, value]) => value && !NOT_META.has(name));
+      const { notices } = message.meta;
+      message.meta = { ...(notices && { notices }), ...Object.fromEntries(told) };
     }
   }
 }

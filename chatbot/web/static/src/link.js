@@ -30,10 +30,10 @@ export class Link {
   }
 
   /** Send an event and wait for its answer. Throws Failure with a message for the person. */
-  async call(name, body = {}) {
+  async call(name, body = {}, timeout_ms = CALL_TIMEOUT_MS) {
     let answer;
     try {
-      answer = await this.socket.timeout(CALL_TIMEOUT_MS).emitWithAck(name, body);
+      answer = await this.socket.timeout(timeout_ms).emitWithAck(name, body);
     } catch {
       throw new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
     }

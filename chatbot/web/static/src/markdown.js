@@ -3,17 +3,23 @@
 // every block passes the sanitiser after that. Nothing here trusts the model.
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
+import { copy } from "./copy.js";
+import { finish } from "./finish.js";
+import { math } from "./formulas.js";
 
-const marked = new Marked({ gfm: true, breaks: true, renderer: { html: asText } });
+const marked = new Marked({ gfm: true, breaks: true, renderer: { html: asText }, extensions: math });
 
 const NOT_A_PLAIN_TAG = /<(?!\/?(?:b|br|del|em|i|s|strong|sub|sup)\s*\/?>)/gi;
+const CLOSED_FENCE = /\n {0,3}(?:`{3,}|~{3,}) *\n+$/;
 
+// span and class come from this program alone: what a model writes as HTML is text, and of its words only the
+// language of a code block becomes a class, as language-WORD.
 const ALLOWED = {
   ALLOWED_TAGS: [
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "input", "li",
-    "ol", "p", "pre", "s", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "ol", "p", "pre", "s", "span", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
-  ALLOWED_ATTR: ["href", "title", "align", "start", "type", "checked", "disabled"],
+  ALLOWED_ATTR: ["href", "title", "align", "start", "type", "checked", "disabled", "class"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
   ADD_URI_SAFE_ATTR: ["align", "start", "type"], // else their values would have to look like such addresses
   ALLOW_DATA_ATTR: false,
@@ -48,20 +54,22 @@ export class Renderer {
     this.tail = null; // the element of the block that may still change
   }
 
-  /** Show the whole text; cheap when it only grew. */
-  show(content) {
+  /** Show the whole text; cheap when it only grew. isWhole: nothing follows now, so the last block is finished too. */
+  show(content, isWhole = false) {
     const text = content.replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
     if (!text.startsWith(this.frozen)) this.reset();
     const blocks = marked.lexer(text.slice(this.frozen.length));
     this.tail?.remove();
     let last = blocks.length - 1;
     while (last > 0 && blocks[last].type === "space") last -= 1;
+    if (blocks[last]?.type === "code" && CLOSED_FENCE.test(blocks[last].raw)) last += 1;
     for (const block of blocks.slice(0, Math.max(last, 0))) {
-      if (block.type !== "space") this.append(block.raw);
+      if (block.type !== "space") finish(this.append(block.raw));
       this.frozen += block.raw;
     }
     const rest = text.slice(this.frozen.length);
     this.tail = rest.trim() ? this.append(rest) : null;
+    if (this.tail && isWhole) finish(this.tail);
   }
 
   append(raw) {
@@ -103,24 +111,4 @@ function addCopyButton(pre) {
   holder.className = "code";
   pre.replaceWith(holder);
   holder.append(button, pre);
-}
-
-// The clipboard API exists only in secure contexts; a page served over plain http in a home network has none.
-export async function copy(text) {
-  if (navigator.clipboard?.writeText) {
-    try {
-      await navigator.clipboard.writeText(text);
-      return true;
-    } catch {
-      // denied: the older way below may still work
-    }
-  }
-  const area = document.createElement("textarea");
-  area.value = text;
-  area.className = "offscreen";
-  document.body.append(area);
-  area.select();
-  const done = document.execCommand("copy");
-  area.remove();
-  return done;
 }

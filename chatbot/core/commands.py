@@ -1,0 +1,167 @@
+"""The commands that begin with a slash: one table for the page and the terminal. Decides what a line means, does
+nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chatbot.core.options import BY_NAME, THINKING, Control, read_value
+from chatbot.errors import BadRequest
+
+BOTH, PAGE, TERMINAL = "both", "page", "terminal"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One command. args names what follows it, in brackets what may be left out; where: page, terminal or both."""
+
+    name: str
+    args: str
+    help: str
+    where: str = BOTH
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """As a person types it."""
+        return f"/{self.name} {self.args}".rstrip()
+
+    def is_for(self, where: str) -> bool:
+        """Whether it exists on the page, or in the terminal."""
+        return where == BOTH or self.where in {BOTH, where}
+
+    def wire(self) -> dict[str, Any]:
+        """As sent to a browser."""
+        return {**asdict(self), "aliases": list(self.aliases)}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was typed, by its own name, with what followed it."""
+
+    name: str
+    args: str = ""
+
+
+COMMANDS: tuple[Spec, ...] = (
+    Spec("help", "[COMMAND]", "list the commands, or tell about one", aliases=("?",)),
+    Spec("new", "", "begin another conversation"),
+    Spec("model", "[NAME]", "tell about the model, or ask another one in this conversation"),
+    Spec("system", "[TEXT]", "show the system prompt, or set it; none sends none, default takes it back"),
+    Spec("set", "[NAME [VALUE]]", "show the options, or set one; default takes it back"),
+    Spec("think", "[off|low|medium|high]", "how long a model that can reason thinks before it answers"),
+    Spec("file", "[PATH]", "add a file to the next message"),
+    Spec("url", "ADDRESS", "read a page of the web into the next message"),
+    Spec("news", "[TOPIC]", "read the headlines of the news"),
+    Spec("weather", "[PLACE]", "read the weather"),
+    Spec("regen", "", "answer the last message once more", aliases=("retry",)),
+    Spec("edit", "", "change the last message and send it again"),
+    Spec("undo", "", "take the last message and its answer back"),
+    Spec("copy", "[code]", "copy the last answer, or its last block of code"),
+    Spec("save", "[FILE]", "write the conversation to a file: Markdown, or JSON with all branches by the ending .json"),
+    Spec("list", "[N]", "list the conversations, the newest first"),
+    Spec("open", "[ID]", "go on with another conversation; without an ID choose one"),
+    Spec("search", "TEXT", "find a text in all conversations"),
+    Spec("stats", "", "speed of the last answer, and how full the model's memory is"),
+    Spec("clear", "", "clear the screen", where=TERMINAL),
+    Spec("exit", "", "leave", where=TERMINAL, aliases=("quit", "bye")),
+)
+_BY_NAME = {name: spec for spec in COMMANDS for name in (spec.name, *spec.aliases)}
+
+
+def parse(text: str, where: str = BOTH) -> Command | None:
+    """The command that a text is; None when it is a message, such as a path, or words behind what takes none.
+
+    Raises BadRequest for a single word that looks like a command and is none, naming the nearest.
+    """
+    word, args = _split(text)
+    if not word:
+        return None
+    spec = _BY_NAME.get(word)
+    if spec is not None and spec.is_for(where):
+        if args and not spec.args:
+            return None
+        if not args and spec.args and not spec.args.startswith("["):
+            raise BadRequest(f"{spec.usage}: {spec.help}")
+        return Command(spec.name, args)
+    if args or not word.isalpha():
+        return None
+    near = difflib.get_close_matches(word, [name for name, each in _BY_NAME.items() if each.is_for(where)], n=1)
+    hint = f"did you mean /{near[0]}? " if near else ""
+    raise BadRequest(f"there is no command /{word}; {hint}/help lists them")
+
+
+def parse_setting(args: str) -> tuple[Control, Any] | Control | None:
+    """What follows /set: nothing, an option to show, or an option and its value, None for the default.
+
+    Raises BadRequest that names the option's range, or the nearest option.
+    """
+    name, _, value = args.strip().partition(" ")
+    if not name:
+        return None
+    known = name.lower().replace("-", "_")
+    control = BY_NAME.get(known)
+    if control is None:
+        near = difflib.get_close_matches(known, BY_NAME, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadRequest(f"there is no option {name}; {hint}the options are {', '.join(BY_NAME)}")
+    return (control, read_value(known, value)) if value.strip() else control
+
+
+def help_text(where: str, name: str = "") -> str:
+    """All commands of the page or the terminal, a line each, or what one of them does. Raises BadRequest."""
+    if name:
+        spec = _BY_NAME.get(name.strip().removeprefix("/").lower())
+        if spec is None or not spec.is_for(where):
+            raise BadRequest(f"there is no command /{name.strip().removeprefix('/')}; /help lists them")
+        also = f" (also {', '.join(f'/{alias}' for alias in spec.aliases)})" if spec.aliases else ""
+        return f"{spec.usage}: {spec.help}{also}"
+    shown = [spec for spec in COMMANDS if spec.is_for(where)]
+    width = max(len(spec.usage) for spec in shown)
+    return "\n".join(f"{spec.usage:{width}}  {spec.help}" for spec in shown)
+
+
+def complete(text: str, where: str, models: Sequence[str] = ()) -> list[str]:
+    """What may stand in place of the last word of an unfinished command, best first; empty for a message."""
+    if not text.startswith("/") or "\n" in text:
+        return []
+    word, space, rest = text[1:].partition(" ")
+    if not space:
+        found = [f"/{name}" for name, spec in _BY_NAME.items() if spec.is_for(where) and name.startswith(word.lower())]
+        return sorted(found, key=lambda name: name[1:] not in {spec.name for spec in COMMANDS})
+    spec = _BY_NAME.get(word.lower())
+    if spec is None or not spec.is_for(where):
+        return []
+    first, more, last = rest.lstrip().partition(" ")
+    if spec.name == "set" and more:
+        return _begun_with(last.lstrip(), _values(first, models))
+    choices: dict[str, Sequence[str]] = {
+        "set": tuple(BY_NAME),
+        "think": (*THINKING, "default"),
+        "model": (*models, "default"),
+        "copy": ("code",),
+        "help": tuple(each.name for each in COMMANDS if each.is_for(where)),
+    }
+    return [] if more else _begun_with(first, choices.get(spec.name, ()))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The word behind the slash in small letters, and what follows; two empty texts for what is no command."""
+    if not text.startswith("/") or not text[1:2].strip():
+        return "", ""
+    word, *rest = text[1:].split(maxsplit=1)
+    return word.lower(), rest[0].strip() if rest else ""
+
+
+def _values(name: str, models: Sequence[str]) -> tuple[str, ...]:
+    control = BY_NAME.get(name.lower().replace("-", "_"))
+    if control is None:
+        return ()
+    return (*(models if control.name == "model" else control.choices), "default")
+
+
+def _begun_with(word: str, choices: Sequence[str]) -> list[str]:
+    return [choice for choice in choices if choice.lower().startswith(word.lower())]

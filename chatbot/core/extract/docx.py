@@ -1,0 +1,168 @@
+"""The text of a DOCX as Markdown: paragraphs, headings, lists, tables. Reads the ZIP and its XML in pieces."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+
+from chatbot.core.extract.limits import MAX_CHARS, MAX_PART_BYTES, Unreadable
+from chatbot.core.extract.safe_xml import BadXml, walk
+
+_DOCUMENT, _STYLES = "word/document.xml", "word/styles.xml"
+_MAX_ENTRIES = 10_000
+_PIECE = 65_536
+_OTHERS = (
+    ("xl/workbook.xml", "is a spreadsheet: save the sheet that you mean as CSV"),
+    ("ppt/presentation.xml", "is a presentation: save it as PDF"),
+    ("content.xml", "is an OpenDocument file: save it as DOCX or PDF"),
+    ("META-INF/container.xml", "is an e-book: convert it to PDF or to plain text"),
+)
+
+
+def read(data: bytes) -> tuple[str, str]:
+    """(text, title). Raises Unreadable with the reason."""
+    damaged = "is a damaged DOCX: open it in a word processor and save it again"
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            if len(names) > _MAX_ENTRIES:
+                raise Unreadable(f"is an archive of {len(names):,} files: unpack it and add the ones that you mean")
+            if _DOCUMENT not in names:
+                raise Unreadable(next((said for name, said in _OTHERS if name in names), "is an archive: unpack it"))
+            return _text(archive, names), ""
+    except (zipfile.BadZipFile, zlib.error, BadXml, NotImplementedError, EOFError, RuntimeError, ValueError) as why:
+        raise Unreadable(damaged) from why
+
+
+def _text(archive: zipfile.ZipFile, names: set[str]) -> str:
+    parts, styles = [], _Styles()
+    if _STYLES in names:
+        walk(_pieces(archive, _STYLES), styles.start, lambda _: None, lambda _: None)
+    for name in (_DOCUMENT, "word/footnotes.xml", "word/endnotes.xml"):
+        if name in names:
+            writer = _Writer(styles.names)
+            walk(_pieces(archive, name), writer.start, writer.end, writer.text)
+            parts.append(writer.finish())
+    text = "\n\n".join(filter(None, parts))
+    if not text.strip():
+        raise Unreadable("has no text, perhaps only pictures")
+    return text
+
+
+def _pieces(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    """The part, unpacked while it is read: what an archive says of its sizes is not believed."""
+    n_bytes = 0
+    with archive.open(name) as part:
+        while piece := part.read(_PIECE):
+            n_bytes += len(piece)
+            if n_bytes > MAX_PART_BYTES:
+                raise Unreadable(f"unpacks to more than {MAX_PART_BYTES // 1_000_000} MB of text: split it")
+            yield piece
+
+
+class _Styles:
+    """Takes the events of styles.xml: a heading's id is in the language of its program, its name is English."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self._id = ""
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name == "style":
+            self._id = attributes.get("w:styleId", "")
+        elif name == "name" and self._id and len(self.names) < _MAX_ENTRIES:
+            self.names.setdefault(self._id, attributes.get("w:val", ""))
+
+
+class _Writer:
+    """Takes the events of WordprocessingML (ECMA-376, part 1, chapter 17) and writes Markdown."""
+
+    def __init__(self, styles: Mapping[str, str]) -> None:
+        self._styles = styles
+        self._blocks: list[str] = []
+        self._paragraphs: list[list[str]] = []  # the open ones: a text box holds paragraphs inside a paragraph
+        self._prefix = ""
+        self._tables: list[list[list[str]]] = []
+        self._cells: list[list[str]] = []
+        self._is_text = False
+        self._n_skipped = self._n_chars = 0
+        self._was_list = False
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if self._n_skipped or name == "Fallback":  # the same content again, for old programs
+            self._n_skipped += 1
+        elif name == "p":
+            self._paragraphs.append([])
+            self._prefix = ""
+        elif name in {"t", "tab", "br", "cr", "noBreakHyphen"}:
+            self._is_text = name == "t"
+            self._add({"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}.get(name, ""))
+        elif name == "pStyle":
+            self._style(attributes.get("w:val", ""))
+        elif name == "ilvl":
+            level = attributes.get("w:val", "0")
+            self._prefix = self._prefix or "  " * (int(level) if level.isdecimal() and len(level) == 1 else 0) + "- "
+        elif name == "tbl":
+            self._tables.append([])
+        elif name == "tr" and self._tables:
+            self._tables[-1].append([])
+        elif name == "tc" and self._tables:
+            self._cells.append([])
+
+    def end(self, name: str) -> None:
+        if self._n_skipped:
+            self._n_skipped -= 1
+        elif name == "t":
+            self._is_text = False
+        elif name == "p" and self._paragraphs:
+            text = "".join(self._paragraphs.pop()).strip()
+            if text:
+                self._put(self._prefix + text, is_list=self._prefix.endswith("- "))
+            self._prefix = ""
+        elif name == "tc" and self._cells and self._tables and self._tables[-1]:
+            self._tables[-1][-1].append(" ".join(" ".join(self._cells.pop()).split()))
+        elif name == "tbl" and self._tables:
+            self._put(_table(self._tables.pop()))
+
+    def text(self, piece: str) -> None:
+        if self._is_text and not self._n_skipped:
+            self._add(piece)
+
+    def finish(self) -> str:
+        """All of it."""
+        return "\n".join(self._blocks).strip()
+
+    def _style(self, style: str) -> None:
+        style = self._styles.get(style, style).lower()
+        level = style.removeprefix("heading").strip()
+        if level.isdecimal() and 1 <= int(level) <= 9:
+            self._prefix = "#" * min(6, int(level)) + " "
+        elif style == "title":
+            self._prefix = "# "
+
+    def _add(self, piece: str) -> None:
+        self._n_chars += len(piece)
+        if self._n_chars > MAX_CHARS:
+            raise Unreadable(f"holds more than {MAX_CHARS:,} characters: split it")
+        if self._paragraphs:
+            self._paragraphs[-1].append(piece)
+
+    def _put(self, block: str, *, is_list: bool = False) -> None:
+        if self._cells:
+            self._cells[-1].append(block)
+            return
+        if self._blocks and not (is_list and self._was_list):
+            self._blocks.append("")
+        self._was_list = is_list
+        self._blocks.append(block)
+
+
+def _table(rows: list[list[str]]) -> str:
+    rows = [row for row in rows if any(row)]
+    width = max(map(len, rows), default=0)
+    lines = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row + [""] * (width - len(row))) + " |" for row in rows
+    ]
+    return "\n".join([*lines[:1], "|" + "---|" * width, *lines[1:]]) if rows else ""

@@ -1,0 +1,133 @@
+"""One answer on its way: its events by number, and the message that they make. No threads, no store."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chatbot.core.cancel import Cancel
+from chatbot.core.events import Changed, Delta, Done, Event, Notice, Numbered, Progress, Status, Thought
+from chatbot.core.store import Stored, meta_of
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A message with the text that its job has meanwhile, the number of the last event in it, and the progress."""
+
+    message: Stored
+    seq: int = 0
+    progress: Numbered | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """As sent to a browser."""
+        progress = self.progress.wire() if self.progress else None
+        return {**self.message.wire(), "seq": self.seq, "progress": progress}
+
+
+@dataclass
+class Job:
+    """Changed only under the lock of Jobs. Begins with the answer as it is stored: empty, or one that goes on."""
+
+    base: Stored
+    cancel: Cancel = field(default_factory=Cancel)
+    log: list[Numbered] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    status: Status = Status.QUEUED
+    progress: Progress | None = None
+    done: Done | None = None
+    unsaved_notice: str = ""
+    ended_at: float | None = None
+    thought_s: float = 0.0
+    thinks_since: float | None = None
+
+    def __post_init__(self) -> None:
+        self.pieces.append(self.base.content)
+        self.thoughts.append(self.base.reasoning)
+        self.notices += self.base.meta.get("notices", ())
+        self.thought_s = float(self.base.meta.get("thought_s", 0.0))
+        self.saved_seq, self.saved_version = self.base.seq, self.base.version
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the message."""
+        return self.base.id
+
+    @property
+    def chat_id(self) -> str:
+        """The chat that it is in."""
+        return self.base.chat_id
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event."""
+        return self.base.seq + len(self.log)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the store has all of it."""
+        return self.saved_seq == self.seq
+
+    def add(self, event: Event) -> Numbered:
+        """Number an event and take it into the state."""
+        if isinstance(event, Progress):
+            self.progress = event
+            return Numbered(self.seq, event)
+        numbered = Numbered(self.seq + 1, event)
+        self.log.append(numbered)
+        if isinstance(event, Notice):  # may come from beside the turn, and ends no progress
+            self.notices.append(event.text)
+            return numbered
+        self.progress = None
+        if isinstance(event, Thought):
+            self.thoughts.append(event.text)
+            self.thinks_since = self.thinks_since or time.monotonic()
+        elif isinstance(event, Delta):
+            self._stop_thinking()
+            self.pieces.append(event.text)
+        elif isinstance(event, Changed):
+            self.status = event.status
+        else:
+            self._stop_thinking()
+            self.status, self.done = event.status, event
+        return numbered
+
+    def after(self, seq: int) -> list[Numbered] | None:
+        """The events after a number and the progress; None when the log cannot tell what came after it."""
+        if not self.base.seq <= seq <= self.seq:
+            return None
+        now = self.now()
+        return [*self.log[seq - self.base.seq :], *([now] if now else [])]
+
+    def now(self) -> Numbered | None:
+        """What is true only now: the progress, where there is some."""
+        return Numbered(self.seq, self.progress) if self.progress else None
+
+    def message(self) -> Stored:
+        """The message as it is now."""
+        return replace(
+            self.base,
+            content="".join(self.pieces),
+            reasoning="".join(self.thoughts),
+            status=self.status,
+            meta=self._meta(self.notices),
+            seq=self.seq,
+        )
+
+    def to_store(self) -> Stored:
+        """The message as it is kept: once it is stored, it is no longer true that it is not."""
+        return replace(self.message(), meta=self._meta([text for text in self.notices if text != self.unsaved_notice]))
+
+    def _meta(self, notices: list[str]) -> dict[str, Any]:
+        """What a page shows beside the text."""
+        thought_s = self.thought_s + (time.monotonic() - self.thinks_since if self.thinks_since else 0.0)
+        kept = {"edited": True} if self.base.meta.get("edited") else {}
+        thought = {"thought_s": round(thought_s, 1)} if any(self.thoughts) else {}
+        return meta_of(self.done or Done(self.status), notices) | thought | kept
+
+    def _stop_thinking(self) -> None:
+        if self.thinks_since:
+            self.thought_s += time.monotonic() - self.thinks_since
+            self.thinks_since = None

@@ -1,0 +1,61 @@
+"""What a person can bring in from the web: a page by its address, headlines, the weather. Never on a model's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+from chatbot.core import files
+from chatbot.core.sources import fetch, news, weather
+from chatbot.core.sources.fetch import Fetched, Net
+from chatbot.errors import AddressRefused, BadRequest, FetchFailed, FileRefused, FileTooLarge
+from chatbot.settings import ChatSettings
+
+COMMANDS = ("url", "news", "weather")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something to add to a message as a file. say: for the person; source: its address; kind: the file's."""
+
+    say: str
+    name: str
+    text: str
+    source: str
+    kind: str = "page"
+
+
+def run(command: str, argument: str, settings: ChatSettings, net: Net | None = None) -> Found:
+    """Do one of COMMANDS. Takes ten seconds at most, and some more for a large page.
+
+    Raises BadRequest, AddressRefused, FetchFailed or FileRefused, each with a sentence for the person.
+    """
+    if settings.network != "true":
+        raise AddressRefused("fetching is turned off here: start with --network true to read pages, news and weather")
+    allowed = frozenset(filter(None, (name.strip(" []").lower() for name in settings.allowed_fetch_hosts.split(","))))
+    get = partial(fetch.get, allowed=allowed, net=net or Net())
+    argument = argument.strip()
+    if command == "url":
+        return _page(get(argument, accept="text/html, text/*;q=0.9, application/pdf;q=0.8, */*;q=0.5"))
+    if command == "news":
+        text, source = news.headlines(argument, settings.news_url, settings.news_search_url, get)
+        name = f"News about {argument}" if argument else "News"
+        return Found(f"{text.count(chr(10)) - 1} headlines", files.clean_name(name), text, source, "news")
+    if command == "weather":
+        text, source = weather.report(argument, settings.weather_url, get)
+        title = text.partition("\n")[0].removeprefix("# ")
+        return Found(f"{title}.", files.clean_name(title), text, source, "weather")
+    raise BadRequest(f"there is no command {command[:40]}: {', '.join(COMMANDS)} are known")
+
+
+def _page(came: Fetched) -> Found:
+    """A page, or a file that lies on the web."""
+    parts = urlsplit(came.final_url)
+    host, last = parts.hostname or "", parts.path.rstrip("/").rpartition("/")[2]
+    try:
+        read = files.extract(last or host, came.body, content_type=came.content_type, url=came.final_url)
+    except (FileRefused, FileTooLarge) as why:
+        raise FetchFailed(f"the page was fetched from {host} and cannot be read: {why.message}") from why
+    name = files.clean_name((read.title or last or host).replace("/", " "))
+    return Found(f"{name}: {len(read.text):,} characters from {host}", name, read.text, came.final_url, read.kind)

@@ -1,0 +1,146 @@
+"""Single values out of a stranger's file: texts, times, names. Each is made harmless or left out, nothing raises."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_LATEST_S = 7_258_118_400  # the year 2200
+_FROM_HERE_MILLISECONDS = 100_000_000_000
+_TITLE_CHARS = 200
+_MAX_TAGS = 20
+_TAG_CHARS = 40
+_META_CHARS = 50_000
+_META_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "finish_reason": str,
+    "error": dict,
+    "usage": dict,
+    "timings": dict,
+    "notices": list,
+    "thought_s": (int, float),
+    "edited": bool,
+    "model": str,
+    "imported_from": str,
+}
+
+
+def text(value: object) -> str:
+    """A string that every database and page can hold; "" for anything else."""
+    if not isinstance(value, str):
+        return ""
+    return _LONE_SURROGATES.sub("\ufffd", value.replace("\0", ""))
+
+
+def line(value: object, most: int) -> str:
+    """A text in one line of at most so many characters."""
+    return " ".join(text(value)[: most * 4].split())[:most].strip()
+
+
+def name(value: object) -> str:
+    """A file's name, as it was but for line ends."""
+    return re.sub(r"[\r\n]", " ", text(value))[:255] if text(value).strip() else "file"
+
+
+def settings(value: object) -> dict[str, Any]:
+    """A chat's options with texts that every database can hold; which of them are allowed is not known here."""
+    return object_of(json.loads(text(json.dumps(object_of(value), ensure_ascii=False))))
+
+
+def title(value: object, first_message: str) -> str:
+    """A chat's title; without one the beginning of its first message."""
+    return line(value, _TITLE_CHARS) or line(first_message, 60) or "Imported chat"
+
+
+def tags(value: object) -> tuple[str, ...]:
+    """A chat's tags, each once."""
+    given = value if isinstance(value, list) else []
+    named = [line(tag.get("name") if isinstance(tag, dict) else tag, _TAG_CHARS) for tag in given[: _MAX_TAGS * 5]]
+    return tuple(dict.fromkeys(filter(None, named)))[:_MAX_TAGS]
+
+
+def seconds(value: object) -> float | None:
+    """A time in seconds since 1970, from seconds, milliseconds, or an ISO date; None for what is no time."""
+    if isinstance(value, str):
+        return _from_iso(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    in_s = value / 1000 if _FROM_HERE_MILLISECONDS <= value <= _LATEST_S * 1000 else value
+    return float(in_s) if 0 < in_s <= _LATEST_S else None
+
+
+def _from_iso(value: str) -> float | None:
+    try:
+        found = datetime.fromisoformat(value.strip()[:40].replace("Z", "+00:00"))
+        return seconds((found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def key(value: object) -> str | None:
+    """An id as a file names it; None when there is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    try:
+        return line(str(value), 200) or None
+    except ValueError:  # a number of thousands of digits
+        return None
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; nothing of anything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def object_of(value: object) -> dict[str, Any]:
+    """An object, empty in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def meta(value: object) -> dict[str, Any]:
+    """What is kept of an answer besides its text: only names that are known, with values of the right kind."""
+    found = object_of(value)
+    kept = {name: found[name] for name, kind in _META_KINDS.items() if isinstance(found.get(name), kind)}
+    if "error" in kept:
+        kept["error"] = {name: text(kept["error"].get(name)) for name in ("message", "type", "code")}
+    for name in ("usage", "timings"):
+        if name in kept:
+            kept[name] = {line(k, 60): v for k, v in kept[name].items() if v is None or seconds_or_count(v)}
+    if "notices" in kept:
+        kept["notices"] = [text(each) for each in kept["notices"] if isinstance(each, str)]
+    for name in ("finish_reason", "model", "imported_from"):
+        if name in kept:
+            kept[name] = line(kept[name], 200)
+    if "thought_s" in kept and not seconds_or_count(kept["thought_s"]):
+        del kept["thought_s"]
+    return kept if len(json.dumps(kept)) <= _META_CHARS else {}
+
+
+def seconds_or_count(value: object) -> bool:
+    """Whether this is a plain number that a page can show."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= 1e15  # also false for NaN
+
+
+def fenced(words: str, language: str = "") -> str:
+    """A text as a block of code, by a fence that is longer than any in it."""
+    fence = "`" * (max((len(found) for found in re.findall("`{3,}", words)), default=2) + 1)
+    return f"{fence}{language}\n{words}\n{fence}"
+
+
+def quoted(heading: str, words: str) -> str:
+    """What a tool said, as a part of the answer; "" for nothing."""
+    return f"**{heading}**\n\n{fenced(words)}" if words.strip() else ""
+
+
+def left_out(name: object, what: str = "picture or other file") -> str:
+    """What stands in place of something that is no text."""
+    shown = line(name, 255)
+    return f"[{shown}: a {what} that was not imported]" if shown else f"[a {what} that was not imported]"

@@ -1,0 +1,264 @@
+"""Take chats into the store and out of it. Each chat is taken whole in one transaction; one that is here is left alone.
+
+A chat is known by the id that it had where it came from first, which stays with its first message. One that has more
+messages in the file than here is not the same any more and comes as another chat, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from chatbot.core.options import ChatOptions
+from chatbot.core.store_rows import Chat, NewMessage, Notes, Stored, StoredFile
+from chatbot.core.transfer import clean, markdown, own
+from chatbot.core.transfer.values import ImportedChat, Read, Skipped
+from chatbot.errors import BadRequest, UnknownChat
+
+KNOWN_FORMATS = (
+    "Paddock's own JSON and Markdown, and the exports of llama.cpp's page, Open WebUI and ChatGPT, also zipped"
+)
+# Under this name the first message of an imported chat remembers where the chat comes from.
+ORIGIN = "imported_from"
+_MAX_SKIPPED = 10_000
+_MAX_NOTICES = 20
+
+
+class Library(Protocol):
+    """What is needed of the store."""
+
+    def chats(self) -> list[Chat]:
+        """All chats."""
+
+    def chat(self, chat_id: str) -> Chat:
+        """One chat. Raises UnknownChat."""
+
+    def tree(self, chat_id: str) -> list[Stored]:
+        """All its messages."""
+
+    def messages(self, chat_id: str) -> list[Stored]:
+        """The branch that is shown."""
+
+    def children(self, parent_id: str | None, chat_id: str) -> list[str]:
+        """The ids of messages."""
+
+    def families(self, chat_id: str) -> dict[str | None, list[str]]:
+        """The children of each message."""
+
+    def message(self, message_id: str) -> Stored:
+        """One message."""
+
+    def files_of(self, message_ids: Sequence[str]) -> dict[str, list[StoredFile]]:
+        """The files of messages."""
+
+    def options(self, chat_id: str) -> dict[str, Any]:
+        """A chat's own settings."""
+
+    def notes(self, chat_id: str) -> Notes | None:
+        """What its oldest messages were folded into."""
+
+    def set_notes(self, chat_id: str, notes: Notes | None) -> None:
+        """Replace them."""
+
+    def rename(self, chat_id: str, title: str) -> Chat:
+        """Give it another title."""
+
+    def add_chat(
+        self,
+        title: str,
+        created_at: float,
+        updated_at: float,
+        messages: Sequence[NewMessage],
+        options: Mapping[str, Any] | None = None,
+        *,
+        leaf_key: str | None = None,
+        tags: Sequence[str] = (),
+        pinned: bool = False,
+    ) -> str:
+        """Keep a whole chat."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an import did: the chats that are new, and what a person should know."""
+
+    chat_ids: tuple[str, ...]
+    n_messages: int
+    n_skipped: int
+    notices: tuple[str, ...]
+
+    def wire(self) -> dict[str, Any]:
+        """As the browser gets it."""
+        return {
+            "n_chats": len(self.chat_ids),
+            "n_messages": self.n_messages,
+            "n_skipped": self.n_skipped,
+            "notices": list(self.notices),
+        }
+
+
+def as_json(store: Library, chat_id: str) -> str:
+    """A chat as JSON, whole. Raises UnknownChat."""
+    messages = store.tree(chat_id)
+    files, notes = _files(store, messages), store.notes(chat_id)
+    return own.write(store.chat(chat_id), messages, files, store.options(chat_id), notes)
+
+
+def all_as_json(store: Library) -> Iterator[str]:
+    """All chats as one list, piece by piece."""
+    separator = "[\n"
+    for chat in store.chats():
+        try:
+            yield separator + as_json(store, chat.id)
+        except UnknownChat:  # deleted meanwhile
+            continue
+        separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"
+
+
+def as_markdown(store: Library, chat_id: str) -> str:
+    """The branch of a chat that is shown, as Markdown. Raises UnknownChat."""
+    messages = store.messages(chat_id)
+    return markdown.write(store.chat(chat_id), messages, _files(store, messages), store.options(chat_id))
+
+
+def _files(store: Library, messages: Sequence[Stored]) -> dict[str, list[StoredFile]]:
+    return store.files_of([message.id for message in messages])
+
+
+def take(store: Library, found: Iterable[Read]) -> Taken:
+    """Keep what is new of the chats of a file. Raises BadRequest when it holds none, StorageError for a full disk."""
+    log, known = _Log(), _Known(store)
+    for each in found:
+        if isinstance(each, Skipped):
+            log.skip(each)
+        elif known.has(each):
+            log.n_known += 1
+        else:
+            try:
+                log.took(each, _add(store, each, log))
+                known.add(each)
+            except BadRequest as why:
+                log.skip(Skipped(why.message))
+        if log.n_skipped >= _MAX_SKIPPED:
+            log.details["the rest of the file was not read: too much of it is no chat"] += 1
+            break
+    return log.result()
+
+
+def _add(store: Library, chat: ImportedChat, log: _Log) -> str:
+    options = _valid(chat.options, log)
+    first, *others = chat.messages
+    marked = replace(first, meta={ORIGIN: chat.source_key, **first.meta})
+    chat_id = store.add_chat(
+        chat.title,
+        chat.created_at,
+        chat.updated_at,
+        [marked, *others],
+        options,
+        leaf_key=chat.leaf_key,
+        tags=chat.tags,
+        pinned=chat.pinned,
+    )
+    if store.chat(chat_id).title != chat.title:  # a title is shortened as a message's beginning would be
+        store.rename(chat_id, chat.title)
+    if chat.notes:
+        place = [each.key for each in chat.messages].index(chat.notes.through)
+        store.set_notes(chat_id, replace(chat.notes, through=store.tree(chat_id)[place].id))
+    return chat_id
+
+
+def _valid(options: Mapping[str, Any], log: _Log) -> dict[str, Any]:
+    """The settings that this Paddock knows, with values that are allowed."""
+    kept: dict[str, Any] = {}
+    for name, value in options.items():
+        try:
+            kept |= ChatOptions.from_wire({name: value}).wire()
+        except BadRequest as why:
+            log.details[f"a setting of a chat was left out: {clean.line(why.message, 200)}"] += 1
+    return kept
+
+
+class _Known:
+    """Which chats are here already, by where they came from. Reads only first messages of chats that may be the one."""
+
+    def __init__(self, store: Library) -> None:
+        self._store = store
+        self._ids: list[str] = []
+        self._by_time: dict[int, list[str]] = {}
+        self._names: dict[str, set[str]] = {}
+        self._taken: set[str] = set()
+        for chat in store.chats():
+            self._ids.append(chat.id)
+            self._by_time.setdefault(_milliseconds(chat.created_at), []).append(chat.id)
+
+    def has(self, chat: ImportedChat) -> bool:
+        """Whether this chat, or the one that it is a copy of, is here with all its messages."""
+        names = {chat.source_key, str(chat.messages[0].meta.get(ORIGIN, chat.source_key))}
+        if names & self._taken:
+            return True
+        at = _milliseconds(chat.created_at)
+        near = [chat_id for when in (at - 1, at, at + 1) for chat_id in self._by_time.get(when, ())]
+        same = [chat_id for chat_id in (near if chat.is_dated else self._ids) if names & self._names_of(chat_id)]
+        return any(self._n_messages(chat_id) >= len(chat.messages) for chat_id in same)
+
+    def add(self, chat: ImportedChat) -> None:
+        """From now on this chat is here."""
+        self._taken.add(chat.source_key)
+
+    def _names_of(self, chat_id: str) -> set[str]:
+        if chat_id not in self._names:
+            first = self._store.children(None, chat_id)[:1]
+            origins = [self._store.message(message_id).meta.get(ORIGIN) for message_id in first]
+            self._names[chat_id] = {f"paddock:{chat_id}", *(str(origin) for origin in origins if origin)}
+        return self._names[chat_id]
+
+    def _n_messages(self, chat_id: str) -> int:
+        return sum(map(len, self._store.families(chat_id).values()))
+
+
+def _milliseconds(at: float) -> int:
+    """The time as Markdown keeps it too."""
+    return round(at * 1000)
+
+
+@dataclass
+class _Log:
+    """What happened so far."""
+
+    chat_ids: list[str] = field(default_factory=list)
+    n_messages: int = 0
+    n_skipped: int = 0
+    n_strangers: int = 0
+    n_known: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    details: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, found: Skipped) -> None:
+        self.n_skipped += 1
+        self.n_strangers += found.is_stranger
+        self.reasons[found.why] += 1
+
+    def took(self, chat: ImportedChat, chat_id: str) -> None:
+        self.chat_ids.append(chat_id)
+        self.n_messages += len(chat.messages)
+        for notice in chat.notices:
+            self.details[f"“{clean.line(chat.title, 60)}”: {notice}"] += 1
+
+    def result(self) -> Taken:
+        """What the person is told."""
+        if not self.chat_ids and not self.n_known and self.n_strangers == self.n_skipped:
+            raise BadRequest(f"this file holds no chats that Paddock can read. It reads {KNOWN_FORMATS}.")
+        told = [f"{_chats(n)} left out: {why}" for why, n in self.reasons.most_common()]
+        if self.n_known:
+            told.insert(0, f"{_chats(self.n_known)} left out: here already")
+        told += [f"{what} ({n} times)" if n > 1 else what for what, n in self.details.most_common()]
+        if len(told) > _MAX_NOTICES:
+            told = [*told[: _MAX_NOTICES - 1], f"and {len(told) - _MAX_NOTICES + 1:,} more such notices"]
+        return Taken(tuple(self.chat_ids), self.n_messages, self.n_skipped + self.n_known, tuple(told))
+
+
+def _chats(n: int) -> str:
+    return f"{n:,} chat{'' if n == 1 else 's'}"

@@ -1,0 +1,136 @@
+"""A conversation at the terminal between two messages: what is attached, what was answered last, how it is shown."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from chatbot.core import fold
+from chatbot.core.events import Done
+from chatbot.core.store_rows import Stored, StoredFile
+from chatbot.errors import ChatError
+from chatbot.terminal.attach import attach, fetch
+from chatbot.terminal.flags import Wanted
+from chatbot.terminal.listing import hanging
+from chatbot.terminal.look import is_drawn
+from chatbot.terminal.paint import clean, size
+from chatbot.terminal.render import Printer
+from chatbot.terminal.session import Session, View, in_background
+
+
+class Desk:
+    """What the prompt and the commands share."""
+
+    def __init__(self, session: Session, wanted: Wanted) -> None:
+        self.session, self._wanted = session, wanted
+        self.is_drawn = is_drawn(wanted)
+        self.shows_thoughts = True
+        self.draft = ""
+        self.edits: Stored | None = None
+        self.last: Done | None = None
+        self._files: list[StoredFile] = []
+        self._folding = threading.Lock()
+
+    def say(self, text: str, *, style: str = "dim") -> None:
+        """Some lines for the person, beside the conversation."""
+        if not self.is_drawn:
+            sys.stderr.write("".join(f"[{line}]\n" for line in text.split("\n")))
+            sys.stderr.flush()
+            return
+        from chatbot.terminal.style import Stylist
+
+        lines = Stylist(lambda: size()[0]).aside(clean(text), style)
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
+
+    def table(self, text: str) -> None:
+        """Lines that a person asked for, as they are."""
+        sys.stderr.write(f"{hanging(clean(text), size()[0]) if self.is_drawn else clean(text)}\n")
+        sys.stderr.flush()
+
+    def add(self, name: str) -> None:
+        """Attach what a name means to the next message. Raises ChatError."""
+        self._attached(attach(self.session, name))
+
+    def fetch(self, command: str, argument: str) -> None:
+        """Attach what a command brings from the web. Raises ChatError."""
+        self._attached([fetch(self.session, command, argument)])
+
+    def _attached(self, files: Sequence[StoredFile]) -> None:
+        self._files += files
+        for file in files:
+            self.say(f"{file.name}: {file.n_chars:,} characters go with the next message")
+
+    def send(self, text: str) -> None:
+        """Send a message with what is attached, or the edited one in place of the last, and show the answer."""
+        files = [file.id for file in self._files]
+        edited = self.edits
+        if edited is None:
+            self.ask(lambda: self.session.send(text, files))
+            return
+        kept = [file.id for file in self.session.store.files_of([edited.id]).get(edited.id, [])]
+        self.edits = None
+        self.ask(lambda: self.session.send(text, [*kept, *files], parent=edited.parent_id))
+
+    def ask(self, begin: Callable[[], Stored]) -> None:
+        """Begin an answer and show it to its end. Whatever goes wrong is said; the conversation goes on."""
+        view, wipe = self._view()
+        try:
+            answer = self.session.follow(begin, view)
+        except ChatError as why:
+            wipe()
+            self.say(why.message, style="red")
+            return
+        except BaseException:
+            with suppress(OSError):  # the window may be closed
+                wipe()
+            raise
+        self._files.clear()
+        self.last = view.done  # type: ignore[attr-defined]
+        in_background(self._fold, answer.chat_id)
+
+    def _fold(self, chat_id: str) -> None:
+        """Make notes of what is too long to be sent each time; one at a time."""
+        if self._folding.acquire(blocking=False):
+            try:
+                session = self.session
+                fold.after(session.store, session.model, session.settings, chat_id)
+            finally:
+                self._folding.release()
+
+    def _view(self) -> tuple[View, Callable[[], None]]:
+        if not self.is_drawn:
+            printer = Printer()
+            return printer, printer.wipe
+        from chatbot.terminal.live import LiveView, Look
+
+        n_ctx = self.session.info.n_ctx if self.session.info else None
+        live = LiveView(Look(self.shows_thoughts, n_ctx=n_ctx))
+        return live, live.wipe
+
+    def show(self, messages: Sequence[Stored]) -> None:
+        """Messages as they were said."""
+        for each in messages:
+            if each.role == "user":
+                self._show_question(each.content)
+            else:
+                self._show_answer(each.content)
+
+    def _show_question(self, text: str) -> None:
+        mark = "\x1b[1;36m>\x1b[0m" if self.is_drawn else ">"
+        sys.stdout.write(f"{mark} {clean(text).replace(chr(10), chr(10) + '  ')}\n\n")
+
+    def _show_answer(self, text: str) -> None:
+        if self.is_drawn:
+            from chatbot.terminal.blocks import Blocks
+            from chatbot.terminal.style import Stylist
+
+            blocks, stylist = Blocks(), Stylist(lambda: size()[0])
+            lines = [line for block in [*blocks.feed(clean(text)), *blocks.end()] for line in stylist.block(block)]
+            text = "\n".join(lines)
+        else:
+            text = clean(text)
+        sys.stdout.write(f"{text}\n\n")
+        sys.stdout.flush()

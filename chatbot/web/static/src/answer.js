@@ -1,0 +1,142 @@
+// One answer: thoughts, text, how far it is, how it ended, and what can be done with it.
+import { isFinal } from "./conversation.js";
+import { copy } from "./copy.js";
+import { make } from "./dom.js";
+import { editor } from "./editor.js";
+import { Renderer } from "./markdown.js";
+import { words } from "./progress.js";
+import { Reasoning } from "./reasoning.js";
+import { versions } from "./versions.js";
+import { button, sentence } from "./words.js";
+
+const STAGES = {
+  queued: "Waiting for the answer before this one",
+  waiting: "Waiting for the model",
+  reading: "Reading",
+  streaming: "",
+};
+
+const ENDS = {
+  stopped: "Stopped.",
+  interrupted: "Cut off: the chat server was stopped in the middle of this answer. What had arrived is kept.",
+};
+
+/** deeds: what a click does: retry, goOn, change, branch, dequeue. */
+export function answerEntry(deeds) {
+  const element = make("article", { class: "message answer" });
+  element.setAttribute("aria-label", "Answer");
+  const reasoning = new Reasoning();
+  const body = make("div", { class: "body text" });
+  const stage = make("p", { class: "stage" });
+  const bar = readingBar();
+  const foot = make("div", { class: "foot" });
+  element.append(reasoning.element, body, stage, bar, foot);
+  const renderer = new Renderer(body);
+  let drawn = "";
+  let wasWhole = false;
+  let drawnFoot = "";
+  let message = null;
+  let open = null;
+
+  const leave = () => {
+    open?.form.remove();
+    open = null;
+    element.classList.remove("editing");
+    foot.querySelector(".edit")?.focus();
+  };
+  const edit = () => {
+    if (open) return;
+    const take = (text) => {
+      leave();
+      deeds.change(message, text);
+    };
+    open = editor({ text: message.content, label: "Text of the answer", verb: "Save", take, leave });
+    element.classList.add("editing");
+    element.insertBefore(open.form, foot);
+    open.begin();
+  };
+
+  return {
+    element,
+    edit,
+    draw(now, isLast) {
+      message = now;
+      const isWhole = isFinal(now);
+      element.dataset.status = now.status;
+      element.setAttribute("aria-busy", String(!isWhole));
+      reasoning.draw(now);
+      if (now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
+      drawn = now.content;
+      wasWhole = isWhole;
+      const isThinking = now.reasoning && now.status !== "queued" && !now.progress; // its block tells of that
+      stage.textContent = isThinking ? "" : words(now.progress) || (STAGES[now.status] ?? "");
+      stage.hidden = !stage.textContent;
+      bar.hidden = now.progress?.type !== "reading";
+      bar.value = now.progress?.percent ?? 0;
+      const below = JSON.stringify([now.status, now.meta, now.siblings, isLast, !now.content]);
+      if (below !== drawnFoot) drawFoot(foot, now, isLast, { ...deeds, edit }); // else its buttons keep the focus
+      drawnFoot = below;
+    },
+  };
+}
+
+/** How far the model has read; hidden from screen readers, which get the words. */
+function readingBar() {
+  const bar = make("progress", { class: "bar" });
+  bar.max = 100;
+  bar.setAttribute("aria-hidden", "true");
+  return bar;
+}
+
+function drawFoot(foot, message, isLast, deeds) {
+  const { meta, status } = message;
+  const lines = (meta.notices ?? []).map((text) => make("p", { class: "notice" }, text));
+  if (isFinal(message)) {
+    if (meta.error) lines.push(make("p", { class: "problem" }, sentence(meta.error.message)));
+    if (ENDS[status]) lines.push(make("p", { class: "notice" }, ENDS[status]));
+    if (meta.finish_reason === "length") lines.push(make("p", { class: "notice" }, "The answer reached its length limit."));
+    lines.push(actions(message, isLast, deeds));
+  }
+  if (status === "queued") lines.push(queueRow(message, deeds));
+  foot.replaceChildren(...lines);
+}
+
+function queueRow(message, deeds) {
+  const row = make("div", { class: "actions" });
+  row.append(button("quiet", "Take it back", () => deeds.dequeue(message), "Take it back: this message is not sent"));
+  return row;
+}
+
+/** Whether an answer ended before its time, so that it can go on. */
+function canGoOn({ content, status, meta }) {
+  return content && (status !== "done" || meta.finish_reason === "length");
+}
+
+function actions(message, isLast, deeds) {
+  const { content, meta, status } = message;
+  const row = make("div", { class: "actions" });
+  row.append(...versions(message, deeds.branch));
+  if (isLast && canGoOn(message)) row.append(button("quiet go-on", "Continue", () => deeds.goOn(message)));
+  if (content) row.append(copyButton(content));
+  const again = isLast && status !== "done" ? "Retry" : "Answer again";
+  row.append(button("quiet retry", again, () => deeds.retry(message)));
+  if (content) row.append(button("quiet edit", "Edit", deeds.edit, "Edit answer"));
+  const told = [meta.edited && "edited", stats(meta)].filter(Boolean).join(" · ");
+  if (told) row.append(make("span", { class: "stats" }, told));
+  return row;
+}
+
+function copyButton(content) {
+  const made = button("quiet", "Copy", async () => {
+    made.textContent = (await copy(content)) ? "Copied" : "Press Ctrl+C";
+  });
+  return made;
+}
+
+function stats({ timings, usage }) {
+  if (!timings?.first_s) return "";
+  const writing = timings.total_s - timings.first_s;
+  const tokens = usage?.completion_tokens ?? timings.n_pieces;
+  const rate = tokens > 1 && writing > 0 ? ` · ${Math.round(((tokens - 1) / writing) * 10) / 10} tokens/s` : "";
+  return `${tokens} ${tokens === 1 ? "token" : "tokens"} · first after ${timings.first_s.toFixed(1)} s${rate}`;
+}

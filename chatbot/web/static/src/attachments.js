@@ -1,0 +1,144 @@
+// What goes with the next message: files and pages as chips, each with its name, its cost and a way to drop it.
+import { make, stored } from "./dom.js";
+import { Failure } from "./link.js";
+import { button, counted, short } from "./words.js";
+
+const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
+const PAGE_TIMEOUT_MS = 30000;
+const nameOf = (id) => `files:${id ?? "new"}`;
+
+export class Attachments {
+  /** current: the id of the open chat; changed: called after each change. */
+  constructor(holder, { link, problem, current, changed }) {
+    Object.assign(this, { holder, link, problem, current, changed });
+    this.chips = []; // {name, file: what the server made of it, work: while it is on its way}
+    this.maxBytes = Infinity;
+  }
+
+  get files() {
+    return this.chips.flatMap(({ file }) => file ?? []);
+  }
+
+  get isBusy() {
+    return this.chips.some(({ work }) => work);
+  }
+
+  /** Attach files of the person's machine. */
+  add(files) {
+    for (const file of files) {
+      if (file.size > this.maxBytes) {
+        const most = `${Math.floor(this.maxBytes / 1e6).toLocaleString()} MB`;
+        this.problem(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`);
+      } else {
+        this.begin(file.name, upload(file, this.current()));
+      }
+    }
+  }
+
+  /** Attach the text of a web page. */
+  addPage(url) {
+    this.begin(url, this.link.call("url", { chat_id: this.current(), url }, PAGE_TIMEOUT_MS).then(({ file }) => file));
+  }
+
+  /** Attach what the server has made ready. */
+  addReady(files) {
+    this.chips.push(...files.map((file) => ({ name: file.name, file })));
+    this.keep();
+  }
+
+  begin(name, promise) {
+    const { chips } = this;
+    const chip = { name };
+    chip.work = promise.then(
+      (file) => Object.assign(chip, { file, name: file.name }),
+      (failure) => {
+        chips.splice(chips.indexOf(chip), 1);
+        this.problem(failure.message, failure.code);
+        chip.failed = true;
+      },
+    ).finally(() => {
+      delete chip.work;
+      if (chips === this.chips) this.keep(); // else another chat is open by now
+    });
+    chips.push(chip);
+    this.draw();
+  }
+
+  /** Wait until all are there; false when one failed. */
+  async settled() {
+    const chips = [...this.chips];
+    await Promise.all(chips.map(({ work }) => work));
+    return !chips.some(({ failed }) => failed);
+  }
+
+  drop(chip) {
+    const at = this.chips.indexOf(chip);
+    this.chips.splice(at, 1);
+    if (chip.file) this.link.call("unfile", { file_id: chip.file.id }).catch(() => {}); // the server forgets it by itself
+    this.keep();
+    (this.holder.querySelectorAll("button")[Math.min(at, this.chips.length - 1)] ?? document.getElementById("input")).focus();
+  }
+
+  /** Show what was attached in a chat and not sent. */
+  restore(id) {
+    const kept = stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? [];
+    this.chips = kept.map((file) => ({ name: file.name, file }));
+    this.draw();
+  }
+
+  /** These are sent: nothing is attached now. What was kept goes with forget, when the server has the message. */
+  clear() {
+    this.chips = [];
+    this.draw();
+  }
+
+  forget(id, files) {
+    const sent = new Set(files.map((file) => file.id));
+    const left = (stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? []).filter((file) => !sent.has(file.id));
+    this.write(id, left);
+  }
+
+  keep() {
+    this.write(this.current(), this.files);
+    this.draw();
+  }
+
+  write(id, files) {
+    stored((store) => (files.length ? store.setItem(nameOf(id), JSON.stringify(files)) : store.removeItem(nameOf(id))));
+  }
+
+  draw() {
+    this.holder.hidden = !this.chips.length;
+    this.holder.replaceChildren(...this.chips.map((chip) => this.line(chip)));
+    this.changed();
+  }
+
+  line(chip) {
+    const line = make("li", { class: "chip", "aria-busy": chip.work ? "true" : "false" });
+    line.append(make("span", { class: "name", title: chip.file?.source || chip.name }, chip.name));
+    const title = chip.file ? counted(chip.file.n_chars, "character") : "";
+    line.append(make("span", { class: "size", title }, chip.file ? cost(chip.file) : "reading…"));
+    if (!chip.work) line.append(button("quiet", "×", () => this.drop(chip), `Remove ${chip.name}`));
+    return line;
+  }
+}
+
+/** What a file takes of the model's memory. */
+function cost({ n_tokens, n_chars }) {
+  return n_tokens ? `${short(n_tokens)} tokens` : `about ${short(Math.ceil(n_chars / CHARS_PER_TOKEN))} tokens`;
+}
+
+async function upload(file, chatId) {
+  const body = new FormData();
+  if (chatId) body.append("chat_id", chatId);
+  body.append("file", file, file.name);
+  let answer;
+  try {
+    answer = await fetch("/files", { method: "POST", body, headers: { "X-Paddock": "1", Accept: "application/json" } });
+  } catch {
+    throw new Failure(`${file.name} could not be sent: the chat server does not answer.`, "no_answer");
+  }
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Failure(told.error?.message ?? `${file.name} was refused with status ${answer.status}.`, told.error?.code);
+  return told.file;
+}

@@ -1,0 +1,163 @@
+// Where the next message is written: its text, what goes with it, and the draft that survives a reload.
+import { Attachments } from "./attachments.js";
+import { isComposing, stored } from "./dom.js";
+import { fitHeight, isTouch } from "./words.js";
+
+const LONG_PASTE = 4000;
+const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s)/g;
+const draftName = (id) => `draft:${id ?? "new"}`;
+
+export class Composer {
+  /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands).
+   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
+  constructor(parts, link, deeds) {
+    Object.assign(this, parts);
+    this.deeds = deeds;
+    this.isWaiting = false; // for what is attached, to send then
+    const { current, problem } = deeds;
+    this.attachments = new Attachments(parts.chips, { link, problem, current, changed: () => this.draw() });
+    this.listen();
+    this.listenForFiles();
+  }
+
+  listen() {
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    this.input.addEventListener("keydown", (event) => this.press(event));
+    this.input.addEventListener("input", () => {
+      this.takePages();
+      this.keep();
+      this.fit();
+      this.draw();
+      this.list.look();
+    });
+  }
+
+  listenForFiles() {
+    this.attach.addEventListener("click", () => this.picker.click());
+    this.picker.addEventListener("change", () => {
+      this.attachments.add(this.picker.files);
+      this.picker.value = "";
+      this.input.focus();
+    });
+    this.input.addEventListener("paste", (event) => this.paste(event));
+    const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+    const show = (isOver) => this.area.classList.toggle("dropping", isOver);
+    this.area.addEventListener("dragover", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      show(true);
+    });
+    this.area.addEventListener("dragleave", (event) => { if (!this.area.contains(event.relatedTarget)) show(false); });
+    this.area.addEventListener("drop", (event) => {
+      show(false);
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.attachments.add(event.dataTransfer.files);
+    });
+  }
+
+  press(event) {
+    if (isComposing(event) || this.list.press(event)) return;
+    const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (event.key === "ArrowUp" && isPlain && !this.input.value) {
+      if (this.deeds.editLast()) event.preventDefault();
+    }
+    const isSend = event.ctrlKey || event.metaKey || (!event.shiftKey && !isTouch);
+    if (event.key !== "Enter" || !isSend) return;
+    event.preventDefault();
+    this.submit();
+  }
+
+  paste(event) {
+    const { files } = event.clipboardData;
+    const text = event.clipboardData.getData("text/plain");
+    if (!files.length && text.length <= LONG_PASTE) return;
+    event.preventDefault();
+    this.attachments.add(files.length ? files : [new File([text], "Pasted text.txt", { type: "text/plain" })]);
+  }
+
+  /** Fetch the pages whose addresses stand in the text as #https://… */
+  takePages(isWhole = false) {
+    const { value } = this.input;
+    const text = isWhole ? `${value} ` : value;
+    const found = [...text.matchAll(ADDRESS)].map(([, , url]) => url);
+    if (!found.length) return;
+    this.setText(text.replace(ADDRESS, "$1").trim());
+    this.keep();
+    for (const url of found) this.attachments.addPage(url);
+  }
+
+  async submit() {
+    if (this.isWaiting || this.deeds.run(this.input.value)) return;
+    this.takePages(true);
+    if (this.attachments.isBusy && !(await this.wait())) return;
+    const text = this.input.value;
+    if (text.trim()) this.deeds.send(text, this.attachments.files);
+  }
+
+  /** Wait for what is attached; false when it failed or another chat is open by then. */
+  async wait() {
+    const id = this.deeds.current();
+    this.isWaiting = true;
+    this.draw();
+    const isThere = await this.attachments.settled();
+    this.isWaiting = false;
+    this.draw();
+    return isThere && id === this.deeds.current();
+  }
+
+  /** The message is on its way: make room for the next one. */
+  clear() {
+    this.setText("");
+    this.attachments.clear();
+  }
+
+  /** Another chat is open: show what was being written there. */
+  restore(id) {
+    this.setText(this.draft(id));
+    this.attachments.restore(id);
+  }
+
+  /** Put a text into the field, as if it had been typed. */
+  write(text) {
+    this.setText(text);
+    this.keep();
+    this.input.focus();
+  }
+
+  setText(text) {
+    this.input.value = text;
+    this.fit();
+    this.draw();
+    this.list.look();
+  }
+
+  draft(id) {
+    return stored((store) => store.getItem(draftName(id))) ?? "";
+  }
+
+  keep() {
+    stored((store) => store.setItem(draftName(this.deeds.current()), this.input.value));
+  }
+
+  /** The server has a message: its draft is not needed any more. */
+  forget(id, text, files) {
+    if (this.draft(id) === text) stored((store) => store.removeItem(draftName(id)));
+    this.attachments.forget(id, files);
+  }
+
+  fit() {
+    fitHeight(this.input, this.form);
+  }
+
+  draw() {
+    this.send.disabled = this.isWaiting || !this.input.value.trim();
+  }
+
+  focus() {
+    if (!isTouch) this.input.focus(); // on a phone it would bring up the keyboard
+  }
+}

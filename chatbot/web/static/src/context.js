@@ -1,0 +1,84 @@
+// How full the model's memory is, as a gauge; and a drawer with the notes and exactly what the model will see.
+import { showDialog } from "./dialog.js";
+import { make } from "./dom.js";
+import { button, counted, sentence, short } from "./words.js";
+
+const TIMEOUT_MS = 30000; // a long conversation is counted part by part
+const MUCH = 0.75; // from here on the oldest turns are folded
+
+export class Context {
+  /** gauge: the button; now: gives {next, nUsed, nCtx} of the moment, next as the server wants it; changed: the notes were. */
+  constructor(gauge, { link, now, changed }) {
+    Object.assign(this, { gauge, link, now, changed });
+    this.dialog = null;
+    gauge.addEventListener("click", () => this.open());
+  }
+
+  /** Show how much is used. */
+  draw() {
+    const { nUsed, nCtx } = this.now();
+    this.gauge.hidden = !nCtx;
+    if (!nCtx) return;
+    const share = Math.min(1, nUsed / nCtx);
+    this.gauge.textContent = `${short(nUsed)} of ${short(nCtx)}`;
+    this.gauge.style.setProperty("--share", `${Math.round(share * 100)}%`);
+    this.gauge.dataset.much = String(share >= MUCH);
+    this.gauge.setAttribute("aria-label", `${short(nUsed)} of ${short(nCtx)} tokens used: what the model sees`);
+  }
+
+  async open() {
+    this.body = make("div", { class: "context" }, make("p", {}, "Counting…"));
+    const dialog = (this.dialog = showDialog("What the model sees", this.body));
+    dialog.classList.add("drawer");
+    await this.fill();
+  }
+
+  async fill() {
+    const { body } = this;
+    try {
+      this.show(await this.link.call("context", this.now().next, TIMEOUT_MS));
+    } catch (failure) {
+      body.replaceChildren(make("p", { class: "problem" }, sentence(failure.message)));
+    }
+  }
+
+  show({ n_ctx, n_used, n_max_answer, is_estimate, parts, n_folded, notes }) {
+    const about = is_estimate ? "about " : "";
+    const share = n_ctx ? ` of ${n_ctx.toLocaleString()}` : "";
+    const total = make("p", {}, `${sentence(`${about}${n_used.toLocaleString()}${share} tokens`)} `);
+    if (n_max_answer) total.append(`An answer may have ${n_max_answer.toLocaleString()}.`);
+    const lines = parts.map((part) => partLine(part, about));
+    const empty = make("p", {}, "Nothing yet: write a message.");
+    const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];
+    this.body.replaceChildren(total, ...kept, make("h3", {}, "Part by part"), ...(lines.length ? lines : [empty]));
+  }
+
+  /** The notes that stand for the oldest messages, to be changed or dropped. */
+  notes(text, nFolded) {
+    const area = make("textarea", { id: "notes", rows: "6" });
+    area.value = text;
+    const problem = make("p", { class: "problem", role: "alert" });
+    const send = async (changed) => {
+      try {
+        await this.link.call("notes", { chat_id: this.now().next.chat_id, text: changed });
+      } catch (failure) {
+        problem.textContent = sentence(failure.message);
+        return;
+      }
+      this.changed();
+      await this.fill();
+      this.dialog.querySelector("button").focus();
+    };
+    const row = make("div", { class: "actions" });
+    row.append(button("", "Save notes", () => send(area.value)));
+    row.append(button("quiet", "Remove notes", () => send(null)));
+    const told = `The model reads these notes in place of the oldest ${counted(nFolded, "message")}, which stay in the chat.`;
+    return make("section", { class: "notes" }, make("h3", {}, make("label", { for: "notes" }, "Notes")), make("p", {}, told), area, row, problem);
+  }
+}
+
+function partLine({ label, n_tokens, text }, about) {
+  const name = make("span", { class: "name" }, label);
+  const size = make("span", { class: "size" }, `${about}${counted(n_tokens, "token")}`);
+  return make("details", { class: "part" }, make("summary", {}, name, size), make("pre", { tabindex: "0" }, text));
+}

@@ -1,0 +1,58 @@
+// The thoughts before an answer: folded, live and timed while the model thinks, never read aloud.
+import { isFinal } from "./conversation.js";
+import { make, stored } from "./dom.js";
+import { Renderer } from "./markdown.js";
+
+const CHOICE = "reasoning"; // whether the person wants the thoughts open
+
+export class Reasoning {
+  constructor() {
+    this.element = make("details", { class: "reasoning" });
+    this.summary = make("summary");
+    const holder = make("div", { class: "thoughts text" });
+    this.element.append(this.summary, holder);
+    this.element.hidden = true;
+    this.element.open = stored((store) => store.getItem(CHOICE)) === "open";
+    this.renderer = new Renderer(holder);
+    this.since = 0; // when this page saw the first thought
+    this.lasted = 0; // seconds, where the server does not say
+    this.timer = 0;
+    this.message = null;
+    this.element.addEventListener("toggle", () => this.draw(this.message));
+    this.summary.addEventListener("click", () => {
+      const isToOpen = !this.element.open; // it opens or closes after this event
+      stored((store) => store.setItem(CHOICE, isToOpen ? "open" : "folded"));
+    });
+  }
+
+  draw(message) {
+    const isFirst = this.message === null;
+    this.message = message;
+    if (!message) return;
+    this.element.hidden = !message.reasoning;
+    if (!message.reasoning) return;
+    const isThinking = !message.content && !isFinal(message);
+    if (isThinking && !this.since && !isFirst) this.since = performance.now();
+    if (!isThinking && this.since && !this.lasted) this.lasted = this.seconds();
+    this.element.dataset.live = String(isThinking);
+    this.tell(isThinking);
+    if (this.element.open) this.renderer.show(message.reasoning, !isThinking);
+  }
+
+  seconds() {
+    return (performance.now() - this.since) / 1000;
+  }
+
+  tell(isThinking) {
+    clearInterval(this.timer);
+    this.timer = 0;
+    if (isThinking) {
+      this.timer = setInterval(() => (this.element.isConnected ? this.tell(true) : clearInterval(this.timer)), 1000);
+    }
+    const lasted = this.message.meta.thought_s ?? this.lasted;
+    const over = lasted ? `Thought for ${Math.max(1, Math.round(lasted))} s` : "Thoughts";
+    const live = this.since ? `Thinking… ${Math.floor(this.seconds())} s` : "Thinking…";
+    const words = isThinking ? live : over;
+    if (this.summary.textContent !== words) this.summary.textContent = words;
+  }
+}

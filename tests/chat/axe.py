@@ -1,0 +1,23 @@
+"""Look at a page with axe-core, as somebody would who sees it with other eyes or none."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from tests.chat.page import Tab
+
+
+@cache
+def _source() -> str:
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(tab: Tab) -> list[str]:
+    """What axe-core has against the page as it is now: rule, words and elements of each."""
+    tab.page.evaluate(_source())
+    found: dict[str, Any] = tab.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{rule['id']}: {rule['help']} {[node['html'][:200] for node in rule['nodes']]}" for rule in found["violations"]
+    ]

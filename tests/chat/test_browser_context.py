@@ -1,0 +1,71 @@
+"""How full the model's memory is: the gauge, the drawer with the notes and what the model sees, the folded mark."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import FakeServer, Finish, Usage
+from tests.processes import Process
+
+pytestmark = pytest.mark.browser
+
+
+def drawer(tab: Tab) -> Locator:
+    tab.find("#gauge").click()
+    shown = tab.page.get_by_role("dialog", name="What the model sees")
+    expect(shown.locator("h3").last).to_have_text("Part by part")
+    return shown
+
+
+def test_gauge_follows_the_answers_and_the_drawer_shows_every_part(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["Hello there", Finish(), Usage(1_200, 34)]]
+    tab = tabs.open(chat)
+    expect(tab.find("#gauge")).to_have_text("0 of 4.1k")
+    tab.say("hi")
+    tab.is_at("done")
+    expect(tab.find("#gauge")).to_have_text("1.2k of 4.1k")
+    tab.page.reload()
+    expect(tab.find("#gauge")).to_have_text("1.2k of 4.1k")
+    tab.input.fill("and a draft")
+    box = drawer(tab)
+    expect(box.locator(".part .name")).to_have_text(["System prompt", "You", "Answer", "You"])
+    box.get_by_text("Answer", exact=True).click()
+    expect(box.locator(".part pre").nth(2)).to_have_text("Hello there")
+    box.locator(".part").last.locator("summary").click()
+    expect(box.locator(".part pre").last).to_have_text("and a draft")
+    tab.page.keyboard.press("Escape")
+    expect(tab.find("#gauge")).to_be_focused()
+    assert tab.errors == []
+
+
+def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.n_ctx = 500
+    try:
+        model.scripts = [["- The name is Ada. " + "word " * 90, Finish()]]  # also what is noted
+        tab = tabs.open(chat)
+        for n in range(5):
+            tab.say(f"question {n}")
+            expect(tab.find(".answer")).to_have_count(n + 1)
+            tab.is_at("done")
+        expect(tab.find(".fold")).to_be_visible()
+        expect(tab.find(".fold + .said .user")).to_have_text(re.compile("^question [12]$"))
+        tab.button("Older messages are folded into notes").click()
+        box = tab.page.get_by_role("dialog", name="What the model sees")
+        expect(box.get_by_label("Notes")).to_have_value(re.compile("^- The name is Ada"))
+        box.get_by_label("Notes").fill("- The name is Grace.")
+        box.get_by_role("button", name="Save notes").click()
+        expect(box.locator(".part pre").filter(has_text="Grace")).to_have_count(1)
+        box.get_by_role("button", name="Remove notes").click()
+        expect(box.get_by_label("Notes")).to_have_count(0)
+        expect(tab.find(".fold")).to_have_count(0)
+        assert tab.errors == []
+    finally:
+        model.n_ctx = 4_096

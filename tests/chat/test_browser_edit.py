@@ -1,0 +1,222 @@
+"""What can be changed afterwards: messages, answers, versions of both, the last turn, what waits in line."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import Cut, FakeServer, Finish, Gate, Step
+from tests.processes import Process
+
+pytestmark = pytest.mark.browser
+
+
+def edit(tab: Tab, text: str, nth: int = -1) -> None:
+    """Change one of the person's messages and send it again."""
+    said = tab.find(".said").nth(nth)
+    said.get_by_role("button", name="Edit").click()
+    said.get_by_label("Your message").fill(text)
+    said.get_by_label("Your message").press("Enter")
+
+
+def shows(tab: Tab, *texts: str) -> None:
+    """Wait until exactly these messages stand on the page, questions and answers in turn."""
+    expect(tab.find(".user")).to_have_text(list(texts[::2]))
+    expect(tab.find(".answer .body")).to_have_text(list(texts[1::2]))
+
+
+def test_changed_message_makes_a_version_and_both_can_be_read_again(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A1", Finish()], ["B1", Finish()], ["A2", Finish()], ["C", Finish()]]
+    tab = tabs.open(chat)
+    other = None
+    for question, answer in (("one", "A1"), ("two", "B1")):
+        tab.say(question)
+        shows(tab, *(["one", "A1"] if question == "two" else []), question, answer)
+        tab.is_at("done")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    shows(other, "one", "A1", "two", "B1")
+
+    edit(tab, "uno", nth=0)
+    shows(tab, "uno", "A2")
+    shows(other, "uno", "A2")
+    expect(tab.find(".said .place")).to_have_text("2/2")
+    assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["uno"]
+
+    tab.button("Earlier version").click()
+    shows(tab, "one", "A1", "two", "B1")
+    shows(other, "one", "A1", "two", "B1")
+    expect(tab.button("Later version")).to_be_focused()
+    expect(tab.button("Earlier version")).to_be_disabled()
+    tab.page.reload()
+    shows(tab, "one", "A1", "two", "B1")
+
+    tab.page.keyboard.press("Alt+ArrowRight")
+    shows(tab, "uno", "A2")
+    expect(tab.find("#live")).to_have_text("Version 2 of 2")
+    tab.say("more")
+    shows(tab, "uno", "A2", "more", "C")
+    assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["uno", "A2", "more"]
+    assert tab.errors == []
+
+
+def test_editor_is_left_by_escape_without_stopping_an_answer_and_gives_the_focus_back(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["held", hold, Finish()]]
+    tab = tabs.open(chat)
+    tab.say("question")
+    tab.reads("held")
+    tab.input.press("ArrowUp")
+    area = tab.page.get_by_label("Your message")
+    expect(area).to_be_focused()
+    expect(area).to_have_value("question")
+    area.press_sequentially(" more")
+    area.press("Shift+Enter")
+    area.press("Escape")
+    expect(area).to_have_count(0)
+    expect(tab.find(".said").get_by_role("button", name="Edit")).to_be_focused()
+    expect(tab.find(".user")).to_have_text("question")
+    tab.is_at("streaming")
+    hold.open()
+    tab.is_at("done")
+    assert len(model.requests) == 1
+
+
+def test_any_answer_can_be_given_again_and_becomes_a_version(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["A1", Finish()], ["B1", Finish()], ["A2", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    tab.say("two")
+    tab.reads("B1")
+    tab.is_at("done")
+    tab.answer(0).hover()
+    tab.answer(0).get_by_role("button", name="Answer again").click()
+    shows(tab, "one", "A2")
+    tab.is_at("done")
+    expect(tab.find(".answer .place")).to_have_text("2/2")
+    tab.button("Earlier version").click()
+    shows(tab, "one", "A1", "two", "B1")
+
+
+@pytest.mark.parametrize("end", [Finish("length"), Cut()], ids=["length", "cut off"])
+def test_answer_that_ended_early_goes_on_in_the_same_message(
+    model: FakeServer, chat: Process, tabs: Tabs, end: Finish | Cut
+) -> None:
+    hold = Gate()
+    model.scripts = [["One, two", end], [", three", hold, ", four.", Finish()]]
+    tab = tabs.open(chat)
+    other = None
+    tab.say("count")
+    expect(tab.button("Continue")).to_be_visible()
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    other.reads("One, two")
+    tab.button("Continue").click()
+    tab.reads("One, two, three")
+    tab.is_at("streaming")
+    other.reads("One, two, three")
+    hold.open()
+    for each in (tab, other):
+        each.reads("One, two, three, four.")
+        each.is_at("done")
+        expect(each.button("Continue")).to_have_count(0)
+        expect(each.find(".problem").filter(visible=True)).to_have_count(0)
+    expect(tab.find(".message")).to_have_count(2)
+
+
+def test_answers_text_can_be_corrected_and_the_model_gets_the_correction(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["The capital is **Paris**.", Finish()], ["yes", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("capital of Italy?")
+    tab.is_at("done")
+    tab.button("Edit answer").click()
+    area = tab.page.get_by_label("Text of the answer")
+    expect(area).to_have_value("The capital is **Paris**.")
+    area.fill("The capital is **Rome**.")
+    tab.button("Save").click()
+    tab.reads("The capital is Rome.")
+    expect(tab.answer().locator("strong")).to_have_text("Rome")
+    expect(tab.answer().locator(".stats")).to_contain_text("edited")
+    tab.page.reload()
+    tab.reads("The capital is Rome.")
+    tab.say("sure?")
+    tab.reads("yes")
+    assert model.requests[-1]["messages"][2]["content"] == "The capital is **Rome**."
+    assert tab.errors == []
+
+
+def test_message_in_line_is_shown_as_such_and_can_be_taken_back(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    hold = Gate()
+    model.scripts = [["held", hold, Finish()], ["never", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("first")
+    tab.reads("held")
+    tab.say("second")
+    expect(tab.answer().locator(".stage")).to_have_text("Waiting for the answer before this one")
+    tab.button("Take it back: this message is not sent").click()
+    shows(tab, "first", "held")
+    expect(tab.input).to_have_value("second")
+    hold.open()
+    tab.is_at("done")
+    assert len(model.requests) == 1
+
+
+def test_last_turn_is_taken_back_by_a_command_and_its_text_can_be_sent_anew(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A", Finish()], ["B", Finish()], ["C", Finish()]]
+    tab = tabs.open(chat)
+    for question in ("one", "two"):
+        tab.say(question)
+        expect(tab.find(".answer")).to_have_count(1 if question == "one" else 2)
+        tab.is_at("done")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    shows(other, "one", "A", "two", "B")
+    tab.say("/undo")
+    shows(tab, "one", "A")
+    shows(other, "one", "A")
+    expect(tab.input).to_have_value("two")
+    tab.input.press("Enter")
+    shows(tab, "one", "A", "two", "C")
+    tab.is_at("done")
+    assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["one", "A", "two"]
+
+
+def test_answer_on_another_branch_goes_on_unseen_and_is_whole_when_its_branch_is_shown(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    gates = [Gate() for _ in range(13)]
+    script: list[Step] = [gates[0]]
+    for n, gate in enumerate(gates[1:]):
+        script += [f"w{n} ", gate]
+    model.scripts = [["A1", Finish()], [*script, "the end", Finish()]]
+    tab = tabs.open(chat)
+    sent: list[str] = []
+    tab.page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    tab.page.reload()
+    tab.say("one")
+    tab.is_at("done")
+    edit(tab, "uno")
+    tab.is_at("reading")
+    tab.button("Earlier version").click()
+    shows(tab, "one", "A1")
+    sent.clear()
+    for gate, following in pairwise(gates[:11]):
+        gate.open()
+        following.wait_until_reached()
+        tab.page.evaluate("() => new Promise((done) => setTimeout(done))")  # the page has had its turn
+    assert len([frame for frame in sent if '"open"' in frame]) <= 3  # not one for each word
+    tab.button("Later version").click()
+    shows(tab, "uno", " ".join(f"w{n}" for n in range(10)))
+    for gate in gates[10:]:
+        gate.open()
+    shows(tab, "uno", " ".join(f"w{n}" for n in range(12)) + " the end")
+    tab.is_at("done")

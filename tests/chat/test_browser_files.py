@@ -1,0 +1,154 @@
+"""Files and pages as parts of a message: chosen, dropped, pasted, fetched by #address."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import FakeServer, Finish
+from tests.processes import Process, chatbot, running
+
+pytestmark = pytest.mark.browser
+
+NOTES = {"name": "the notes.md", "mimeType": "text/markdown", "buffer": b"# Notes\n\nThe code word is heron.\n"}
+
+
+def attach(tab: Tab, *files: dict[str, object]) -> None:
+    tab.find("#picker").set_input_files(list(files))  # type: ignore[arg-type]
+
+
+def test_file_is_shown_with_its_cost_sent_with_the_message_and_shown_there(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["heron", Finish()]]
+    tab = tabs.open(chat)
+    with tab.page.expect_file_chooser():
+        tab.button("Attach files").click()
+    attach(tab, NOTES)
+    chip = tab.find(".chip")
+    expect(chip).to_contain_text("the notes.md")
+    expect(chip.locator(".size")).to_contain_text("tokens")
+    tab.page.reload()  # a draft keeps its files
+    expect(chip).to_contain_text("the notes.md")
+    tab.say("what is the code word?")
+    tab.is_at("done")
+    expect(chip).to_have_count(0)
+    expect(tab.find(".user")).to_have_text("what is the code word?")
+    expect(tab.find(".files li")).to_contain_text("the notes.md")
+    assert "The code word is heron." in model.requests[-1]["messages"][-1]["content"]
+    tab.page.reload()
+    expect(tab.find(".files li")).to_contain_text("the notes.md")
+    expect(chip).to_have_count(0)
+
+    tab.find(".said").get_by_role("button", name="Edit").click()  # a changed message keeps its files
+    tab.page.get_by_label("Your message").fill("and backwards?")
+    tab.page.get_by_label("Your message").press("Enter")
+    tab.is_at("done")
+    expect(tab.find(".user")).to_have_text("and backwards?")
+    expect(tab.find(".files li")).to_contain_text("the notes.md")
+    assert "The code word is heron." in model.requests[-1]["messages"][-1]["content"]
+    assert tab.errors == []
+
+
+def test_file_can_be_removed_before_it_is_sent(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    attach(tab, NOTES, {**NOTES, "name": "second.md"})
+    expect(tab.find(".chip")).to_have_count(2)
+    expect(tab.find(".chip .size").filter(has_text="tokens")).to_have_count(2)
+    tab.button("Remove the notes.md").click()
+    expect(tab.find(".chip .name")).to_have_text(["second.md"])
+    expect(tab.button("Remove second.md")).to_be_focused()
+    tab.say("go")
+    tab.is_at("done")
+    expect(tab.find(".files .name")).to_have_text(["second.md"])
+
+
+def test_long_paste_becomes_a_file_and_a_short_one_stays_text(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    paste = """(input, text) => {
+        const data = new DataTransfer();
+        data.setData("text/plain", text);
+        const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+        return input.dispatchEvent(event);
+    }"""
+    assert tab.input.evaluate(paste, "x" * 4_000)  # left to the browser
+    assert not tab.input.evaluate(paste, "word " * 801)
+    expect(tab.find(".chip .name")).to_have_text("Pasted text.txt")
+    expect(tab.find(".chip .size")).to_have_attribute("title", "4,005 characters")
+
+
+def test_dropped_file_is_attached_and_a_bad_one_is_refused_in_words(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    drop = """([name, text]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([text], name));
+        const main = document.getElementById("main");
+        main.dispatchEvent(new DragEvent("dragover", { dataTransfer: data, bubbles: true, cancelable: true }));
+        const isShown = main.classList.contains("dropping");
+        main.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        return isShown && !main.classList.contains("dropping");
+    }"""
+    assert tab.page.evaluate(drop, ["plan.txt", "step one"])
+    expect(tab.find(".chip .name")).to_have_text("plan.txt")
+    tab.page.evaluate(drop, ["photo.zip", "\x00\x01\x02binary"])
+    expect(tab.problem).to_be_visible()
+    expect(tab.find(".chip .name")).to_have_text("plan.txt")
+    assert tab.page.evaluate("location.pathname") == "/"
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"<html><title>Herons</title><body><h1>Herons</h1><p>They wade slowly.</p></body></html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """The address of a page of the web."""
+    server = HTTPServer(("127.0.0.1", 0), _Page)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/herons"
+    server.shutdown()
+    server.server_close()
+
+
+def test_address_behind_a_hash_is_read_and_sent_with_the_message(
+    model: FakeServer, tabs: Tabs, site: str, tmp_path: Path
+) -> None:
+    model.scripts = [["slowly", Finish()]]
+    host = site.removeprefix("http://").partition("/")[0]
+    with running(chatbot(model.url, tmp_path, "--allowed_fetch_hosts", host.partition(":")[0])) as chat:
+        tab = tabs.open(chat)
+        tab.say(f"#{site} how do they wade?")
+        tab.is_at("done")
+        expect(tab.find(".user")).to_have_text("how do they wade?")
+        expect(tab.find(".files a")).to_have_attribute("href", site)
+        assert "They wade slowly." in model.requests[-1]["messages"][-1]["content"]
+        assert tab.hosts == {"127.0.0.1"}
+
+
+def test_address_that_may_not_be_read_is_said_and_nothing_is_sent(
+    model: FakeServer, chat: Process, tabs: Tabs, site: str
+) -> None:
+    tab = tabs.open(chat)
+    tab.say(f"tell me #{site}")
+    expect(tab.problem).to_be_visible()
+    expect(tab.find(".chip")).to_have_count(0)
+    expect(tab.input).to_have_value("tell me")
+    assert model.requests == []

@@ -1,0 +1,264 @@
+"""The options of a chat on the page: controls, presets, and the commands that begin with a slash."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import FakeServer, Finish
+from tests.processes import Process
+
+pytestmark = pytest.mark.browser
+
+# What a person types, and what the request must then have.
+CONTROLS = {
+    "Temperature": ("0.2", "temperature", 0.2),
+    "Top P": ("0,9", "top_p", 0.9),
+    "Top K": ("12", "top_k", 12),
+    "Min P": ("0.05", "min_p", 0.05),
+    "Repeat penalty": ("1.1", "repeat_penalty", 1.1),
+    "Presence penalty": ("0.5", "presence_penalty", 0.5),
+    "Frequency penalty": ("-0.5", "frequency_penalty", -0.5),
+    "Seed": ("7", "seed", 7),
+    "Longest answer": ("99", "max_tokens", 99),
+    "Stop at": ("END\nSTOP", "stop", ["END", "STOP"]),
+    "More fields (JSON)": ('{"mirostat_mode": 2}', "mirostat_mode", 2),
+}
+
+
+def panel(tab: Tab) -> Locator:
+    tab.find("#options").click()
+    shown = tab.page.get_by_role("dialog", name="Options of this chat")
+    expect(shown).to_be_visible()
+    return shown
+
+
+def fill(box: Locator, label: str, text: str) -> None:
+    field = box.get_by_label(label, exact=True)
+    field.fill(text)
+    field.dispatch_event("change")
+
+
+def test_each_control_changes_the_request_and_survives_a_reload(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    expect(box.get_by_label("Temperature", exact=True)).to_have_attribute("placeholder", "0.7")
+    expect(box.locator(".custom").filter(visible=True)).to_have_count(0)
+    for label, (text, _, _) in CONTROLS.items():
+        fill(box, label, text)
+    fill(box, "System prompt", "Answer in one word.")
+    expect(box.locator(".custom").filter(visible=True)).to_have_count(len(CONTROLS) + 1)
+    tab.page.keyboard.press("Escape")
+    expect(tab.find("#options")).to_be_focused()
+    expect(tab.find("#options")).to_have_text(f"Options · {len(CONTROLS) + 1}")
+
+    tab.page.reload()  # a new chat keeps the choice until it is sent
+    expect(tab.find("#options")).to_have_text(f"Options · {len(CONTROLS) + 1}")
+    tab.say("go")
+    tab.is_at("done")
+    sent = model.requests[-1]
+    assert {name: sent.get(name) for _, name, _ in CONTROLS.values()} == {n: v for _, n, v in CONTROLS.values()}
+    assert sent["messages"][0] == {"role": "system", "content": "Answer in one word."}
+
+    tab.page.reload()
+    expect(panel(tab).get_by_label("Temperature", exact=True)).to_have_value("0.2")
+    tab.page.keyboard.press("Escape")
+    tab.find("#new").click()
+    expect(tab.find("#options")).to_have_text("Options")
+    assert tab.errors == []
+
+
+def test_change_in_a_chat_is_sent_at_once_seen_by_others_and_can_be_reset(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("first")
+    tab.is_at("done")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    expect(other.find(".message")).to_have_count(2)
+    box = panel(tab)
+    fill(box, "Temperature", "1.5")
+    expect(other.find("#options")).to_have_text("Options · 1")
+    other.say("second")
+    expect(other.find(".answer")).to_have_count(2)
+    other.is_at("done")
+    assert model.requests[-1]["temperature"] == 1.5
+    box.get_by_role("button", name="Reset Temperature").click()
+    expect(box.get_by_label("Temperature", exact=True)).to_have_value("")
+    expect(other.find("#options")).to_have_text("Options")
+    other.say("third")
+    expect(other.find(".answer")).to_have_count(3)
+    other.is_at("done")
+    assert model.requests[-1]["temperature"] == 0.7
+
+
+def test_wrong_value_says_what_would_be_right_and_is_not_taken(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    box = panel(tab)
+    fill(box, "Temperature", "3")
+    expect(box.locator(".control.temperature .problem")).to_have_text("Temperature is a number from 0 to 2.")
+    fill(box, "Top K", "1.5")
+    expect(box.locator(".control.top_k .problem")).to_have_text("Top K is a whole number from 0 to 1000.")
+    fill(box, "More fields (JSON)", "{oops")
+    expect(box.locator(".control.extra .problem")).to_contain_text("write an object such as")
+    expect(box.locator(".custom").filter(visible=True)).to_have_count(0)
+    expect(tab.find("#options")).to_have_text("Options")
+
+
+def test_preset_is_kept_chosen_and_deleted(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    fill(box, "Temperature", "0")
+    fill(box, "System prompt", "Be a poet.")
+    box.get_by_label("Name of a new preset").fill("Poet <b>")
+    box.get_by_role("button", name="Save preset").click()
+    expect(box.get_by_label("Preset", exact=True)).to_have_value("Poet <b>")
+
+    second = tabs.open(chat)
+    box = panel(second)
+    box.get_by_label("Preset", exact=True).select_option("Poet <b>")
+    expect(box.get_by_label("System prompt", exact=True)).to_have_value("Be a poet.")
+    second.page.keyboard.press("Escape")
+    second.say("go")
+    second.is_at("done")
+    assert model.requests[-1]["temperature"] == 0
+    assert model.requests[-1]["messages"][0]["content"] == "Be a poet."
+    box = panel(second)
+    box.get_by_role("button", name="Delete preset Poet <b>").click()
+    expect(box.get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
+    second.page.reload()
+    expect(panel(second).get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
+
+
+def test_system_prompt_can_be_none_and_the_model_can_be_chosen(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    box.get_by_role("button", name="Send none").click()
+    box.get_by_label("Model", exact=True).select_option("fake-model")
+    tab.page.keyboard.press("Escape")
+    tab.say("go")
+    tab.is_at("done")
+    assert [m["role"] for m in model.requests[-1]["messages"]] == ["user"]
+    assert model.requests[-1]["model"] == "fake-model"
+
+
+def test_slash_lists_commands_and_the_keyboard_chooses(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    expect(tab.find("#options")).to_be_visible()
+    tab.input.press_sequentially("/")
+    listed = tab.find("#commands [role=option]")
+    expect(listed.first).to_contain_text("/help")
+    expect(tab.find("#commands")).not_to_contain_text("/exit")
+    tab.input.press_sequentially("s")
+    expect(listed.locator(".name")).to_have_text(
+        ["/system [TEXT]", "/set [NAME [VALUE]]", "/save [FILE]", "/search TEXT", "/stats"]
+    )
+    tab.input.press("ArrowUp")
+    expect(tab.find("#commands [aria-selected=true] .name")).to_have_text("/stats")
+    tab.input.press("ArrowUp")
+    expect(tab.find("#commands [aria-selected=true] .name")).to_have_text("/search TEXT")
+    tab.input.press("Tab")
+    expect(tab.input).to_have_value("/search ")
+    expect(tab.find("#commands")).to_be_hidden()
+    tab.input.fill("/th")
+    tab.input.press("Escape")
+    expect(tab.find("#commands")).to_be_hidden()
+    tab.input.fill("/thi")
+    tab.input.press("Enter")
+    expect(tab.page.get_by_label("Thinking", exact=True)).to_be_focused()
+    assert model.requests == []
+    assert tab.errors == []
+
+
+def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    model.scripts = [["```py\nprint(1)\n```", Finish()]]
+    tab = tabs.open(chat)
+    note = tab.find("#note-text")
+    expect(tab.find("#gauge")).to_be_visible()
+    tab.say("/set temperature 0.1")
+    expect(note).to_have_text("Temperature: 0.1")
+    tab.say("/set temperature 9")
+    expect(tab.problem).to_have_text("Temperature is a number from 0 to 2.")
+    expect(tab.input).to_have_value("/set temperature 9")  # to be put right
+    tab.say("/system You are brief.")
+    expect(note).to_contain_text("You are brief.")
+    tab.say("/think high")
+    expect(tab.find("#options")).to_have_text("Options · 3")
+    tab.say("/etc/hosts is a file")
+    tab.is_at("done")
+    expect(tab.find(".user")).to_have_text("/etc/hosts is a file")
+    expect(tab.find("#note")).to_be_hidden()
+    assert model.requests[-1]["temperature"] == 0.1
+    assert model.requests[-1]["messages"][0]["content"] == "You are brief."
+    tab.say("/stats")
+    expect(note).to_contain_text("The last answer")
+    tab.page.keyboard.press("Control+Shift+;")
+    expect(note).to_have_text(re.compile("^(Copied|This browser does not let)"))
+    tab.say("/nosuch")
+    expect(tab.problem).to_have_text("There is no command /nosuch: /help lists them.")
+    tab.say("/help")
+    expect(tab.page.get_by_role("dialog", name="Commands")).to_contain_text("/undo")
+    tab.page.keyboard.press("Escape")
+    with tab.page.expect_download() as saved:
+        tab.say("/save")
+    assert "print(1)" in saved.value.path().read_text()
+    tab.say("/search hosts")
+    expect(tab.find("#hits [role=option]").first).to_contain_text("hosts")
+    tab.say("/new")
+    expect(tab.find(".message")).to_have_count(0)
+    assert len(model.requests) == 1
+
+
+def test_saved_prompt_is_offered_by_a_slash_and_its_text_can_be_changed_before_it_is_sent(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    box.get_by_label("Name of a new prompt").fill("translate <i>")
+    box.get_by_label("Text of a new prompt").fill("Translate into French:\n")
+    box.get_by_role("button", name="Save prompt").click()
+    expect(box.get_by_role("button", name="Delete prompt translate <i>")).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    tab.input.press_sequentially("/tr")
+    expect(tab.find("#commands .name")).to_have_text(["translate <i>"])
+    tab.input.press("Enter")
+    expect(tab.input).to_have_value("Translate into French:\n")
+    tab.input.press_sequentially("heron")
+    tab.input.press("Enter")
+    tab.is_at("done")
+    expect(tab.find(".user")).to_have_text("Translate into French:\nheron")
+    panel(tab).get_by_role("button", name="Delete prompt translate <i>").click()
+    expect(tab.page.get_by_role("button", name="Delete prompt translate <i>")).to_have_count(0)
+    tab.page.reload()
+    expect(tab.find("#gauge")).to_be_visible()
+    tab.input.press_sequentially("/tr")
+    expect(tab.find("#commands")).to_be_hidden()
+
+
+def test_keyboard_and_mouse_go_straight_from_one_control_to_the_next(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    box = panel(tab)
+    temperature = box.get_by_label("Temperature", exact=True)
+    temperature.fill("0.3")
+    temperature.press("Tab")
+    expect(box.get_by_role("button", name="Reset Temperature")).to_be_visible()
+    expect(box.get_by_label("Top P", exact=True)).to_be_focused()
+    box.get_by_label("Top P", exact=True).press_sequentially("0.8")
+    box.get_by_label("Name of a new preset").click()
+    expect(box.locator(".custom").filter(visible=True)).to_have_count(2)
+    tab.page.keyboard.type("mine")
+    tab.page.keyboard.press("Enter")
+    expect(box.get_by_label("Preset", exact=True)).to_have_value("mine")
+    box.get_by_role("button", name="Reset Temperature").click()
+    expect(temperature).to_be_focused()
+    expect(temperature).to_have_value("")

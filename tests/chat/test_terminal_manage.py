@@ -1,0 +1,99 @@
+"""chat models, list, search, export, import and completion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chat.terminal import chat, manage
+from tests.fakes import FakeServer, Finish
+from tests.processes import free_port
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Chats go to a folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer(["Buy leeks and flour", Finish()]) as fake:
+        yield fake
+
+
+def test_list_search_and_export_find_what_was_said(server: FakeServer, tmp_path: Path) -> None:
+    chat(server.url, "what shall I cook?")
+    chat(server.url, "a second chat")
+    listed = manage("list").stdout.decode().splitlines()
+    assert [line.split("  ")[-1].strip() for line in listed] == ["a second chat", "what shall I cook?"]
+    chat_id = listed[1].split()[0]
+    assert len(manage("list", "1").stdout.splitlines()) == 1
+    found = manage("search", "leek")
+    assert found.returncode == 0 and b"leeks and flour" in found.stdout
+    assert manage("search", "nothing-of-it").returncode == 1
+    shown = manage("export", chat_id).stdout.decode()
+    assert "what shall I cook?" in shown and "leeks and flour" in shown
+    assert manage("export", chat_id, "-o", str(tmp_path / "one.json")).returncode == 0
+    assert json.loads((tmp_path / "one.json").read_text())["title"] == "what shall I cook?"
+    assert manage("export", "zz").returncode == 2
+
+
+def test_everything_exported_is_imported_elsewhere_once(server: FakeServer, tmp_path: Path) -> None:
+    chat(server.url, "one")
+    chat(server.url, "two")
+    file, other = tmp_path / "all.json", str(tmp_path / "other")
+    assert manage("export", "-o", str(file)).returncode == 0
+    done = manage("import", str(file), "--data-dir", other)
+    assert done.returncode == 0 and b"2 chats with 4 messages" in done.stderr
+    assert b"0 chats" in manage("import", str(file), "--data-dir", other).stderr
+    assert len(manage("list", "--data_dir", other).stdout.splitlines()) == 2
+    assert manage("import", str(tmp_path / "nowhere")).returncode == 2
+
+
+def test_lists_are_json_where_a_program_reads(server: FakeServer) -> None:
+    chat(server.url, "one")
+    assert json.loads(manage("list", "--json").stdout)[0]["title"] == "one"
+    assert json.loads(manage("search", "--json", "leeks").stdout)[0]["title"] == "one"
+    assert json.loads(manage("models", "--json", "--url", server.url).stdout)[0]["name"] == "fake-model"
+
+
+def test_models_are_listed_with_what_they_hold(server: FakeServer) -> None:
+    server.models = [
+        {"id": "small", "object": "model", "meta": {"n_ctx": 4096, "state": "ok"}},
+        {"id": "large", "object": "model", "meta": {"n_ctx": 32768, "state": "unloaded"}},
+    ]
+    lines = manage("models", "--url", server.url).stdout.decode().splitlines()
+    assert lines == ["small  4,096 tokens", "large  32,768 tokens, unloaded"]
+    assert manage("models", "--url", f"http://127.0.0.1:{free_port()}/v1").returncode == 3
+
+
+def test_a_prompt_that_begins_like_a_command_is_one_behind_two_dashes(server: FakeServer) -> None:
+    assert chat(server.url, "--", "list", "three", "colours").returncode == 0
+    assert server.requests[0]["messages"][-1]["content"] == "list three colours"
+    done = manage("list", "three", "colours")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_each_shell_is_valid_and_names_commands_and_flags(shell: str) -> None:
+    script = manage("completion", shell).stdout
+    assert b"models" in script and b"temperature" in script
+    for left_open in (b"FLAGS", b"COMMANDS", b"SHELL_NAMES"):
+        assert left_open not in script
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=script, capture_output=True).stderr == b""
+
+
+def test_bash_completes_flags_and_commands() -> None:
+    script = manage("completion", "bash").stdout.decode()
+    check = 'COMP_WORDS=(chat "$1"); COMP_CWORD=1; _paddock_chat; echo "${COMPREPLY[@]}"'
+    for typed, wanted in (("--temp", "--temperature"), ("mod", "models")):
+        shown = subprocess.run(["bash", "-c", f"{script}\n{check}", "x", typed], capture_output=True, text=True).stdout
+        assert shown.split() == [wanted]

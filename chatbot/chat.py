@@ -55,6 +55,8 @@ def _run(argv: list[str]) -> int:
 
         return manage(argv)
     settings, wanted = read(argv)
+    if wanted.is_verbose:
+        logging.getLogger("chatbot").addHandler(logging.StreamHandler())
     return _chat(settings, wanted)
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chatbot import settings as chat  # noqa: E402
+from chatbot.terminal.flags import TerminalSettings  # noqa: E402
 from llmserver import settings as server  # noqa: E402
 
 Row = tuple[str, str, str, str]
@@ -68,7 +69,7 @@ def configuration() -> str:
         "## Web chat: `python -m chatbot`",
         table(chat.describe(chat.WebSettings)),
         "## Terminal chat: `chat`",
-        table(chat.describe(chat.ChatSettings)),
+        table(chat.describe(TerminalSettings)),
         "## The model server's other settings",
         "These are llama_cpp.server's own, with its names and meanings; a default that differs is Paddock's choice for "
         "small machines.",

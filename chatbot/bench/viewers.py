@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import queue
+import re
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import socketio
+import websocket
 
 _WAIT_S = 120.0
+_PACKET = re.compile(r"(4\d|\d)(\d*)(.*)", re.DOTALL)
 
 
 @dataclass
 class Heard:
-    """The numbers of the pieces in the order of their coming, and how long each was on its way."""
+    """The numbers of the pieces in the order of their coming, and how long each was on its way.
 
+    n_early of the first ones were told when the page asked for what it lacked, as pages do that come late.
+    """
+
+    n_early: int = 0
     numbers: list[int] = field(default_factory=list)
     delays_ms: list[float] = field(default_factory=list)
 
@@ -31,23 +39,46 @@ class Heard:
 
     def is_whole(self, n_pieces: int) -> bool:
         """Whether every piece came once and in order."""
-        return self.numbers == list(range(n_pieces))
+        first = self.numbers[0] if self.numbers else n_pieces
+        return first <= self.n_early and self.numbers == list(range(first, n_pieces))
 
 
 class Viewer:
-    """One open page."""
+    """One open page. It speaks Socket.IO itself: the client library starts a thread for each message that comes."""
 
     def __init__(self, url: str) -> None:
-        self.heard: dict[str, Heard] = {}
+        self._heard: dict[str, Heard] = {}
         self._ended: dict[str, threading.Event] = {}
+        self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._lock = threading.Lock()
-        self.client = socketio.Client(reconnection=False)
-        self.client.on("event", self._hear)
-        self.client.connect(url, transports=["websocket"])
+        address = f"ws{url.removeprefix('http')}/socket.io/?EIO=4&transport=websocket"
+        self._socket = websocket.create_connection(address, timeout=_WAIT_S)
+        self._socket.send("40")
+        while not self._packet().startswith("40"):
+            continue
+        threading.Thread(target=self._read, daemon=True).start()
 
     def _of(self, answer_id: str) -> tuple[Heard, threading.Event]:
         with self._lock:
-            return self.heard.setdefault(answer_id, Heard()), self._ended.setdefault(answer_id, threading.Event())
+            return self._heard.setdefault(answer_id, Heard()), self._ended.setdefault(answer_id, threading.Event())
+
+    def _packet(self) -> str:
+        came = self._socket.recv()
+        return came if isinstance(came, str) else came.decode()
+
+    def _read(self) -> None:
+        """Take what comes until the connection ends: 2 is a ping, 42 an event, 43 the answer to one."""
+        with contextlib.suppress(websocket.WebSocketException, OSError):
+            while found := _PACKET.fullmatch(self._packet()):
+                kind, number, text = found.groups()
+                if kind == "2":
+                    self._socket.send("3")
+                elif kind == "43":
+                    self._answers[int(number)].put(json.loads(text)[0])
+                elif kind == "42":
+                    name, body = json.loads(text)
+                    if name == "event":
+                        self._hear(body)
 
     def _hear(self, body: dict[str, Any]) -> None:
         heard, ended = self._of(body["answer_id"])
@@ -58,7 +89,11 @@ class Viewer:
 
     def call(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send an event and wait for its answer. Raises RuntimeError for a refusal."""
-        answer: dict[str, Any] = self.client.call(name, body, timeout=_WAIT_S)
+        with self._lock:
+            number = len(self._answers)
+            box = self._answers[number] = queue.Queue()
+        self._socket.send(f"42{number}{json.dumps([name, body])}")
+        answer = box.get(timeout=_WAIT_S)
         if not answer["ok"]:
             raise RuntimeError(answer["error"]["message"])
         return answer
@@ -67,7 +102,10 @@ class Viewer:
         """Ask for so many pieces at a pace; (chat, answer)."""
         text = json.dumps({"n": n_pieces, "per_s": per_s})
         made = self.call("send", {"chat_id": chat_id, "text": text})
-        return made["chat"]["id"], made["answer"]["id"]
+        chat_id, answer_id = str(made["chat"]["id"]), str(made["answer"]["id"])
+        lacking = self.call("open", {"chat_id": chat_id, "after": {answer_id: 0}})["messages"][-1].get("missed", [])
+        self._of(answer_id)[0].n_early = sum(each["text"].count(";") for each in lacking if each["type"] == "delta")
+        return chat_id, answer_id
 
     def until_end(self, answer_id: str) -> Heard:
         """What was heard of an answer, when it has ended."""
@@ -78,7 +116,7 @@ class Viewer:
 
     def close(self) -> None:
         """Leave."""
-        self.client.disconnect()
+        self._socket.close()
 
 
 def read_directly(port: int, n_pieces: int, per_s: float) -> Heard:

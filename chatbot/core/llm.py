@@ -44,6 +44,8 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
     "queue_full": ModelBusy,
     "queue_timeout": ModelBusy,
 }
+# What the SDK raises at an answer that is none of the OpenAI API's.
+_STUMBLES = (AttributeError, LookupError, TypeError, ValueError)
 # A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
 _WANT_PROGRESS: Mapping[str, str] = {"Prefer": "return-progress"}
 
@@ -217,7 +219,7 @@ class ModelClient:
         import httpx2
         import openai
 
-        return (openai.OpenAIError, httpx2.HTTPError, ModelGone)
+        return (openai.OpenAIError, httpx2.HTTPError, ModelGone, *_STUMBLES)
 
     def _translate(self, why: Exception, *, began: bool, fields: Sequence[str] = ()) -> ChatError:
         """Find the error of our tree; decided by types and codes, never by the text of a message."""
@@ -225,6 +227,8 @@ class ModelClient:
 
         if isinstance(why, ChatError):
             return why
+        if isinstance(why, _STUMBLES):
+            return ModelError(f"what answers at {self._url} is no model server: give another --url")
         if isinstance(why, openai.BadRequestError | openai.UnprocessableEntityError) and why.code not in _BY_CODE:
             return ModelError(refused(said_in(why), why.param, fields))
         if isinstance(why, openai.APIStatusError):

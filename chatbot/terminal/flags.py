@@ -173,7 +173,12 @@ def _add_how(group: argparse._ArgumentGroup) -> None:
     streams.add_argument("--no-stream", dest="is_streamed", action="store_false", help="Write when it is complete.")
     noise = group.add_mutually_exclusive_group()
     noise.add_argument("-q", "--quiet", action="store_true", help="Nothing on stderr but errors.")
-    noise.add_argument("-v", "--verbose", action="store_true", help="Tokens and seconds on stderr at the end.")
+    noise.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="Tokens and seconds on stderr at the end, and what went wrong in full.",
+    )
 
 
 def _add_short(group: argparse._ArgumentGroup) -> None:

@@ -75,8 +75,6 @@ class Session:
         if self.info is None:
             self.info = self.model.info(self.options().model or self.settings.model)
 
-    # Which chat
-
     def chats(self) -> list[Chat]:
         """All chats, the one that changed last first."""
         return sorted(self.store.chats(), key=lambda chat: -chat.updated_at)
@@ -109,8 +107,6 @@ class Session:
         self._seen = branch[-1].id if branch else None
         return branch[places[0] + 1 :] if places else []
 
-    # What is chosen
-
     def options(self) -> ChatOptions:
         """What is in force for the open chat, or for the next new one."""
         own = ChatOptions.from_wire(self.store.options(self.chat_id)) if self.chat_id else self.pending
@@ -126,8 +122,6 @@ class Session:
             self.store.set_options(self.chat_id, ChatOptions.from_wire(_changed(own, values)).wire())
         if "model" in values:
             self.info = None
-
-    # One answer
 
     def send(
         self, text: str, files: Sequence[str] = (), *, parent: str | EllipsisType | None = ..., key: str = ""

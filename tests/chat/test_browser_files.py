@@ -105,14 +105,18 @@ def test_dropped_file_is_attached_and_a_bad_one_is_refused_in_words(
     assert tab.page.evaluate("location.pathname") == "/"
 
 
-class _Page(BaseHTTPRequestHandler):
+PAGE = b"<html><title>Herons</title><body><h1>Herons</h1><p>They wade slowly.</p></body></html>"
+FEED = b"<rss version='2.0'><channel><title>T</title><item><title>Heron seen</title></item></channel></rss>"
+
+
+class _Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = b"<html><title>Herons</title><body><h1>Herons</h1><p>They wade slowly.</p></body></html>"
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
+        body = {"/herons": PAGE, "/feed": FEED}.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "application/rss+xml" if body is FEED else "text/html")
+        self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body or b"")
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -121,7 +125,7 @@ class _Page(BaseHTTPRequestHandler):
 @pytest.fixture
 def site() -> Iterator[str]:
     """The address of a page of the web."""
-    server = HTTPServer(("127.0.0.1", 0), _Page)
+    server = HTTPServer(("127.0.0.1", 0), _Site)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/herons"
     server.shutdown()
@@ -152,3 +156,23 @@ def test_address_that_may_not_be_read_is_said_and_nothing_is_sent(
     expect(tab.find(".chip")).to_have_count(0)
     expect(tab.input).to_have_value("tell me")
     assert model.requests == []
+
+
+def test_headlines_come_as_a_file_and_a_command_that_fails_can_be_tried_again(
+    model: FakeServer, tabs: Tabs, site: str, tmp_path: Path
+) -> None:
+    model.scripts = [["a heron", Finish()]]
+    sources = ("--news_url", site.replace("/herons", "/feed"), "--weather_url", site.replace("/herons", "/{place}"))
+    with running(chatbot(model.url, tmp_path, "--allowed_fetch_hosts", "127.0.0.1", *sources)) as chat:
+        tab = tabs.open(chat)
+        tab.say("/news")
+        expect(tab.find(".chip")).to_have_count(1)
+        expect(tab.find("#note-text")).not_to_have_text("One moment…")
+        tab.say("/weather")
+        expect(tab.problem).to_be_visible()
+        expect(tab.input).to_have_value("/weather")
+        expect(tab.find("#commands")).to_be_hidden()
+        tab.say("what was seen?")
+        tab.is_at("done")
+        expect(tab.find(".files li")).to_have_count(1)
+        assert "Heron seen" in model.requests[-1]["messages"][-1]["content"]

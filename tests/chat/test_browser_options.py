@@ -181,7 +181,6 @@ def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Pro
     model.scripts = [["```py\nprint(1)\n```", Finish()]]
     tab = tabs.open(chat)
     note = tab.find("#note-text")
-    expect(tab.find("#gauge")).to_be_visible()
     tab.say("/set temperature 0.1")
     expect(note).to_have_text("Temperature: 0.1")
     tab.say("/set temperature 9")

@@ -28,6 +28,8 @@ def test_thoughts_are_folded_live_and_timed_and_stand_above_the_answer(
     summary.focus()
     summary.press("Enter")
     expect(thoughts).to_have_text("The user")
+    tab.page.reload()  # who comes back in the middle sees the same, and the clock goes on
+    expect(summary).to_have_text(re.compile(r"^Thinking… \d+ s$"))
     gates[0].open()
     expect(thoughts).to_have_text("The user says hi.")
     expect(thoughts.locator("strong")).to_have_text("hi")

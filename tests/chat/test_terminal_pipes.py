@@ -6,9 +6,11 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from chatbot.core.llm import ModelClient
-from tests.chat.terminal import CHAT, Terminal, chat, program, started
+from tests.chat.terminal import CHAT, Terminal, chat, converse, manage, program, started
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import MODEL, REPO, environment, free_port, llmserver, running
 
@@ -122,10 +124,13 @@ class _Garbage(BaseHTTPRequestHandler):
 def test_garbage_instead_of_an_answer_is_an_error_in_one_line() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Garbage) as garbage:
         threading.Thread(target=garbage.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        done = chat(f"http://127.0.0.1:{garbage.server_address[1]}/v1", "hi")
+        url = f"http://127.0.0.1:{garbage.server_address[1]}/v1"
+        done, talked, listed = chat(url, "hi"), converse(url, "hi"), manage("models", "--url", url)
         garbage.shutdown()
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert len(done.stderr.splitlines()) == 1 and b"Traceback" not in done.stderr
+    said = f"what answers at {url} is no model server: give another --url"
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"[{said}]\n")
+    assert (talked.returncode, talked.stderr.decode().count(said)) == (0, 2)
+    assert (listed.returncode, listed.stderr.decode()) == (1, f"chat: {said}\n")
 
 
 def test_nobody_at_the_address_is_status_3() -> None:
@@ -166,6 +171,20 @@ def test_ctrl_c_in_a_single_answer_is_status_130_and_keeps_what_came(server: Fak
     assert (out, b"Traceback" in err) == (b"\n", False)
     assert server.client_left.wait(WAIT_S)
     gate.open()
+
+
+def test_ctrl_c_while_the_server_does_not_even_answer_leaves_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = started(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "hi")
+        connection, _ = silent.accept()
+        began = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=WAIT_S)
+        took_s = time.monotonic() - began
+        connection.close()
+    assert (program.returncode, out) == (130, b"")
+    assert b"stopped" in err and b"Traceback" not in err
+    assert took_s < 2.0, "the bar is 0.2 s on a quiet machine; the server's silence would last 3 s"
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

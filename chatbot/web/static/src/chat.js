@@ -216,6 +216,10 @@ keys.add("mod+shift+;", "Copy its last block of code"); // heard below: with Shi
 
 /** Do what a text says when it is a command; false when it is a message. */
 function runCommand(text) {
+  if (!commands.commands.length && /^\/[a-z?]/i.test(text)) {
+    commands.known.then(() => composer.submit()); // it may be a command: sent when that is known
+    return true;
+  }
   const command = commands.parse(text);
   if (command) tryCommand(command, text);
   return command !== null;
@@ -225,7 +229,9 @@ function runCommand(text) {
 async function tryCommand(command, text) {
   const { place } = conversation;
   const isDone = await attempt(doCommand(command, text));
-  if (!isDone && conversation.place === place && !composer.input.value) composer.write(text);
+  if (isDone || conversation.place !== place || composer.input.value) return;
+  commands.keepClosed(text);
+  composer.write(text);
 }
 
 async function doCommand({ name, rest, lacks }, text) {

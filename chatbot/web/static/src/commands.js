@@ -11,6 +11,7 @@ export class CommandList {
     this.prompts = [];
     this.found = [];
     this.at = 0;
+    this.known = new Promise((resolve) => { this.nowKnown = resolve; }); // the server has told its commands
     this.closedAt = null; // the text at which Escape closed the list
     input.addEventListener("blur", () => this.close());
     list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
@@ -20,6 +21,7 @@ export class CommandList {
   learn({ commands, prompts }) {
     this.commands = commands.filter(({ where }) => where !== "terminal");
     this.prompts = prompts;
+    this.nowKnown();
   }
 
   /** The command and its argument, or null for a message, also one that only looks like a command. */
@@ -97,6 +99,11 @@ export class CommandList {
     if (entry.text !== undefined) this.write(entry.text);
     else if (mayRun && !needsMore(entry)) this.run(`/${entry.name}`);
     else this.write(`/${entry.name} `);
+  }
+
+  /** Do not offer anything for this text: it was there before. */
+  keepClosed(text) {
+    this.closedAt = text;
   }
 
   spoken({ name, help, text }) {

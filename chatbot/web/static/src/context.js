@@ -42,11 +42,12 @@ export class Context {
     }
   }
 
-  show({ n_ctx, n_used, n_max_answer, is_estimate, parts, n_folded, notes }) {
+  show({ n_ctx, n_used, n_max_answer, is_estimate, parts, n_folded, n_left_out, notes }) {
     const about = is_estimate ? "about " : "";
     const share = n_ctx ? ` of ${n_ctx.toLocaleString()}` : "";
     const total = make("p", {}, `${sentence(`${about}${n_used.toLocaleString()}${share} tokens`)} `);
     if (n_max_answer) total.append(`An answer may have ${n_max_answer.toLocaleString()}.`);
+    if (n_left_out) total.append(` The oldest ${counted(n_left_out, "message")} did not fit and ${n_left_out === 1 ? "is" : "are"} not sent.`);
     const lines = parts.map((part) => partLine(part, about));
     const empty = make("p", {}, "Nothing yet: write a message.");
     const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];

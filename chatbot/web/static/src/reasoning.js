@@ -14,10 +14,12 @@ export class Reasoning {
     this.element.hidden = true;
     this.element.open = stored((store) => store.getItem(CHOICE)) === "open";
     this.renderer = new Renderer(holder);
-    this.since = 0; // when this page saw the first thought
-    this.lasted = 0; // seconds, where the server does not say
+    this.since = 0; // when the thoughts began
+    this.lasted = 0; // seconds, where this page saw them end
     this.timer = 0;
     this.message = null;
+    this.drawn = "";
+    this.wasWhole = false;
     this.element.addEventListener("toggle", () => this.draw(this.message));
     this.summary.addEventListener("click", () => {
       const isToOpen = !this.element.open; // it opens or closes after this event
@@ -26,17 +28,23 @@ export class Reasoning {
   }
 
   draw(message) {
-    const isFirst = this.message === null;
     this.message = message;
     if (!message) return;
     this.element.hidden = !message.reasoning;
     if (!message.reasoning) return;
     const isThinking = !message.content && !isFinal(message);
-    if (isThinking && !this.since && !isFirst) this.since = performance.now();
+    if (isThinking && !this.since) this.since = performance.now() - 1000 * (message.meta.thought_s ?? 0);
     if (!isThinking && this.since && !this.lasted) this.lasted = this.seconds();
     this.element.dataset.live = String(isThinking);
     this.tell(isThinking);
-    if (this.element.open) this.renderer.show(message.reasoning, !isThinking);
+    if (this.element.open) this.render(message.reasoning, !isThinking);
+  }
+
+  render(text, isWhole) {
+    if (text === this.drawn && isWhole === this.wasWhole) return;
+    this.renderer.show(text, isWhole);
+    this.drawn = text;
+    this.wasWhole = isWhole;
   }
 
   seconds() {
@@ -49,10 +57,9 @@ export class Reasoning {
     if (isThinking) {
       this.timer = setInterval(() => (this.element.isConnected ? this.tell(true) : clearInterval(this.timer)), 1000);
     }
-    const lasted = this.message.meta.thought_s ?? this.lasted;
+    const lasted = this.lasted || this.message.meta.thought_s;
     const over = lasted ? `Thought for ${Math.max(1, Math.round(lasted))} s` : "Thoughts";
-    const live = this.since ? `Thinking… ${Math.floor(this.seconds())} s` : "Thinking…";
-    const words = isThinking ? live : over;
+    const words = isThinking ? `Thinking… ${Math.floor(this.seconds())} s` : over;
     if (this.summary.textContent !== words) this.summary.textContent = words;
   }
 }

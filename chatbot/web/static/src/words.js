@@ -7,9 +7,9 @@ export function button(className, text, onClick, label = "") {
   return make("button", { type: "button", class: className, onclick: onClick, ...named }, text);
 }
 
-/** A message of the server as a sentence for a person. */
+/** A message of the server as a sentence for a person. A file's name at its beginning stays as it is. */
 export function sentence(text) {
-  const full = text.charAt(0).toUpperCase() + text.slice(1);
+  const full = /^\S+\.\w/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(full) ? full : `${full}.`;
 }
 

@@ -40,7 +40,8 @@ class Heard:
     def is_whole(self, n_pieces: int) -> bool:
         """Whether every piece came once and in order."""
         first = self.numbers[0] if self.numbers else n_pieces
-        return first <= self.n_early and self.numbers == list(range(first, n_pieces))
+        end = first + len(self.numbers)
+        return first <= self.n_early and self.numbers == list(range(first, end)) and max(end, self.n_early) == n_pieces
 
 
 class Viewer:
@@ -103,9 +104,16 @@ class Viewer:
         text = json.dumps({"n": n_pieces, "per_s": per_s})
         made = self.call("send", {"chat_id": chat_id, "text": text})
         chat_id, answer_id = str(made["chat"]["id"]), str(made["answer"]["id"])
-        lacking = self.call("open", {"chat_id": chat_id, "after": {answer_id: 0}})["messages"][-1].get("missed", [])
-        self._of(answer_id)[0].n_early = sum(each["text"].count(";") for each in lacking if each["type"] == "delta")
+        self._catch_up(chat_id, answer_id)
         return chat_id, answer_id
+
+    def _catch_up(self, chat_id: str, answer_id: str) -> None:
+        """Ask for what was said before this page was in the chat's room."""
+        lacking = self.call("open", {"chat_id": chat_id, "after": {answer_id: 0}})["messages"][-1]["missed"]
+        heard, ended = self._of(answer_id)
+        heard.n_early = sum(each["text"].count(";") for each in lacking if each["type"] == "delta")
+        if any(each["type"] == "done" for each in lacking):
+            ended.set()
 
     def until_end(self, answer_id: str) -> Heard:
         """What was heard of an answer, when it has ended."""

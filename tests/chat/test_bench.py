@@ -34,6 +34,11 @@ def test_lost_repeated_and_swapped_pieces_are_seen() -> None:
         heard = Heard()
         heard.take(text)
         assert heard.is_whole(3) is is_whole
+    late = Heard()
+    late.take("2:1;3:1;")
+    assert not late.is_whole(4)
+    late.n_early = 3
+    assert late.is_whole(4) and not late.is_whole(5)
 
 
 def test_the_same_stream_is_whole_directly_and_through_the_chat_which_remembers_seeded_chats(

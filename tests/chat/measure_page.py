@@ -1,0 +1,155 @@
+"""Measure how the page draws a stream in a real Chromium, from a scripted model server.
+
+python -m tests.chat.measure_page [N_TOKENS]   prints one JSON object: main-thread seconds, long tasks and frames of an
+answer of N_TOKENS (default 12,360) at 400 a second; milliseconds from a token's leaving the model server until it is
+painted, at 100 a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.chat.page import Tab, Tabs
+from tests.conftest import CHROMIUM_FLAGS
+from tests.fakes import FakeServer, Finish, Gate, Step
+from tests.processes import chatbot, running
+
+_CHROMIUM = os.environ.get("PADDOCK_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
+SECTION = (
+    "## Section {n}\n\nSome **bold** text with `code` and a list that goes on for a while, as answers do:\n\n"
+    "- one item of it\n- another item\n\n"
+    "```python\ndef f{n}(x: int) -> int:\n    # a comment\n    return x + {n}\n```\n\n"
+)
+_WATCH = """() => {
+  window.seen = [];
+  const look = () => {
+    const all = document.querySelector("#messages").textContent.match(/#\\d+/g) ?? [];
+    const last = all.length ? Number(all.at(-1).slice(1)) : -1;
+    requestAnimationFrame(() => setTimeout(() => seen.push([last, performance.timeOrigin + performance.now()])));
+  };
+  const all = {subtree: true, childList: true, characterData: true};
+  new MutationObserver(look).observe(document.querySelector("#messages"), all);
+}"""
+_COUNT = """() => {
+  window.long = []; window.frames = 0;
+  const note = (list) => list.getEntries().forEach((entry) => long.push(entry.duration));
+  new PerformanceObserver(note).observe({type: "longtask"});
+  const count = () => { frames++; requestAnimationFrame(count); };
+  count();
+}"""
+
+
+class Pace(Gate):
+    """Opens by itself at its time after the first one of a row; what it says is noted."""
+
+    began = 0.0
+
+    def __init__(self, at_s: float, sent: list[float] | None = None) -> None:
+        super().__init__()
+        self._at_s, self._sent = at_s, sent
+
+    def pass_through(self, timeout_s: float = 0.0) -> bool:
+        """Wait until the time has come."""
+        if self._at_s == 0:
+            type(self).began = time.time()
+        time.sleep(max(0.0, type(self).began + self._at_s - time.time()))
+        if self._sent is not None:
+            self._sent.append(time.time() * 1000)
+        return True
+
+
+@contextmanager
+def page() -> Iterator[tuple[Tab, FakeServer]]:
+    """The page in a browser, in front of a scripted model."""
+    with (
+        FakeServer() as model,
+        tempfile.TemporaryDirectory() as folder,
+        running(chatbot(model.url, Path(folder))) as chat,
+        sync_playwright() as play,
+    ):
+        browser = play.chromium.launch(executable_path=_CHROMIUM, args=CHROMIUM_FLAGS)
+        yield Tabs(browser).open(chat, viewport={"width": 1100, "height": 800}), model
+        browser.close()
+
+
+def tokens(n: int) -> list[str]:
+    """A long answer in pieces of about four letters."""
+    words = re.findall(r"\s?\S+|\s+", "".join(SECTION.replace("{n}", str(i)) for i in range(n // 40 + 1)))
+    pieces = [word[at : at + 4] for word in words for at in range(0, len(word), 4)]
+    return (pieces * (n // len(pieces) + 1))[:n]
+
+
+def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
+    """What an answer of this length costs the page's main thread."""
+    script: list[Step] = []
+    for at, piece in enumerate(tokens(n_tokens)):
+        script += [Pace(at / rate), piece] if at % 8 == 0 else [piece]
+    with page() as (tab, model):
+        model.scripts = [[*script, Finish()]]
+        client = tab.context.new_cdp_session(tab.page)
+        client.send("Performance.enable")
+
+        def cost() -> dict[str, float]:
+            return {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}
+
+        tab.page.evaluate(_COUNT)
+        before, began, first = cost(), time.time(), tab.page.evaluate("frames")
+        tab.say("go")
+        expect(tab.answer()).to_have_attribute("data-status", "done", timeout=300_000)
+        after, seconds = cost(), time.time() - began
+        long = tab.page.evaluate("long")
+        return {
+            "n_tokens": n_tokens,
+            "seconds": round(seconds, 1),
+            "main_thread_s": round(after["TaskDuration"] - before["TaskDuration"], 2),
+            "script_s": round(after["ScriptDuration"] - before["ScriptDuration"], 2),
+            "layout_s": round(after["LayoutDuration"] - before["LayoutDuration"], 2),
+            "n_long_tasks": len(long),
+            "longest_task_ms": round(max(long, default=0)),
+            "fps": round((tab.page.evaluate("frames") - first) / seconds, 1),
+            "heap_mb": round(after["JSHeapUsedSize"] / 1e6),
+        }
+
+
+def painting(n_tokens: int = 600, rate: int = 100) -> dict[str, Any]:
+    """Milliseconds from the model server to the screen."""
+    sent: list[float] = []
+    script: list[Step] = []
+    for at in range(n_tokens):
+        script += [Pace(at / rate, sent), f"#{at} "]
+    with page() as (tab, model):
+        model.scripts = [[*script, Finish()]]
+        tab.page.evaluate(_WATCH)
+        tab.say("go")
+        expect(tab.answer()).to_have_attribute("data-status", "done", timeout=120_000)
+        painted: list[list[float]] = tab.page.evaluate("seen")
+    first_seen: dict[int, float] = {}
+    for last, at_ms in painted:
+        for n in range(len(first_seen), int(last) + 1):
+            first_seen[n] = at_ms
+    delays = sorted(first_seen[n] - sent[n] for n in first_seen)
+    cuts = statistics.quantiles(delays, n=100)
+    return {
+        "n_tokens": n_tokens,
+        "p50_ms": round(cuts[49], 1),
+        "p95_ms": round(cuts[94], 1),
+        "p99_ms": round(cuts[98], 1),
+    }
+
+
+if __name__ == "__main__":
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 12_360
+    sys.stdout.write(json.dumps({"drawing": drawing(wanted), "painting": painting()}, indent=1) + "\n")

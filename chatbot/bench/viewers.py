@@ -53,7 +53,8 @@ class Viewer:
         self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         address = f"ws{url.removeprefix('http')}/socket.io/?EIO=4&transport=websocket"
-        self._socket = websocket.create_connection(address, timeout=_WAIT_S)
+        # Checking UTF-8 in Python would cost more than the list of 1,000 chats itself.
+        self._socket = websocket.create_connection(address, timeout=_WAIT_S, skip_utf8_validation=True)
         self._socket.send("40")
         while not self._packet().startswith("40"):
             continue

@@ -21,7 +21,7 @@ class ChatList:
     def chats(self) -> list[dict[str, Any]]:
         """All chats, pinned ones first, then the newest."""
         running = self._jobs.running()
-        return [asdict(chat) | {"running": chat.id in running} for chat in self._store.chats()]
+        return [{**vars(chat), "running": chat.id in running} for chat in self._store.chats()]
 
     def wire(self, chat_id: str) -> dict[str, Any]:
         """A chat with its options and whether an answer is on its way in it, as a page gets it."""

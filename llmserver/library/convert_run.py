@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +12,7 @@ from typing import TextIO
 from llmserver import cpu
 from llmserver.errors import CommandFailed
 from llmserver.library import convert_child
+from llmserver.library.child import listen
 from llmserver.library.convert_place import Place, cache_folder
 
 Progress = Callable[[int, int], None]
@@ -32,7 +32,7 @@ def run(place: Place, script: str, words: Sequence[str], work: Path, name: str, 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         ear = _Ear(file, progress)
-        status = _listen(command, _environment(work), work, ear)
+        status = listen(command, _environment(work), ear.hear, work)
     if status == 0:
         log.unlink(missing_ok=True)
         return
@@ -74,24 +74,3 @@ def _environment(work: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": str(cpu.physical_cores()),
         "LC_ALL": "C.UTF-8",
     }
-
-
-def _listen(command: list[str], environment: dict[str, str], work: Path, ear: _Ear) -> int:
-    """Return the exit status; the process ends with this one, also by Ctrl-C."""
-    with subprocess.Popen(  # noqa: S603  the converter's interpreter and scripts; paths stand as arguments, no shell
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        cwd=work,
-        encoding="utf-8",
-        errors="replace",
-    ) as child:
-        try:
-            for line in child.stdout or ():
-                ear.hear(line)
-            return child.wait()
-        except BaseException:
-            child.kill()
-            raise

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from llmserver import cpu
 from llmserver.errors import BadSettings, CommandFailed, ModelFileBroken, ModelFileMissing
 from llmserver.library import split
+from llmserver.library.child import listen
 from llmserver.offload.gguf import Gguf, read
 from llmserver.offload.types import TYPES as TYPES_OF_TENSORS
 
@@ -183,31 +183,11 @@ def _run(
     command = [sys.executable, "-m", "llmserver.library.quantizer", str(source), str(half), ftype]
     command += [str(cpu.physical_cores()), "dry-run" if dry_run else "quantize"]
     ear = _Ear(progress)
-    status = _listen(command, ear)
+    path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    status = listen(command, os.environ | {"PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}, ear.hear)
     if status != 0:
         raise CommandFailed(_failure(source, half, type_name, ear.reason, status, n_needed))
     return ear
-
-
-def _listen(command: list[str], ear: _Ear) -> int:
-    """Return the child's exit status; it ends with this process, also by Ctrl-C."""
-    path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen(  # noqa: S603  our own interpreter and module; paths stand as arguments, no shell
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"},
-        encoding="utf-8",
-        errors="replace",
-    ) as child:
-        try:
-            for line in child.stdout or ():
-                ear.hear(line)
-            return child.wait()
-        except BaseException:
-            child.kill()
-            raise
 
 
 def _failure(source: Path, half: Path, type_name: str, reason: str, status: int, n_needed: int) -> str:

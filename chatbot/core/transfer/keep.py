@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from chatbot.core.options import ChatOptions
-from chatbot.core.store_rows import Chat, NewMessage, Notes, Stored, StoredFile
+from chatbot.core.store import Store
+from chatbot.core.store_rows import Stored, StoredFile
 from chatbot.core.transfer import clean, markdown, own
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
 from chatbot.errors import BadRequest, UnknownChat
@@ -24,60 +25,6 @@ KNOWN_FORMATS = (
 ORIGIN = "imported_from"
 _MAX_SKIPPED = 10_000
 _MAX_NOTICES = 20
-
-
-class Library(Protocol):
-    """What is needed of the store."""
-
-    def chats(self) -> list[Chat]:
-        """All chats."""
-
-    def chat(self, chat_id: str) -> Chat:
-        """One chat. Raises UnknownChat."""
-
-    def tree(self, chat_id: str) -> list[Stored]:
-        """All its messages."""
-
-    def messages(self, chat_id: str) -> list[Stored]:
-        """The branch that is shown."""
-
-    def children(self, parent_id: str | None, chat_id: str) -> list[str]:
-        """The ids of messages."""
-
-    def families(self, chat_id: str) -> dict[str | None, list[str]]:
-        """The children of each message."""
-
-    def message(self, message_id: str) -> Stored:
-        """One message."""
-
-    def files_of(self, message_ids: Sequence[str]) -> dict[str, list[StoredFile]]:
-        """The files of messages."""
-
-    def options(self, chat_id: str) -> dict[str, Any]:
-        """A chat's own settings."""
-
-    def notes(self, chat_id: str) -> Notes | None:
-        """What its oldest messages were folded into."""
-
-    def set_notes(self, chat_id: str, notes: Notes | None) -> None:
-        """Replace them."""
-
-    def rename(self, chat_id: str, title: str) -> Chat:
-        """Give it another title."""
-
-    def add_chat(
-        self,
-        title: str,
-        created_at: float,
-        updated_at: float,
-        messages: Sequence[NewMessage],
-        options: Mapping[str, Any] | None = None,
-        *,
-        leaf_key: str | None = None,
-        tags: Sequence[str] = (),
-        pinned: bool = False,
-    ) -> str:
-        """Keep a whole chat."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +46,14 @@ class Taken:
         }
 
 
-def as_json(store: Library, chat_id: str) -> str:
+def as_json(store: Store, chat_id: str) -> str:
     """A chat as JSON, whole. Raises UnknownChat."""
     messages = store.tree(chat_id)
     files, notes = _files(store, messages), store.notes(chat_id)
     return own.write(store.chat(chat_id), messages, files, store.options(chat_id), notes)
 
 
-def all_as_json(store: Library) -> Iterator[str]:
+def all_as_json(store: Store) -> Iterator[str]:
     """All chats as one list, piece by piece."""
     separator = "[\n"
     for chat in store.chats():
@@ -118,17 +65,17 @@ def all_as_json(store: Library) -> Iterator[str]:
     yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
-def as_markdown(store: Library, chat_id: str) -> str:
+def as_markdown(store: Store, chat_id: str) -> str:
     """The branch of a chat that is shown, as Markdown. Raises UnknownChat."""
     messages = store.messages(chat_id)
     return markdown.write(store.chat(chat_id), messages, _files(store, messages), store.options(chat_id))
 
 
-def _files(store: Library, messages: Sequence[Stored]) -> dict[str, list[StoredFile]]:
+def _files(store: Store, messages: Sequence[Stored]) -> dict[str, list[StoredFile]]:
     return store.files_of([message.id for message in messages])
 
 
-def take(store: Library, found: Iterable[Read]) -> Taken:
+def take(store: Store, found: Iterable[Read]) -> Taken:
     """Keep what is new of the chats of a file. Raises BadRequest when it holds none, StorageError for a full disk."""
     log, known = _Log(), _Known(store)
     for each in found:
@@ -148,7 +95,7 @@ def take(store: Library, found: Iterable[Read]) -> Taken:
     return log.result()
 
 
-def _add(store: Library, chat: ImportedChat, log: _Log) -> str:
+def _add(store: Store, chat: ImportedChat, log: _Log) -> str:
     options = _valid(chat.options, log)
     first, *others = chat.messages
     marked = replace(first, meta={ORIGIN: chat.source_key, **first.meta})
@@ -184,7 +131,7 @@ def _valid(options: Mapping[str, Any], log: _Log) -> dict[str, Any]:
 class _Known:
     """Which chats are here already, by where they came from. Reads only first messages of chats that may be the one."""
 
-    def __init__(self, store: Library) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._ids: list[str] = []
         self._by_time: dict[int, list[str]] = {}

@@ -127,7 +127,83 @@ def _index_messages(db: sqlite3.Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_initial, m002_conversation)
+_ACCOUNTS = (
+    "ALTER TABLE chats ADD COLUMN owner_id TEXT NOT NULL DEFAULT 'owner'",
+    "ALTER TABLE files ADD COLUMN owner_id TEXT NOT NULL DEFAULT 'owner'",
+    "DROP INDEX chats_in_list",
+    "CREATE INDEX chats_in_list ON chats(owner_id, pinned DESC, updated_at DESC) WHERE deleted_at IS NULL",
+    """CREATE TABLE users (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        password TEXT NOT NULL,
+        is_admin INTEGER NOT NULL DEFAULT 0,
+        is_locked INTEGER NOT NULL DEFAULT 0,
+        limits TEXT NOT NULL DEFAULT '{}',
+        created_at REAL NOT NULL
+    )""",
+    """CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+        token_hash TEXT NOT NULL UNIQUE,
+        device TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        seen_at REAL NOT NULL
+    )""",
+    "CREATE INDEX sessions_of_user ON sessions(user_id)",
+    """CREATE TABLE invitations (
+        id TEXT PRIMARY KEY,
+        code_hash TEXT NOT NULL UNIQUE,
+        user_id TEXT REFERENCES users(id) ON DELETE CASCADE,
+        is_admin INTEGER NOT NULL DEFAULT 0,
+        note TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        expires_at REAL NOT NULL
+    )""",
+    "CREATE TABLE house (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "ALTER TABLE presets RENAME TO old_presets",
+    """CREATE TABLE presets (
+        owner_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        options TEXT NOT NULL,
+        PRIMARY KEY (owner_id, name)
+    )""",
+    "INSERT INTO presets SELECT 'owner', name, options FROM old_presets",
+    "DROP TABLE old_presets",
+    "ALTER TABLE prompts RENAME TO old_prompts",
+    """CREATE TABLE prompts (
+        owner_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (owner_id, name)
+    )""",
+    "INSERT INTO prompts SELECT 'owner', name, text FROM old_prompts",
+    "DROP TABLE old_prompts",
+)
+
+
+def m003_accounts(db: sqlite3.Connection) -> None:
+    """Who may come in, and whose each chat is.
+
+    The owner of the machine is the user `owner`, with or without an account: what a terminal or a page without
+    accounts writes is theirs. sessions and invitations hold hashes, never what was handed out; an invitation with a
+    user_id lets that user choose a new password.
+    """
+    for change in _ACCOUNTS:
+        db.execute(change)
+
+
+def m004_images(db: sqlite3.Connection) -> None:
+    """Files that are pictures: their bytes and media type; text is empty for them."""
+    db.execute("ALTER TABLE files ADD COLUMN media_type TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE files ADD COLUMN data BLOB")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    m001_initial,
+    m002_conversation,
+    m003_accounts,
+    m004_images,
+)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatbot.core.store_import import Imports
 from chatbot.core.store_rows import (
+    OWNER,
     Changes,
     Chat,
     Hit,
@@ -22,6 +23,7 @@ from chatbot.core.store_shelf import Shelf
 from chatbot.errors import UnknownAnswer, UnknownChat
 
 __all__ = [
+    "OWNER",
     "Changes",
     "Chat",
     "Hit",

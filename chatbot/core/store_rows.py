@@ -9,6 +9,8 @@ from typing import Any
 
 from chatbot.core.events import Done, Status
 
+# The user whose everything is that a terminal, or a page without accounts, writes.
+OWNER = "owner"
 _TITLE_CHARS = 60
 
 

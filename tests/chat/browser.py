@@ -5,9 +5,24 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import engineio
 import socketio
 
 from tests.fakes import WAIT_S
+
+
+class _InOrder(engineio.Client):  # type: ignore[misc]
+    """Hears one thing after the other, as a browser does; the stock client starts a thread for each."""
+
+    def _trigger_event(self, event: str, *args: Any, **how: Any) -> Any:
+        return super()._trigger_event(event, *args, **{**how, "run_async": False})
+
+
+class InOrder(socketio.Client):  # type: ignore[misc]
+    """A socket client whose handlers are called in the order in which the events came."""
+
+    def _engineio_client_class(self) -> type[engineio.Client]:
+        return _InOrder
 
 
 class Browser:
@@ -16,7 +31,7 @@ class Browser:
     def __init__(self, url: str, **headers: str) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self._changed = threading.Condition()
-        self.client = socketio.Client(reconnection=False)
+        self.client = InOrder(reconnection=False)
         self.client.on("*", self._hear)
         self.client.connect(url, transports=["websocket"], headers=headers)
 

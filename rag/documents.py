@@ -1,0 +1,75 @@
+"""What the library holds, as values: documents, their chunks, what a search finds. No IO."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as text, Markdown where it has headings.
+
+    uri: where it is from (a path, an address, a link to a file at a commit); one shelf holds each once. sha256: of the
+    bytes that it was read from, in hex. pages: the offset in text, in characters, at which each page begins.
+    """
+
+    uri: str
+    title: str
+    text: str
+    kind: str
+    sha256: str
+    pages: tuple[int, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a document's text: text[start:end]. The chunks of a document, joined, are its text.
+
+    lead: where the words before it begin that are embedded with it, at most start. headings: the titles it stands
+    under, the outermost first. n_tokens: of what is embedded, by the chunker's count.
+    """
+
+    start: int
+    end: int
+    lead: int
+    headings: tuple[str, ...]
+    n_tokens: int
+
+    def told(self, text: str, title: str = "") -> str:
+        """What is embedded of it: where it stands, then its words."""
+        return "\n".join(filter(None, (place(title, self.headings), text[self.lead : self.end].strip())))
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What a search found: text[start:end] of a document, one chunk or several that follow each other.
+
+    score: from 0 to 1, comparable within one embedding model. page: from 1, or None where there are no pages.
+    """
+
+    document_id: int
+    shelf: str
+    uri: str
+    title: str
+    headings: tuple[str, ...]
+    text: str
+    start: int
+    end: int
+    score: float
+    page: int | None = None
+
+
+def place(title: str, headings: tuple[str, ...]) -> str:
+    """The titles over a chunk in one line, without a document's title that its first heading says again."""
+    parts = [part for part in (title, *headings) if part]
+    if len(parts) > 1 and parts[0].casefold() == parts[1].casefold():
+        parts = parts[1:]
+    return " > ".join(parts)
+
+
+def page_of(pages: tuple[int, ...], at: int) -> int | None:
+    """The page, from 1, that a character stands on."""
+    return bisect_right(pages, at) or None if pages else None

@@ -1,0 +1,112 @@
+"""Make vectors of texts by asking an OpenAI-compatible server; the only module here that knows the openai package."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import EmbedderAway, TextTooLong
+
+if TYPE_CHECKING:
+    import openai
+
+Vector = NDArray[np.float32]
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class Embedder(Protocol):
+    """What ingest and search ask; the fake of the tests is the other implementation."""
+
+    @property
+    def model(self) -> str:
+        """The model's name. Vectors of different models are never compared."""
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """A vector of length one for each text. Raises EmbedderAway, or TextTooLong for one that is."""
+
+
+class HttpEmbedder:
+    """POST /v1/embeddings of a server. Safe to use from several threads."""
+
+    def __init__(self, url: str, api_key: str = "", model: str = "", timeout_s: float = 120.0) -> None:
+        self._url, self._key, self._wanted, self._timeout_s = url.rstrip("/"), api_key, model, timeout_s
+
+    @cached_property
+    def model(self) -> str:
+        """The name asked for, or the server's only model that makes embeddings. Raises EmbedderAway."""
+        if self._wanted:
+            return self._wanted
+        listed = list(self._asked(lambda: self._client.models.list()))
+        able = [each.id for each in listed if _makes_embeddings(each)]
+        if not able:
+            raise EmbedderAway(
+                f"the server at {self._url} has no model that makes embeddings: "
+                "./setup.sh models pull all-minilm-l6-v2, and start it again"
+            )
+        return able[0]
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """A vector of length one for each text. Raises EmbedderAway, or TextTooLong for one that is."""
+        if not texts:
+            return []
+        wanted, model = list(texts), self.model
+        answer = self._asked(
+            lambda: self._client.embeddings.create(input=wanted, model=model, encoding_format="base64")
+        )
+        found = [_vector(each.embedding) for each in sorted(answer.data, key=lambda each: each.index)]
+        if len(found) != len(texts):
+            raise EmbedderAway(f"the server at {self._url} made {len(found)} embeddings of {len(texts)} texts")
+        return found
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        import openai
+
+        try:
+            return ask()
+        except openai.APITimeoutError as why:
+            raise EmbedderAway(f"the server at {self._url} did not answer within {self._timeout_s:.0f} s") from why
+        except openai.APIConnectionError as why:
+            raise EmbedderAway(f"nobody answers at {self._url}: start the model server with ./setup.sh") from why
+        except openai.APIStatusError as why:
+            if why.code == "context_length_exceeded":
+                raise TextTooLong("a text is longer than the embedding model reads at once") from why
+            raise EmbedderAway(f"the server at {self._url} made no embeddings: {_said(why)}") from why
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as why:
+            raise EmbedderAway(f"what answers at {self._url} makes no embeddings: give another address") from why
+
+    @cached_property
+    def _client(self) -> openai.OpenAI:
+        import httpx2
+        import openai
+
+        timeout = httpx2.Timeout(self._timeout_s, connect=_CONNECT_TIMEOUT_S)
+        http = httpx2.Client(timeout=timeout, trust_env=False)
+        return openai.OpenAI(base_url=self._url, api_key=self._key or "none", http_client=http, max_retries=2)
+
+
+def _makes_embeddings(listed: Any) -> bool:
+    """Whether a model of the list does; a server that says nothing of its kind is believed to."""
+    meta = (listed.model_extra or {}).get("meta")
+    kind = meta.get("kind") if isinstance(meta, dict) else None
+    return kind in {None, "embedding"}
+
+
+def _vector(value: Any) -> Vector:
+    """As it came, base64 of little-endian floats or a list; scaled to length one."""
+    made = np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else np.asarray(value, np.float32)
+    length = float(np.linalg.norm(made))
+    if not made.size or not np.isfinite(length):
+        raise ValueError("an embedding without numbers")
+    return (made / length if length else made).astype(np.float32)
+
+
+def _said(why: openai.APIStatusError) -> str:
+    body = why.body if isinstance(why.body, dict) else {}
+    return str(body.get("message") or f"status {why.status_code}")[:300]

@@ -1,0 +1,58 @@
+"""What can go wrong in the library. Each message tells a person what to do next.
+
+RagError
+├── LibraryBroken    the index cannot be read or written
+├── UnknownShelf     no shelf, or document, of that name
+├── SourceFailed     a page, folder or repository could not be read
+├── DocumentRefused  one document cannot be taken; the others go on
+├── EmbedderAway     nobody makes embeddings
+└── TextTooLong      the embedding model cannot read so much at once
+"""
+
+from __future__ import annotations
+
+
+class RagError(Exception):
+    """The root; message is for a person, code for programs."""
+
+    code = "library_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class LibraryBroken(RagError):
+    """The index file cannot be opened, read or written."""
+
+    code = "library_broken"
+
+
+class UnknownShelf(RagError):
+    """There is no such shelf or document for this user."""
+
+    code = "unknown_shelf"
+
+
+class SourceFailed(RagError):
+    """Where documents were to come from cannot be read."""
+
+    code = "source_failed"
+
+
+class DocumentRefused(RagError):
+    """One document cannot be taken."""
+
+    code = "document_refused"
+
+
+class EmbedderAway(RagError):
+    """No server makes embeddings, or not now."""
+
+    code = "embedder_away"
+
+
+class TextTooLong(RagError):
+    """The embedding model cannot read so much at once: the text has to be cut."""
+
+    code = "text_too_long"

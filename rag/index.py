@@ -1,0 +1,249 @@
+"""Keep documents, chunks, words and vectors in one file; each document comes, changes and goes in one transaction.
+
+Knows neither where documents come from nor who makes vectors.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.database import Connection, Database
+from rag.documents import Chunk, Document, Passage, page_of
+from rag.errors import UnknownShelf
+
+Vector = NDArray[np.float32]
+
+_TO_INDEX = "INSERT INTO chunk_index (rowid, title, headings, body) SELECT id, title, headings, body FROM chunk_words"
+_FROM_INDEX = (
+    "INSERT INTO chunk_index (chunk_index, rowid, title, headings, body)"
+    " SELECT 'delete', id, title, headings, body FROM chunk_words"
+)
+_OF_DOCUMENT = " WHERE id IN (SELECT id FROM chunks WHERE document_id = ?)"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A document as it is kept, without its text."""
+
+    id: int
+    shelf_id: int
+    uri: str
+    title: str
+    kind: str
+    sha256: str
+    n_chars: int
+    n_chunks: int
+    added_at: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """A chunk without a vector of some model, and what is to be embedded of it."""
+
+    chunk_id: int
+    text: str
+
+
+class Index(Database):
+    """The documents of all shelves."""
+
+    def put(
+        self,
+        shelf_id: int,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: Mapping[str, Sequence[Vector]] | None = None,
+        source_id: int | None = None,
+    ) -> int:
+        """Keep a document, in place of the one that the shelf has under the same uri; its id.
+
+        vectors: by the model's name, one of length one for each chunk. Without them the document is found by its words
+        until set_vectors brings them. Raises UnknownShelf.
+        """
+        with self.writing() as db:
+            _need_shelf(db, shelf_id)
+            document_id = _write_document(db, shelf_id, document, source_id)
+            rows = [
+                (document_id, place, c.start, c.end, c.lead, json.dumps(c.headings), c.n_tokens)
+                for place, c in enumerate(chunks)
+            ]
+            db.executemany(
+                "INSERT INTO chunks (document_id, place, start, stop, lead, headings, n_tokens)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            db.execute(_TO_INDEX + _OF_DOCUMENT, (document_id,))
+            found = db.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY place", (document_id,)).fetchall()
+            for model, given in (vectors or {}).items():
+                _write_vectors(db, model, [row[0] for row in found], given)
+            return document_id
+
+    def remove(self, document_ids: Iterable[int]) -> int:
+        """Forget documents; how many there were."""
+        n_removed = 0
+        with self.writing() as db:
+            for document_id in document_ids:
+                _unindex(db, document_id)
+                n_removed += db.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount
+        return n_removed
+
+    def documents(self, shelf_id: int, source_id: int | None = None) -> list[Kept]:
+        """The documents of a shelf, or of one source of it, by uri."""
+        query = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, length(d.text),
+            (SELECT count(*) FROM chunks c WHERE c.document_id = d.id), d.added_at
+            FROM documents d WHERE d.shelf_id = ? AND (? IS NULL OR d.source_id = ?) ORDER BY d.uri"""
+        with self.reading() as db:
+            return [Kept(*row) for row in db.execute(query, (shelf_id, source_id, source_id))]
+
+    def hashes(self, shelf_id: int) -> dict[str, str]:
+        """The sha256 of each document of a shelf by its uri."""
+        with self.reading() as db:
+            return dict(db.execute("SELECT uri, sha256 FROM documents WHERE shelf_id = ?", (shelf_id,)))
+
+    def document(self, document_id: int) -> tuple[int, Document]:
+        """The shelf of a document, and the document. Raises UnknownShelf."""
+        query = "SELECT shelf_id, uri, title, text, kind, sha256, pages, meta FROM documents WHERE id = ?"
+        with self.reading() as db:
+            row = db.execute(query, (document_id,)).fetchone()
+        if row is None:
+            raise UnknownShelf("this document is no longer in the library")
+        shelf_id, uri, title, text, kind, sha256, pages, meta = row
+        return shelf_id, Document(uri, title, text, kind, sha256, tuple(json.loads(pages)), json.loads(meta))
+
+    def chunks(self, document_id: int) -> list[Chunk]:
+        """The chunks of a document in their order."""
+        query = "SELECT start, stop, lead, headings, n_tokens FROM chunks WHERE document_id = ? ORDER BY place"
+        with self.reading() as db:
+            return [_chunk(row) for row in db.execute(query, (document_id,))]
+
+    def vectors_by_text(self, shelf_id: int, uri: str, model: str) -> dict[str, Vector]:
+        """The vectors that a document's chunks have, by what was embedded: what did not change keeps its vector."""
+        query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title, v.vector
+            FROM documents d JOIN chunks c ON c.document_id = d.id
+            JOIN models m ON m.name = ? JOIN vectors v ON v.model_id = m.id AND v.chunk_id = c.id
+            WHERE d.shelf_id = ? AND d.uri = ?"""
+        with self.reading() as db:
+            rows = db.execute(query, (model, shelf_id, uri)).fetchall()
+        return {_chunk(row[:5]).told(row[5], row[6]): np.frombuffer(row[7], "<f4") for row in rows}
+
+    def without_vectors(self, model: str, limit: int) -> list[Told]:
+        """Chunks that have no vector of this model yet, in the order in which they came."""
+        query = """SELECT c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title
+            FROM chunks c JOIN documents d ON d.id = c.document_id
+            WHERE NOT EXISTS (
+                SELECT 1 FROM vectors v JOIN models m ON m.id = v.model_id WHERE v.chunk_id = c.id AND m.name = ?
+            ) ORDER BY c.id LIMIT ?"""
+        with self.reading() as db:
+            rows = db.execute(query, (model, limit)).fetchall()
+        return [Told(row[0], _chunk(row[1:6]).told(row[6], row[7])) for row in rows]
+
+    def set_vectors(self, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
+        """Keep vectors of a model. Those of chunks that are gone meanwhile are left out."""
+        with self.writing() as db:
+            rows = db.execute("SELECT id FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (_ids(chunk_ids),))
+            there = {row[0] for row in rows}
+            kept = [(i, v) for i, v in zip(chunk_ids, vectors, strict=True) if i in there]
+            _write_vectors(db, model, [i for i, _ in kept], [v for _, v in kept])
+
+    def parts(self, chunk_ids: Sequence[int]) -> list[Passage | None]:
+        """The chunks of these ids as passages without a score, None for one that is gone."""
+        query = """SELECT c.id, d.id, s.name, d.uri, d.title, c.headings, substr(d.text, c.start + 1, c.stop - c.start),
+            c.start, c.stop, d.pages FROM chunks c JOIN documents d ON d.id = c.document_id
+            JOIN shelves s ON s.id = d.shelf_id WHERE c.id IN (SELECT value FROM json_each(?))"""
+        with self.reading() as db:
+            found = {row[0]: _passage(row[1:]) for row in db.execute(query, (_ids(chunk_ids),))}
+        return [found.get(chunk_id) for chunk_id in chunk_ids]
+
+    def n_vectors(self, model: str) -> tuple[int, int]:
+        """(chunks that have a vector of this model, all chunks)."""
+        query = """SELECT (SELECT count(*) FROM vectors v JOIN models m ON m.id = v.model_id WHERE m.name = ?),
+            (SELECT count(*) FROM chunks)"""
+        with self.reading() as db:
+            n_done, n_all = db.execute(query, (model,)).fetchone()
+        return n_done, n_all
+
+    def models(self) -> list[str]:
+        """The models of which there are vectors, the one that searches first, and whether it was chosen."""
+        with self.reading() as db:
+            chosen = db.execute("SELECT value FROM state WHERE name = 'model'").fetchone()
+            names = [row[0] for row in db.execute("SELECT name FROM models ORDER BY id")]
+        return sorted(names, key=lambda name: not (chosen and name == chosen[0]))
+
+    def choose_model(self, model: str) -> None:
+        """Search with the vectors of this model, and forget those of all others."""
+        with self.writing() as db:
+            db.execute("INSERT OR REPLACE INTO state (name, value) VALUES ('model', ?)", (model,))
+            db.execute("DELETE FROM models WHERE name <> ?", (model,))
+
+
+def _need_shelf(db: Connection, shelf_id: int) -> None:
+    if db.execute("SELECT 1 FROM shelves WHERE id = ? AND deleted_at IS NULL", (shelf_id,)).fetchone() is None:
+        raise UnknownShelf("this shelf is no longer in the library")
+
+
+def _write_document(db: Connection, shelf_id: int, new: Document, source_id: int | None) -> int:
+    """Insert or replace; what a replaced one had of chunks, words and vectors goes."""
+    row = db.execute("SELECT id FROM documents WHERE shelf_id = ? AND uri = ?", (shelf_id, new.uri)).fetchone()
+    values = (
+        *(source_id, new.title, new.kind, new.sha256, new.text),
+        *(json.dumps(new.pages), json.dumps(dict(new.meta)), time.time()),
+    )
+    if row is None:
+        made = db.execute(
+            "INSERT INTO documents (source_id, title, kind, sha256, text, pages, meta, added_at, shelf_id, uri)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, shelf_id, new.uri),
+        )
+        return int(made.lastrowid or 0)
+    document_id = int(row[0])
+    _unindex(db, document_id)
+    db.execute("DELETE FROM chunks WHERE document_id = ?", (document_id,))
+    db.execute(
+        "UPDATE documents SET source_id = ?, title = ?, kind = ?, sha256 = ?, text = ?, pages = ?, meta = ?,"
+        " added_at = ? WHERE id = ?",
+        (*values, document_id),
+    )
+    return document_id
+
+
+def _unindex(db: Connection, document_id: int) -> None:
+    """Take a document's words out of the index, while its text is still there."""
+    db.execute(_FROM_INDEX + _OF_DOCUMENT, (document_id,))
+
+
+def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
+    if len(chunk_ids) != len(vectors):
+        raise ValueError(f"{len(vectors)} vectors for {len(chunk_ids)} chunks")
+    if not vectors:
+        return
+    n_dims = len(vectors[0])
+    db.execute("INSERT OR IGNORE INTO models (name, n_dims) VALUES (?, ?)", (model, n_dims))
+    model_id, n_known = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (model,)).fetchone()
+    if any(len(vector) != n_known for vector in vectors):
+        raise ValueError(f"the vectors of {model} have {n_known} numbers, these have {n_dims}")
+    db.executemany(
+        "INSERT OR REPLACE INTO vectors (model_id, chunk_id, vector) VALUES (?, ?, ?)",
+        [(model_id, i, np.asarray(v, "<f4").tobytes()) for i, v in zip(chunk_ids, vectors, strict=True)],
+    )
+
+
+def _chunk(row: Sequence[Any]) -> Chunk:
+    start, stop, lead, headings, n_tokens = row
+    return Chunk(start, stop, lead, tuple(json.loads(headings)), n_tokens)
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    document_id, shelf, uri, title, headings, text, start, stop, pages = row
+    page = page_of(tuple(json.loads(pages)), start)
+    return Passage(document_id, shelf, uri, title, tuple(json.loads(headings)), text, start, stop, 0.0, page)
+
+
+def _ids(numbers: Iterable[int]) -> str:
+    return json.dumps(list(numbers))

@@ -1,0 +1,57 @@
+"""What the library's tests share: an embedder of words, documents, a shelf of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.chunk import chunk
+from rag.documents import Document
+from rag.errors import EmbedderAway, TextTooLong
+from rag.shelves import Shelves
+from rag.tokens import estimate
+
+N_DIMS = 64
+
+
+class WordEmbedder:
+    """Texts with the same words are near each other. Keeps what it was asked."""
+
+    def __init__(self, model: str = "words", max_tokens: int = 10_000) -> None:
+        self.model, self.max_tokens = model, max_tokens
+        self.asked: list[str] = []
+        self.is_away = False
+
+    def embed(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        if self.is_away:
+            raise EmbedderAway("nobody answers")
+        if any(estimate(text) > self.max_tokens for text in texts):
+            raise TextTooLong("too long")
+        self.asked += texts
+        return [self.vector(text) for text in texts]
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        made = np.full(N_DIMS, 1e-3, np.float32)
+        for word in re.findall(r"\w+", text.lower()):
+            made[int(hashlib.sha256(f"{self.model} {word}".encode()).hexdigest(), 16) % N_DIMS] += 1
+        return made / np.float32(np.linalg.norm(made))
+
+
+def document(uri: str, text: str, title: str = "", pages: tuple[int, ...] = ()) -> Document:
+    return Document(uri, title or uri, text, "markdown", hashlib.sha256(text.encode()).hexdigest(), pages)
+
+
+def library(folder: Path) -> Shelves:
+    return Shelves(folder / "library.db")
+
+
+def put(index: Shelves, shelf_id: int, new: Document, embedder: WordEmbedder | None = None) -> int:
+    """Add a document with its vectors, as ingest does."""
+    chunks = chunk(new.text, new.title)
+    made = {embedder.model: [embedder.vector(each.told(new.text, new.title)) for each in chunks]} if embedder else None
+    return index.put(shelf_id, new, chunks, made)

@@ -12,7 +12,7 @@ from rag.database import Database
 _WORD = re.compile(r"[^\W_]+")
 _MAX_WORDS = 32
 # Words that stand in any question and say nothing of what it is about.
-_STOP = frozenset(
+STOP = frozenset(
     _WORD.findall(
         """a about am an and any are as at be been but by can could did do does for from get had has have how i if in
         into is it its me my no not of on one or our should so some than that the their them then there these they this
@@ -30,7 +30,7 @@ WEIGHTS = (1.0, 2.0, 1.0)
 def query(question: str) -> str:
     """The question as FTS5 reads it: any of its words; empty when it has none."""
     found = [word.lower() for word in _WORD.findall(unicodedata.normalize("NFC", question))]
-    telling = [word for word in found if word not in _STOP] or found
+    telling = [word for word in found if word not in STOP] or found
     return " OR ".join(f'"{word}"' for word in dict.fromkeys(telling[:_MAX_WORDS]))
 
 

@@ -1,0 +1,204 @@
+"""A shelf follows its source: what is new comes, what changed is made anew, what is gone goes, what fails is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rag.chunk import Limits
+from rag.documents import Document
+from rag.errors import DocumentRefused, RagError
+from rag.ingest import Failure, Ingest, Progress
+from rag.shelves import Shelves
+from tests.documents.shelf import WordEmbedder, library
+from tests.processes import REPO
+
+
+@dataclass
+class Note:
+    """A document of a source that lies in memory."""
+
+    uri: str
+    text: str
+    error: RagError | None = None
+    n_read: int = 0
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def read(self) -> Document:
+        self.n_read += 1
+        if self.error:
+            raise self.error
+        return Document(self.uri, self.uri, self.text, "text", self.sha256())
+
+
+def notes(n: int, n_sentences: int = 3) -> list[Note]:
+    return [Note(f"{i}.txt", f"Note number {i}. " + f"The llama {i} eats grass. " * n_sentences) for i in range(n)]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Shelves]:
+    made = library(tmp_path)
+    made.add_shelf("owner", "farm")
+    with made.writing() as db:
+        db.execute("INSERT INTO sources (id, shelf_id, kind, address, options) VALUES (7, 1, 'memory', 'x', '{}')")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def embedder() -> WordEmbedder:
+    return WordEmbedder()
+
+
+def test_all_documents_come_with_their_vectors(index: Shelves, embedder: WordEmbedder) -> None:
+    told: list[Progress] = []
+    report = Ingest(index, embedder).take(1, notes(200), n_all=200, tell=told.append)
+    assert (report.n_new, report.n_changed, report.n_same, report.failures) == (200, 0, 0, [])
+    assert report.is_whole
+    assert index.n_vectors("words") == (report.n_chunks,) * 2 == (200, 200)
+    assert [each.n_done for each in told] == list(range(1, 201))
+    assert told[-1].left_s == 0
+    assert told[9].left_s is not None
+
+
+def test_a_refresh_costs_only_what_changed(index: Shelves, embedder: WordEmbedder) -> None:
+    items = notes(20)
+    ingest = Ingest(index, embedder)
+    ingest.take(1, items, source_id=7)
+    embedder.asked.clear()
+    items[3] = Note("3.txt", items[3].text + "\n\n# New\n\nThe gate is open. " * 3)
+    again = ingest.take(1, items, source_id=7)
+    assert (again.n_new, again.n_changed, again.n_same) == (0, 1, 19)
+    assert [item.n_read for item in items if item.uri != "3.txt"] == [1] * 19
+    assert embedder.asked
+    assert all("3.txt" in text for text in embedder.asked)
+
+
+def test_parts_that_did_not_change_are_not_embedded_again(index: Shelves, embedder: WordEmbedder) -> None:
+    section = "The llama eats grass in the paddock and sleeps in the barn. " * 3
+    item = Note("a.md", "".join(f"## Part {n}\n\n{section}\n\n" for n in range(10)))
+    ingest = Ingest(index, embedder)
+    n_chunks = ingest.take(1, [item]).n_chunks
+    item.text = item.text.replace("## Part 4\n\nThe llama", "## Part 4\n\nThe horse")
+    report = ingest.take(1, [item])
+    assert report.n_embedded == 1 < n_chunks
+    assert index.n_vectors("words") == (n_chunks, n_chunks)
+
+
+def test_what_the_source_no_longer_has_is_forgotten(index: Shelves, embedder: WordEmbedder) -> None:
+    ingest = Ingest(index, embedder)
+    items = notes(5)
+    ingest.take(1, items, source_id=7)
+    ingest.take(1, [Note("other.txt", "Of no source.")])
+    assert ingest.take(1, items[:3], source_id=7).n_removed == 2
+    assert [each.uri for each in index.documents(1)] == ["0.txt", "1.txt", "2.txt", "other.txt"]
+
+
+def test_a_document_that_fails_is_told_and_keeps_its_old_text(index: Shelves, embedder: WordEmbedder) -> None:
+    items = notes(3)
+    ingest = Ingest(index, embedder)
+    ingest.take(1, items, source_id=7)
+    items[1].text, items[1].error = "changed", DocumentRefused("is encrypted: save a copy without a password")
+    report = ingest.take(1, [*items, Note("empty.txt", " \n")], source_id=7)
+    assert report.failures == [
+        Failure("1.txt", "is encrypted: save a copy without a password"),
+        Failure("empty.txt", "has no text"),
+    ]
+    assert (report.n_same, report.n_removed) == (2, 0)
+    assert index.document(2)[1].text == "Note number 1. " + "The llama 1 eats grass. " * 3
+
+
+def test_without_an_embedder_documents_come_and_their_vectors_follow(index: Shelves, embedder: WordEmbedder) -> None:
+    embedder.is_away = True
+    ingest = Ingest(index, embedder)
+    report = ingest.take(1, notes(30))
+    assert (report.n_new, report.without_vectors) == (30, "nobody answers")
+    assert index.n_vectors("words") == (0, 30)
+    embedder.is_away = False
+    assert ingest.fill() == 30
+    assert index.n_vectors("words") == (30, 30)
+    assert ingest.fill() == 0
+
+
+def test_a_new_model_takes_over_when_all_its_vectors_are_there(index: Shelves, embedder: WordEmbedder) -> None:
+    Ingest(index, embedder).take(1, notes(40))
+    newer = Ingest(index, WordEmbedder("newer"))
+    stop = threading.Event()
+    newer.fill(tell=lambda _, __: stop.set(), is_cancelled=stop.is_set)
+    assert index.models() == ["words", "newer"]
+    assert 0 < index.n_vectors("newer")[0] < 40
+    newer.fill()
+    assert index.models() == ["newer"]
+
+
+def test_a_text_that_the_model_cannot_read_at_once_is_cut_smaller(index: Shelves) -> None:
+    embedder = WordEmbedder(max_tokens=60)
+    items = [Note("long.txt", "The llama eats grass. " * 200), Note("short.txt", "The gate.")]
+    report = Ingest(index, embedder, Limits(max_tokens=200)).take(1, items)
+    assert (report.n_new, report.without_vectors) == (2, "")
+    n_done, n_all = index.n_vectors("words")
+    assert n_done == n_all > 12
+    chunks = index.chunks(1)
+    assert "".join(items[0].text[each.start : each.end] for each in chunks) == items[0].text
+
+
+def test_a_chunk_of_another_model_is_embedded_as_far_as_it_is_read(index: Shelves, embedder: WordEmbedder) -> None:
+    Ingest(index, embedder).take(1, [Note("long.txt", "The llama eats grass. " * 40)])
+    assert Ingest(index, WordEmbedder("small", max_tokens=40)).fill() == index.n_vectors("small")[1]
+
+
+def test_a_cancelled_run_keeps_what_it_has_and_removes_nothing(index: Shelves, embedder: WordEmbedder) -> None:
+    ingest = Ingest(index, embedder)
+    ingest.take(1, notes(10), source_id=7)
+    stop = threading.Event()
+    items = [Note(f"new{i}.txt", f"New note {i}.") for i in range(300)]
+    report = ingest.take(1, items, source_id=7, tell=lambda _: stop.set(), is_cancelled=stop.is_set)
+    assert not report.is_whole
+    assert report.n_removed == 0
+    kept = [each.uri for each in index.documents(1)]
+    assert {f"{i}.txt" for i in range(10)} <= set(kept)
+    assert ingest.take(1, items, source_id=7).n_new == 300 - report.n_new
+
+
+RUNS = """
+import sys
+from pathlib import Path
+from rag.ingest import Ingest
+from tests.documents.shelf import WordEmbedder, library
+from tests.documents.test_ingest import notes
+Ingest(library(Path(sys.argv[1])), WordEmbedder()).take(
+    1, notes(600), tell=lambda at: print(at.n_done, flush=True)
+)
+"""
+
+
+@pytest.mark.parametrize("n_before", [1, 130, 400])
+def test_a_killed_run_goes_on_without_loss_or_double(index: Shelves, tmp_path: Path, n_before: int) -> None:
+    child = subprocess.Popen([sys.executable, "-c", RUNS, str(tmp_path)], stdout=subprocess.PIPE, cwd=REPO, text=True)
+    assert child.stdout
+    for line in child.stdout:
+        if int(line) >= n_before:
+            os.kill(child.pid, signal.SIGKILL)
+            break
+    child.wait()
+    child.stdout.close()
+    n_kept = len(index.documents(1))
+    assert n_before <= n_kept < 600
+    embedder = WordEmbedder()
+    report = Ingest(index, embedder).take(1, notes(600))
+    assert (report.n_same, report.n_new) == (n_kept, 600 - n_kept)
+    assert index.n_vectors("words") == (600, 600)
+    with index.reading() as db:
+        db.execute("INSERT INTO chunk_index (chunk_index) VALUES ('integrity-check')")
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

@@ -102,10 +102,11 @@ class Index(Database):
         with self.reading() as db:
             return [Kept(*row) for row in db.execute(query, (shelf_id, source_id, source_id))]
 
-    def hashes(self, shelf_id: int) -> dict[str, str]:
-        """The sha256 of each document of a shelf by its uri."""
+    def known(self, shelf_id: int) -> dict[str, tuple[str, str]]:
+        """(sha256, stamp) of each document of a shelf by its uri; the stamp is its source's, or empty."""
+        query = "SELECT uri, sha256, coalesce(json_extract(meta, '$.stamp'), '') FROM documents WHERE shelf_id = ?"
         with self.reading() as db:
-            return dict(db.execute("SELECT uri, sha256 FROM documents WHERE shelf_id = ?", (shelf_id,)))
+            return {uri: (sha256, stamp) for uri, sha256, stamp in db.execute(query, (shelf_id,))}
 
     def document(self, document_id: int) -> tuple[int, Document]:
         """The shelf of a document, and the document. Raises UnknownShelf."""

@@ -31,6 +31,10 @@ class Item(Protocol):
     def uri(self) -> str:
         """Where it is from; one shelf holds each once."""
 
+    @property
+    def stamp(self) -> str:
+        """What is the same as long as nobody has changed it, without reading it; empty where nothing tells."""
+
     def sha256(self) -> str:
         """Of its bytes, in hex. Raises RagError."""
 
@@ -145,7 +149,7 @@ class _Run:
     ) -> None:
         self._index, self._embedder, self._limits = index, embedder, limits
         self._shelf_id, self._source_id, self._tell = shelf_id, source_id, tell
-        self._known = index.hashes(shelf_id)
+        self._known = index.known(shelf_id)
         self._report = Report()
         self._began = time.monotonic()
         self._n_done = 0
@@ -197,7 +201,7 @@ class _Run:
     def _read(self, item: Item) -> _Work | None:
         """The document in chunks; None when it is here already, or cannot be taken."""
         try:
-            if self._known.get(item.uri) == item.sha256():
+            if self._is_same(item):
                 self._report.n_same += 1
                 return None
             document = item.read()
@@ -210,6 +214,11 @@ class _Run:
         is_new = item.uri not in self._known
         known = {} if is_new or not self._model else self._index.vectors_by_text(self._shelf_id, item.uri, self._model)
         return _Work(document, chunks, known, is_new)
+
+    def _is_same(self, item: Item) -> bool:
+        """Whether it is here as it is now: by its stamp, else by the hash of its bytes."""
+        sha256, stamp = self._known.get(item.uri, ("", ""))
+        return bool(sha256) and ((bool(stamp) and stamp == item.stamp) or sha256 == item.sha256())
 
     def _asked(self, pool: ThreadPoolExecutor, work: _Work) -> list[Future[list[Vector]]]:
         """The vectors that a document lacks, on their way."""

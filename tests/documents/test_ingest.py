@@ -31,6 +31,7 @@ class Note:
     text: str
     error: RagError | None = None
     n_read: int = 0
+    stamp: str = ""
 
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()

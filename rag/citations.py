@@ -81,6 +81,11 @@ def check(answer: str, passages: Sequence[Passage]) -> Checked:
     return Checked("".join(written), tuple(citations), n_dropped)
 
 
+def unmarked(answer: str) -> str:
+    """An answer without its marks, in one line."""
+    return " ".join(_MARK.sub("", answer).split())
+
+
 def _numbered(number: int, passage: Passage) -> str:
     longest = max(map(len, re.findall(r"`{3,}", passage.text)), default=2)
     fence = "`" * (longest + 1)

@@ -1,0 +1,120 @@
+"""An answer is prepared from passages that may answer, within one budget; where there are none nobody is asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from rag.answer import MOST_CALLS, NOT_FOUND, Budget, Depth, Step, prepare
+from rag.documents import Passage
+from rag.tokens import estimate
+
+ROOMY = Budget(2_000, 0.4)
+
+
+def passage(text: str, score: float = 0.8, at: int = 0) -> Passage:
+    return Passage(at, "farm", f"{at}.md", f"Title {at}", (), text, 0, len(text), score)
+
+
+LIBRARY = {
+    "wool": passage("Wool is spun by hand.", 0.8, 1),
+    "gate": passage("The gate closes at nine.", 0.7, 2),
+    "weak": passage("Something about wool and gates.", 0.3, 3),
+}
+
+
+def find(question: str) -> list[Passage]:
+    return [each for word, each in LIBRARY.items() if word in question.lower()]
+
+
+class Scripted:
+    """A model with given smaller questions and opinions."""
+
+    def __init__(self, questions: Any, yes: Sequence[str] = ()) -> None:
+        self._questions, self._yes = questions, yes
+        self._lock = threading.Lock()
+        self.prompts: list[str] = []
+
+    def ask(self, prompt: str, schema: Mapping[str, Any] | None, max_tokens: int) -> str:
+        with self._lock:
+            self.prompts.append(prompt)
+        if schema is None:
+            return f"Draft of {prompt.rpartition('Question: ')[2]} [1]."
+        if "questions" in schema["properties"]:
+            return self._questions if isinstance(self._questions, str) else json.dumps({"questions": self._questions})
+        return json.dumps(
+            {"answer": "yes" if any(word in prompt.rpartition("Question")[2] for word in self._yes) else "no"}
+        )
+
+
+def test_quick_looks_once_and_numbers_what_it_found() -> None:
+    steps: list[Step] = []
+    ready = prepare("What of wool?", find, ROOMY, tell=steps.append)
+    assert ready.content.endswith("Question: What of wool?")
+    assert "[1] Title 1\n```\nWool is spun by hand.\n```" in ready.content
+    assert steps == [Step("What of wool?", 1)]
+
+
+@pytest.mark.parametrize("depth", list(Depth))
+def test_nothing_that_may_answer_is_said_without_asking_for_an_answer(depth: Depth) -> None:
+    model = Scripted(["weak?", "nothing?"])
+    ready = prepare("A weak question?", find, ROOMY, depth, model)
+    assert (ready.refusal, ready.content, ready.passages) == (NOT_FOUND, "", ())
+    assert len(model.prompts) == (0 if depth is Depth.QUICK else 1)
+
+
+def test_passages_share_one_budget_best_first() -> None:
+    many = [passage("word " * 100, 0.9 - n / 100, n) for n in range(20)]
+    ready = prepare("q", lambda _: many, Budget(700, 0.0))
+    assert [each.document_id for each in ready.passages] == [0, 1, 2, 3]
+    assert estimate(ready.content) < 800
+
+
+def test_a_passage_larger_than_the_budget_is_cut() -> None:
+    ready = prepare("q", lambda _: [passage("word " * 5_000)], Budget(400, 0.0))
+    [cut] = ready.passages
+    assert 0 < cut.end == len(cut.text) < 2_000
+    assert estimate(ready.content) < 500
+
+
+def test_break_down_answers_each_part_and_puts_them_together() -> None:
+    model, steps = Scripted(["And the wool?", "And the gate?"]), []
+    ready = prepare("Wool and gate?", find, ROOMY, Depth.BREAK_DOWN, model, steps.append)
+    assert [each.document_id for each in ready.passages] == [1, 2]
+    assert sorted(step.question for step in steps) == ["And the gate?", "And the wool?"]
+    assert "- And the wool? Draft of And the wool?." in ready.content
+    assert ready.content.endswith("Question: Wool and gate?")
+    assert len(model.prompts) == 3
+
+
+def test_careful_leaves_out_what_does_not_answer() -> None:
+    model = Scripted(["And the wool?", "And the gate?"], yes=["gate"])
+    ready = prepare("Wool and gate?", find, ROOMY, Depth.CAREFUL, model)
+    assert [each.document_id for each in ready.passages] == [2]
+    assert [step.is_answered for step in ready.steps] == [False, True]
+    assert len(model.prompts) == 4
+
+
+@pytest.mark.parametrize("questions", ["no json", "{}", '{"questions": "x"}', '{"questions": [1, ""]}', []])
+def test_a_model_that_makes_no_smaller_questions_gets_the_whole_one(questions: Any) -> None:
+    ready = prepare("What of wool?", find, ROOMY, Depth.BREAK_DOWN, Scripted(questions))
+    assert [step.question for step in ready.steps] == ["What of wool?"]
+    assert [each.document_id for each in ready.passages] == [1]
+
+
+def test_calls_are_limited_whatever_the_model_says() -> None:
+    model = Scripted([f"wool {n}?" for n in range(50)], yes=["wool"])
+    ready = prepare("wool?", find, ROOMY, Depth.CAREFUL, model)
+    assert len(ready.steps) == 4
+    assert len(model.prompts) <= MOST_CALLS
+
+
+def test_a_cancelled_question_asks_no_more() -> None:
+    stop, model = threading.Event(), Scripted(["wool?", "gate?"])
+    stop.set()
+    prepare("q", find, ROOMY, Depth.CAREFUL, model, is_cancelled=stop.is_set)
+    assert model.prompts == []

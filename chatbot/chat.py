@@ -24,7 +24,7 @@ if not __package__:  # run as a file: find the packages, and the environment tha
         os.execv(python, [str(python), __file__, *sys.argv[1:]])  # noqa: S606 - our own interpreter, no shell
 
 from chatbot.errors import BadRequest, ChatError  # noqa: E402
-from chatbot.terminal.flags import COMMANDS, TerminalSettings, Wanted, read  # noqa: E402
+from chatbot.terminal.flags import TerminalSettings, Wanted, command_in, read  # noqa: E402
 
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if argv and argv[0] in COMMANDS:
+    if command := command_in(argv):
         from chatbot.terminal.manage import manage
 
-        return manage(argv)
+        return manage(command)
     settings, wanted = read(argv)
     if wanted.is_verbose:
         logging.getLogger("chatbot").addHandler(logging.StreamHandler())

@@ -1,4 +1,5 @@
-"""Write the pages that are made from code: docs/configuration.md and the env examples of the systemd units.
+"""Write the pages that are made from code: docs/configuration.md, the manual page of chat and the env examples of the
+systemd units.
 
 python docs/build.py writes them; with --check it says which ones are out of date and exits 1.
 """
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chatbot import settings as chat  # noqa: E402
+from chatbot.terminal import manual  # noqa: E402
 from chatbot.terminal.flags import TerminalSettings  # noqa: E402
 from llmserver import settings as server  # noqa: E402
 
@@ -114,6 +116,7 @@ def _example(name: str, rows: list[Row]) -> str:
 
 PAGES = {
     "docs/configuration.md": configuration,
+    "docs/chat.1": manual.page,
     "systemd/llmserver.env.example": server_example,
     "systemd/chatbot.env.example": chat_example,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 

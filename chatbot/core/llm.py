@@ -1,64 +1,40 @@
-"""Ask the model server, over the openai SDK, in a way that another thread can cut short at any moment.
+"""Ask the model server over HTTP, in a way that another thread can cut short at any moment.
 
-The only module of the chatbot that knows the SDK. The SDK is imported on first use: it takes longer to import
-than the rest of the program.
+The only module of the chatbot that asks it. httpx2 is imported on first use: a page of help needs none of it.
 """
 
 from __future__ import annotations
 
-import ssl
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chatbot.core.answers import progress_of, refused, said_in, thought_in, usage_of
+from chatbot.core import sse
+from chatbot.core.answers import NoModelServer, Piece, Refusal, models_in, piece_of
 from chatbot.core.cancel import Cancel
 from chatbot.core.connection import Connection
 from chatbot.core.context import as_text
-from chatbot.core.events import Message, Progress
-from chatbot.core.model import About, Health, ModelInfo, read_about, read_health, read_info
+from chatbot.core.events import Message
+from chatbot.core.model import About, Health, ModelInfo, meta_of, read_about, read_health, read_info
 from chatbot.core.tokens import TokenCounts
-from chatbot.errors import (
-    ChatError,
-    ContextFull,
-    ModelAway,
-    ModelBusy,
-    ModelError,
-    ModelGone,
-    ModelLoading,
-    NoChatTemplate,
-)
+from chatbot.core.wire import message_wire
+from chatbot.errors import ChatError, ModelAway, ModelError, ModelGone, ModelLoading
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
-    import openai
 
 _CONNECT_TIMEOUT_S = 5.0
 _QUICK_TIMEOUT_S = 3.0
 _COUNT_TIMEOUT_S = 60.0
-_BY_CODE: Mapping[str, type[ModelError]] = {
-    "context_length_exceeded": ContextFull,
-    "model_loading": ModelLoading,
-    "no_chat_template": NoChatTemplate,
-    "queue_full": ModelBusy,
-    "queue_timeout": ModelBusy,
-}
-# What the SDK raises at an answer that is none of the OpenAI API's.
-_STUMBLES = (AttributeError, LookupError, TypeError, ValueError)
+_MOST_BYTES = 8_000_000
+# What reading JSON raises, and what an address or a key raises that no request can be made of.
+_STUMBLES = (NoModelServer, sse.NotAStream, ValueError, RecursionError)
 # A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
-_WANT_PROGRESS: Mapping[str, str] = {"Prefer": "return-progress"}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some text, the reason why the answer ended, what it cost, how far it is, or a thought; any may be missing."""
-
-    text: str = ""
-    finish_reason: str | None = None
-    usage: dict[str, int] | None = None
-    progress: Progress | None = None
-    thought: str = ""
+_ASKING: Mapping[str, str] = {"Content-Type": "application/json", "Prefer": "return-progress"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +50,21 @@ class Ask:
     max_tokens: int
     extra: Mapping[str, Any] = field(default_factory=dict)
     continues: bool = False
+
+    def path(self) -> str:
+        """Where it is asked."""
+        return "/completions" if self.continues else "/chat/completions"
+
+    def body(self) -> bytes:
+        """The request in OpenAI's form."""
+        what = (
+            {"prompt": as_text(self.messages)}
+            if self.continues
+            else {"messages": [message_wire(each) for each in self.messages]}
+        )
+        shared = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        body = {**what, **shared, "stream": True, "stream_options": {"include_usage": True}, **self.extra}
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # half a character cannot be sent
 
 
 class ModelClient:
@@ -95,9 +86,12 @@ class ModelClient:
         cancel.on_set(connection.cut)
         began = False
         try:
-            with self._client(connection, self._answer_timeout_s) as client:
-                for piece in self._pieces(client, ask):
-                    began = True
+            with (
+                self._http(self._answer_timeout_s, connection) as client,
+                client.stream("POST", f"{self._url}{ask.path()}", content=ask.body(), headers=_ASKING) as response,
+            ):
+                began = response.status_code == 200 and not _kind(response).startswith("text/html")
+                for piece in _pieces(response, continues=ask.continues):
                     if cancel.is_set:
                         return
                     yield piece
@@ -107,65 +101,38 @@ class ModelClient:
         finally:
             cancel.on_set(None)
 
-    def _pieces(self, client: openai.OpenAI, ask: Ask) -> Iterator[Piece]:
-        finished = False
-        for chunk in _chunks(client, ask):
-            choice = chunk.choices[0] if chunk.choices else None
-            finished = finished or bool(choice and choice.finish_reason)
-            text = (choice.text if ask.continues else choice.delta.content) if choice else ""
-            thought = thought_in(choice.delta) if choice and not ask.continues else ""
-            progress = progress_of(chunk.model_extra or {})
-            yield Piece(text or "", choice.finish_reason if choice else None, usage_of(chunk.usage), progress, thought)
-        if not finished:
-            raise ModelGone("the model server ended the answer before it was finished")
-
     def info(self, wanted: str = "") -> ModelInfo:
         """Ask about a model, the server's first unless one is wanted. Raises ModelAway, ModelLoading or ModelError."""
-        try:
-            with self._client(Connection(self._tls), _QUICK_TIMEOUT_S) as client:
-                found = next((each for each in client.models.list() if wanted in {"", each.id}), None)
-        except self._failures as why:
-            raise self._translate(why, began=False) from why
+        found = next((each for each in self.models() if wanted in {"", each.name}), None)
         if found is None and wanted:
             return ModelInfo(wanted)  # a server may know more names than it lists
         if found is None:
             raise ModelError(f"the server at {self._url} serves no model")
-        info = read_info(found.id, _meta_of(found))
-        if info.state == "loading":
+        if found.state == "loading":
             raise ModelLoading("the model is still being loaded")
-        return info
-
-    def about(self, wanted: str = "") -> About:
-        """Ask for what a person may want to know of a model. Raises as info; a server without a plan tells less."""
-        import httpx2
-
-        info = self.info(wanted)
-        try:
-            with self._http(_QUICK_TIMEOUT_S) as client:
-                plan = client.get(f"{self._root}/plan", headers=self._key_header).json()
-        except (httpx2.HTTPError, ValueError):
-            plan = None
-        return read_about(info, plan)
-
-    def health(self) -> Health:
-        """Look whether the server can answer; never raises for a server that is away."""
-        import httpx2
-
-        try:
-            with self._http(_QUICK_TIMEOUT_S) as client:
-                answer = client.get(f"{self._root}/health")
-            body = answer.json() if answer.status_code in {200, 503} else {}
-        except (httpx2.HTTPError, ValueError):
-            return Health("away")
-        return read_health(answer.status_code, body)
+        return found
 
     def models(self) -> list[ModelInfo]:
         """All that the server offers, with the state of each. Raises ModelAway or ModelError."""
         try:
-            with self._client(Connection(self._tls), _QUICK_TIMEOUT_S) as client:
-                return [read_info(found.id, _meta_of(found)) for found in client.models.list()]
+            with self._http(_QUICK_TIMEOUT_S) as client, client.stream("GET", f"{self._url}/models") as response:
+                if response.status_code != 200:
+                    raise _refusal(response)
+                answer = json.loads(_read(response))
+                return [read_info(each["id"], meta_of(each, answer)) for each in models_in(answer)]
         except self._failures as why:
             raise self._translate(why, began=False) from why
+
+    def about(self, wanted: str = "") -> About:
+        """Ask for what a person may want to know of a model. Raises as info; a server without a plan tells less."""
+        info = self.info(wanted)
+        answer = self._try("GET", "/plan", _QUICK_TIMEOUT_S)
+        return read_about(info, answer[1] if answer else None)
+
+    def health(self) -> Health:
+        """Look whether the server can answer; never raises for a server that is away."""
+        answer = self._try("GET", "/health", _QUICK_TIMEOUT_S, of_status=(200, 503))
+        return read_health(*answer) if answer else Health("away")
 
     def count_tokens(self, text: str, model: str = "") -> int:
         """Tokens of a text by the server's own tokenizer, or an estimate where it offers none; asked once a text."""
@@ -177,89 +144,110 @@ class ModelClient:
         return self._counts.estimates
 
     def _count(self, text: str, model: str) -> int | None:
-        import httpx2
-
         body = {"input": text, "model": model} if model else {"input": text}
+        answer = self._try("POST", "/extras/tokenize/count", _COUNT_TIMEOUT_S, body)
+        count = answer[1].get("count") if answer and isinstance(answer[1], dict) else None
+        return count if type(count) is int else None
+
+    def _try(
+        self, method: str, path: str, timeout_s: float, body: object = None, of_status: Sequence[int] = ()
+    ) -> tuple[int, Any] | None:
+        """Status and JSON of what is none of OpenAI's API; None where nothing that makes sense comes.
+
+        of_status: only then the body is read.
+        """
         try:
-            with self._http(_COUNT_TIMEOUT_S) as client:
-                answer = client.post(f"{self._root}/extras/tokenize/count", json=body, headers=self._key_header)
-            return int(answer.json()["count"])
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            with (
+                self._http(timeout_s) as client,
+                client.stream(method, f"{self._url.removesuffix('/v1')}{path}", json=body) as response,
+            ):
+                is_read = not of_status or response.status_code in of_status
+                return response.status_code, json.loads(_read(response)) if is_read else {}
+        except self._failures:
             return None
 
-    def _client(self, connection: Connection, read_timeout_s: float) -> openai.OpenAI:
+    def _http(self, read_timeout_s: float, connection: Connection | None = None) -> httpx2.Client:
         import httpx2
-        import openai
 
+        headers = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity"}
         timeout = httpx2.Timeout(read_timeout_s, connect=_CONNECT_TIMEOUT_S)
-        http = httpx2.Client(transport=connection.transport(), timeout=timeout, trust_env=False)
-        return openai.OpenAI(base_url=self._url, api_key=self._key, http_client=http, max_retries=0)
-
-    def _http(self, timeout_s: float) -> httpx2.Client:
-        """For what is none of OpenAI's API."""
-        import httpx2
-
-        return httpx2.Client(verify=self._tls, timeout=timeout_s, trust_env=False)
-
-    @property
-    def _root(self) -> str:
-        return self._url.removesuffix("/v1")
-
-    @property
-    def _key_header(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"}
+        transport = (connection or Connection(self._tls)).transport()
+        return httpx2.Client(transport=transport, timeout=timeout, headers=headers, trust_env=False)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | bool:
         """Reading the certificates takes 70 ms, so only for https and only once."""
-        return ssl.create_default_context() if self._url.startswith("https:") else False
+        if not self._url.startswith("https:"):
+            return False
+        import ssl
+
+        return ssl.create_default_context()
 
     @cached_property
     def _failures(self) -> tuple[type[Exception], ...]:
         import httpx2
-        import openai
 
-        return (openai.OpenAIError, httpx2.HTTPError, ModelGone, *_STUMBLES)
+        return (httpx2.HTTPError, httpx2.InvalidURL, Refusal, ModelGone, *_STUMBLES)
 
     def _translate(self, why: Exception, *, began: bool, fields: Sequence[str] = ()) -> ChatError:
-        """Find the error of our tree; decided by types and codes, never by the text of a message."""
-        import openai
+        """Find the error of our tree; decided by types, status and codes, never by the text of a message."""
+        import httpx2
 
         if isinstance(why, ChatError):
             return why
-        if isinstance(why, _STUMBLES):
+        if isinstance(why, Refusal):
+            return why.translated(fields)
+        if isinstance(why, (*_STUMBLES, httpx2.InvalidURL)):
+            if began:
+                return ModelError("the model server sent something that is no part of an answer: ask again")
             return ModelError(f"what answers at {self._url} is no model server: give another --url")
-        if isinstance(why, openai.BadRequestError | openai.UnprocessableEntityError) and why.code not in _BY_CODE:
-            return ModelError(refused(said_in(why), why.param, fields))
-        if isinstance(why, openai.APIStatusError):
-            return _BY_CODE.get(why.code or "", ModelError)(said_in(why))
-        if isinstance(why, openai.APITimeoutError):
+        is_silent = isinstance(why, httpx2.TimeoutException)
+        if began and is_silent:
+            return ModelGone(f"the model server said nothing for {self._answer_timeout_s:g} s: ask again")
+        if began:
+            return ModelGone("the model server went away in the middle of the answer")
+        if is_silent:
             return ModelAway(f"the model server at {self._url} did not answer in time")
-        if isinstance(why, openai.APIConnectionError) and not began:
-            return ModelAway(f"nobody answers at {self._url}: start the model server with ./setup.sh")
-        if isinstance(why, openai.APIError) and not isinstance(why, openai.APIConnectionError):
-            return _BY_CODE.get(why.code or "", ModelError)(said_in(why))
-        return ModelGone("the model server went away in the middle of the answer")
+        return ModelAway(f"nobody answers at {self._url}: start the model server with ./setup.sh")
 
 
-def _chunks(client: openai.OpenAI, ask: Ask) -> Iterator[Any]:
-    """Ask for the answer of a chat, or for the continuation of a text."""
-    shared: dict[str, Any] = {
-        "model": ask.model,
-        "temperature": ask.temperature,
-        "max_tokens": ask.max_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "extra_body": dict(ask.extra),
-        "extra_headers": _WANT_PROGRESS,
-    }
-    if ask.continues:
-        return iter(client.completions.create(prompt=as_text(ask.messages), **shared))
-    messages: Any = [asdict(m) for m in ask.messages]
-    return iter(client.chat.completions.create(messages=messages, **shared))
+def _pieces(response: httpx2.Response, *, continues: bool) -> Iterator[Piece]:
+    """Read an answer as it comes. Raises Refusal, NoModelServer, and ModelGone for one without an end."""
+    if response.status_code != 200:
+        raise _refusal(response)
+    if _kind(response).startswith(("application/json", "text/html")):  # a server that knows no streams answers at once
+        yield piece_of(json.loads(_read(response)), continues=continues)
+        return
+    is_finished = False
+    for data in sse.events(response.iter_bytes()):
+        if data == "[DONE]":
+            break
+        piece = piece_of(json.loads(data), continues=continues)
+        is_finished = is_finished or piece.finish_reason is not None
+        yield piece
+    if not is_finished:
+        raise ModelGone("the model server ended the answer before it was finished")
 
 
-def _meta_of(found: Any) -> Mapping[str, Any]:
-    """What a server says of a model beside OpenAI's fields."""
-    meta = (found.model_extra or {}).get("meta")
-    return meta if isinstance(meta, dict) else {}
+def _kind(response: httpx2.Response) -> str:
+    return str(response.headers.get("content-type", ""))
+
+
+def _refusal(response: httpx2.Response) -> Refusal:
+    """The server's error as it says it."""
+    try:
+        body = json.loads(_read(response))
+    except _STUMBLES:
+        body = None
+    error = body.get("error", body) if isinstance(body, dict) else None
+    return Refusal(error, response.status_code, response.headers.get("retry-after", ""))
+
+
+def _read(response: httpx2.Response) -> bytes:
+    """The body. Raises NoModelServer for one without an end."""
+    out = bytearray()
+    for chunk in response.iter_bytes():
+        out += chunk
+        if len(out) > _MOST_BYTES:
+            raise NoModelServer
+    return bytes(out)

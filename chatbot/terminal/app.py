@@ -14,7 +14,7 @@ from chatbot.core.model import CONTINUES
 from chatbot.errors import ChatError
 from chatbot.terminal.desk import Desk
 from chatbot.terminal.flags import TerminalSettings, Wanted
-from chatbot.terminal.input import Lines, Reader
+from chatbot.terminal.input import Editor, Lines, Reader
 from chatbot.terminal.look import can_draw
 from chatbot.terminal.obey import obey
 from chatbot.terminal.session import Session, in_background
@@ -39,7 +39,10 @@ class App:
         reader = self._reader()
         asking.join(_GREET_WITHIN_S)
         self._greet()
-        in_background(self._warm_up)
+        if isinstance(reader, Editor):
+            reader.when_shown(partial(in_background, self._warm_up))
+        else:
+            in_background(self._warm_up)
         with _between_answers(self._note_interrupt):
             for name in self._wanted.files:
                 self._try(partial(self._desk.add, name))
@@ -60,7 +63,11 @@ class App:
         """The next message. Raises EOFError to leave, KeyboardInterrupt for the second Ctrl-C at an empty prompt."""
         n_pressed = 0
         while True:
+            if waiting := self._waiting(reader):
+                return waiting
             draft, self._desk.draft = self._desk.draft, ""
+            if self._desk.ahead and not draft:
+                draft = self._desk.ahead.take_draft()
             try:
                 return self._one(reader, draft).strip()
             except KeyboardInterrupt:
@@ -70,6 +77,15 @@ class App:
                     raise
                 sys.stderr.write("" if self._desk.is_drawn else "\n")
                 self._desk.say("Ctrl-C again leaves, Ctrl-D too")
+
+    def _waiting(self, reader: Reader) -> str:
+        """A message that was sent while the last answer ran, shown as the prompt leaves it. Raises EOFError."""
+        ahead = self._desk.ahead
+        text = ahead.next() if ahead and not self._desk.draft else ""
+        if text and isinstance(reader, Editor):
+            reader.remember(text)
+            self._desk.show_question(text)
+        return text
 
     def _one(self, reader: Reader, draft: str) -> str:
         if not isinstance(reader, Lines):
@@ -130,15 +146,15 @@ class App:
                 self._desk.show(news)
 
     def _look(self) -> None:
-        """Which model answers, where the server tells it with its health: that takes no openai SDK to ask."""
-        wanted = self._session.options().model or self._settings.model
+        """Which model answers, where the server tells it with its health; its list of models tells it everywhere."""
+        wanted = self._session.in_force().model
         health = self._session.model.health()
         if health.state == "ready" and health.model and wanted in {"", health.model.name}:
             self._session.info = health.model
 
     def _warm_up(self) -> None:
         """While the person types, import what the first answer needs, and ask which models there are."""
-        import openai  # noqa: F401
+        from chatbot.terminal import live  # noqa: F401
 
         self._session.learn()
         self._models = [info.name for info in self._session.model.models()]
@@ -148,13 +164,16 @@ class App:
         if not (can_draw() and sys.stdin.isatty()):
             return Lines()
         try:
+            from chatbot.terminal.ahead import Ahead
             from chatbot.terminal.completion import Suggestions
             from chatbot.terminal.prompt import Prompt
         except ImportError as why:
             self._desk.say(f"lines are read without editing: {why}")
             return Lines()
         history = self._settings.database().with_name("terminal_history") if self._wanted.is_saved else None
-        return Prompt(history, Suggestions(lambda: self._models, self._session.chats), self._was_interrupted)
+        prompt = Prompt(history, Suggestions(lambda: self._models, self._session.chats), self._was_interrupted)
+        self._desk.ahead = Ahead(prompt.pastes) if self._desk.is_drawn else None
+        return prompt
 
     def _was_interrupted(self) -> bool:
         was, self._session.was_interrupted = self._session.was_interrupted, False

@@ -1,12 +1,14 @@
-"""Files, patterns and pages of the web become files of the next message. Only what a person named is read."""
+"""Files, patterns and pages of the web become files of the next message, pictures too. Only what a person named is
+read."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from glob import glob, has_magic
 from pathlib import Path
 
-from chatbot.core.store_rows import StoredFile
-from chatbot.errors import BadRequest
+from chatbot.core.store_rows import NewFile, StoredFile
+from chatbot.errors import BadRequest, ModelAway, ModelLoading
 from chatbot.terminal.session import Session
 
 _MOST_FILES = 50
@@ -24,7 +26,7 @@ def fetch(session: Session, command: str, argument: str) -> StoredFile:
     from chatbot.core import sources
 
     found = sources.run(command, argument, session.settings)
-    return session.store.add_file(session.chat_id, found.name, found.kind, found.text, found.source)
+    return _keep(session, NewFile(found.name, found.kind, found.text, found.source, found.media_type, found.data))
 
 
 def paths(name: str) -> list[Path]:
@@ -52,4 +54,16 @@ def _read(session: Session, path: Path) -> StoredFile:
     except OSError as why:
         raise BadRequest(f"cannot read {path}: {why.strerror or why}") from why
     read = files.extract(path.name, content, max_bytes=max_bytes)
-    return session.store.add_file(session.chat_id, files.clean_name(path.name), read.kind, read.text)
+    told = (files.clean_name(path.name), read.kind, read.text)
+    return _keep(session, NewFile(*told, media_type=read.media_type, data=read.data))
+
+
+def _keep(session: Session, new: NewFile) -> StoredFile:
+    """Keep a file for the next message. Raises CannotSee for a picture that the model in force cannot see."""
+    if new.data is not None:
+        from chatbot.core import pictures
+
+        with suppress(ModelAway, ModelLoading):  # it may be there when the message is sent
+            pictures.refuse_blind(session.learn(), session.model)
+    told = (new.name, new.kind, new.text, new.source)
+    return session.store.add_file(session.chat_id, *told, media_type=new.media_type, data=new.data)

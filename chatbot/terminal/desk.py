@@ -6,18 +6,23 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from chatbot.core import fold
-from chatbot.core.events import Done
+from chatbot.core.events import Done, Status
 from chatbot.core.store_rows import Stored, StoredFile
 from chatbot.errors import ChatError
 from chatbot.terminal.attach import attach, fetch
 from chatbot.terminal.flags import Wanted
 from chatbot.terminal.listing import hanging
-from chatbot.terminal.look import is_drawn
-from chatbot.terminal.paint import clean, size
+from chatbot.terminal.look import is_drawn, prompt_mark
+from chatbot.terminal.paint import aside, clean, size
 from chatbot.terminal.render import Printer
 from chatbot.terminal.session import Session, View, in_background
+from chatbot.terminal.signals import Typed
+
+if TYPE_CHECKING:
+    from chatbot.terminal.ahead import Ahead
 
 
 class Desk:
@@ -29,6 +34,7 @@ class Desk:
         self.shows_thoughts = True
         self.draft = ""
         self.edits: Stored | None = None
+        self.ahead: Ahead | None = None
         self.last: Done | None = None
         self._files: list[StoredFile] = []
         self._folding = threading.Lock()
@@ -39,10 +45,7 @@ class Desk:
             sys.stderr.write("".join(f"[{line}]\n" for line in text.split("\n")))
             sys.stderr.flush()
             return
-        from chatbot.terminal.style import Stylist
-
-        lines = Stylist(lambda: size()[0]).aside(clean(text), style)
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.write("".join(f"{line}\n" for line in aside(clean(text), size()[0], style)))
         sys.stderr.flush()
 
     def table(self, text: str) -> None:
@@ -61,7 +64,7 @@ class Desk:
     def _attached(self, files: Sequence[StoredFile]) -> None:
         self._files += files
         for file in files:
-            self.say(f"{file.name}: {file.n_chars:,} characters go with the next message")
+            self.say(f"{file.name}: {_measure(file)} with the next message")
 
     def send(self, text: str) -> None:
         """Send a message with what is attached, or the edited one in place of the last, and show the answer."""
@@ -74,13 +77,17 @@ class Desk:
         self.edits = None
         self.ask(lambda: self.session.send(text, [*kept, *files], parent=edited.parent_id))
 
-    def ask(self, begin: Callable[[], Stored]) -> None:
-        """Begin an answer and show it to its end. Whatever goes wrong is said; the conversation goes on."""
-        view, wipe = self._view()
+    def ask(self, begin: Callable[[], Stored], before: str = "") -> None:
+        """Begin an answer and show it to its end. Whatever goes wrong is said; the conversation goes on.
+
+        before: the text of an answer that goes on.
+        """
+        view, wipe, typed = self._view(before)
         try:
-            answer = self.session.follow(begin, view)
+            answer = self.session.follow(begin, view, typed)
         except ChatError as why:
             wipe()
+            self._hold()
             self.say(why.message, style="red")
             return
         except BaseException:
@@ -89,7 +96,14 @@ class Desk:
             raise
         self._files.clear()
         self.last = view.done  # type: ignore[attr-defined]
+        if self.last is None or self.last.status is not Status.DONE:
+            self._hold()
         in_background(self._fold, answer.chat_id)
+
+    def _hold(self) -> None:
+        """Send nothing that was typed for an answer that did not come: it stands in the draft."""
+        if self.ahead:
+            self.ahead.hold()
 
     def _fold(self, chat_id: str) -> None:
         """Make notes of what is too long to be sent each time; one at a time."""
@@ -100,27 +114,41 @@ class Desk:
             finally:
                 self._folding.release()
 
-    def _view(self) -> tuple[View, Callable[[], None]]:
+    def _view(self, before: str) -> tuple[View, Callable[[], None], Typed | None]:
+        """What shows the answer, how it leaves the terminal clean, and what takes the keys meanwhile."""
         if not self.is_drawn:
             printer = Printer()
-            return printer, printer.wipe
+            return printer, printer.wipe, None
         from chatbot.terminal.live import LiveView, Look
 
         n_ctx = self.session.info.n_ctx if self.session.info else None
-        live = LiveView(Look(self.shows_thoughts, n_ctx=n_ctx))
-        return live, live.wipe
+        look, ahead = Look(self.shows_thoughts, n_ctx=n_ctx), self.ahead
+        if ahead is None:
+            live = LiveView(look, before=before)
+            return live, live.wipe, None
+        live = LiveView(look, before=before, below=ahead.below)
+
+        def typed(content: bytes) -> None:
+            ahead.feed(content)
+            live.echo()
+
+        return live, live.wipe, typed
 
     def show(self, messages: Sequence[Stored]) -> None:
-        """Messages as they were said."""
+        """Messages as they were said, with the names of their files."""
+        files = self.session.store.files_of([each.id for each in messages], with_text=False)
         for each in messages:
             if each.role == "user":
-                self._show_question(each.content)
+                self.show_question(each.content)
+                sys.stdout.write("".join(f"  [{clean(file.name)}]\n" for file in files.get(each.id, ())))
+                sys.stdout.write("\n")
             else:
                 self._show_answer(each.content)
 
-    def _show_question(self, text: str) -> None:
-        mark = "\x1b[1;36m>\x1b[0m" if self.is_drawn else ">"
-        sys.stdout.write(f"{mark} {clean(text).replace(chr(10), chr(10) + '  ')}\n\n")
+    def show_question(self, text: str) -> None:
+        """A person's message as the prompt leaves it."""
+        mark = prompt_mark() if self.is_drawn else "> "
+        sys.stdout.write(f"{mark}{clean(text).replace(chr(10), chr(10) + '  ')}\n")
 
     def _show_answer(self, text: str) -> None:
         if self.is_drawn:
@@ -134,3 +162,12 @@ class Desk:
             text = clean(text)
         sys.stdout.write(f"{text}\n\n")
         sys.stdout.flush()
+
+
+def _measure(file: StoredFile) -> str:
+    if file.data is None:
+        return f"{file.n_chars:,} characters go"
+    from chatbot.core import pictures
+
+    seen = pictures.look(file.data)
+    return f"a picture of {seen.width:,} by {seen.height:,} goes"

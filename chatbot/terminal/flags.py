@@ -15,11 +15,12 @@ from chatbot.errors import BadRequest
 from chatbot.settings import ChatSettings, WebSettings, add_flags, parse, setting
 
 COMMANDS = ("models", "list", "search", "export", "import", "completion")
-_EXAMPLES = """\
+EXAMPLES = """\
   chat                                    a conversation; /help lists what can be done in it
   chat "why is the sky blue?"             one answer
   journalctl -b -p err | chat "what broke?" > report.txt
   chat -f notes.md -f https://example.org/page "what do these two disagree about?"
+  chat -f photo.jpg "what is on it?"      a picture, for a model that can see
   chat -c "and shorter?"                  go on with the last chat, also one begun in the browser
   chat --schema person.json "Ada Lovelace, born 1815"        an answer of that shape
   chat --json "one word for happy" | jq -r .content
@@ -32,6 +33,7 @@ Piped input comes before the prompt; a prompt of - is piped input alone. A promp
 command goes behind --: chat -- list three colours.
 Exit status: 0 answered, 1 server error, 2 wrong use, 3 cannot connect, 4 too long, 130 interrupted, 141 closed pipe.
 Environment: CHATBOT_NAME for each setting; OPENAI_BASE_URL and OPENAI_API_KEY; NO_COLOR; EDITOR.
+The manual page is docs/chat.1: man chat, where the commands of the virtual environment are in the PATH.
 """
 
 
@@ -98,6 +100,19 @@ def read(argv: Sequence[str]) -> tuple[TerminalSettings, Wanted]:
     return settings, wanted
 
 
+def command_in(argv: Sequence[str]) -> list[str]:
+    """The arguments of a command such as search, with its name first; empty where a chat is wanted."""
+    place = 0
+    if not set(argv) & set(COMMANDS):
+        return []
+    known: Mapping[str, argparse.Action] = chat_parser()._option_string_actions
+    while place < len(argv) and argv[place].startswith("-") and argv[place] not in {"-", "--"}:
+        action = known.get(argv[place]) or known.get(f"--{argv[place][2:].replace('-', '_')}")
+        place += 2 if action is not None and action.nargs != 0 else 1
+    is_command = place < len(argv) and argv[place] in COMMANDS
+    return [argv[place], *argv[:place], *argv[place + 1 :]] if is_command else []
+
+
 def environment() -> dict[str, str]:
     """The environment, with OpenAI's names for the address and the key where ours are not set."""
     found = dict(os.environ)
@@ -126,7 +141,7 @@ def chat_parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="chat",
         usage="chat [flags] [prompt ...]\n       chat models | list | search | export | import | completion",
-        description=f"Talk to the local model.\n\nexamples:\n{_EXAMPLES}",
+        description=f"Talk to the local model.\n\nexamples:\n{EXAMPLES}",
         epilog=_END,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -148,7 +163,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="FILE|GLOB|URL",
-        help="A file, several by a pattern, or a page to ask about; may be repeated.",
+        help="A file or a picture, several by a pattern, or a page to ask about; may be repeated.",
     )
     group.add_argument(
         "-c", "--continue", dest="continues", action="store_true", help="Go on with the chat that changed last."

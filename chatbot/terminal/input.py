@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 QUOTES = '"""'
 
@@ -14,6 +15,17 @@ class Reader(Protocol):
 
     def read(self, draft: str = "") -> str:
         """One message. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C."""
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """A reader that draws its line and has a history."""
+
+    def remember(self, text: str) -> None:
+        """Keep a message that was not read here."""
+
+    def when_shown(self, do: Callable[[], object]) -> None:
+        """Do something as soon as the line is first there to be written in."""
 
 
 class Lines:

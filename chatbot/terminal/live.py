@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from chatbot.core.events import Changed, Delta, Done, Event, Notice, Progress, Status, Thought
 from chatbot.terminal.blocks import Blocks
 from chatbot.terminal.paint import Painter, clean, size
 from chatbot.terminal.render import ending, numbers, words
 from chatbot.terminal.style import Stylist
+
+if TYPE_CHECKING:
+    from chatbot.terminal.ahead import Below
 
 _FRAME_S = 1 / 15
 _SHARE_OF_A_CORE = 0.06
@@ -31,13 +34,28 @@ class Look:
 
 
 class LiveView:
-    """One answer on the terminal. Each event is taken at once and drawn with the next frame."""
+    """One answer on the terminal. Each event is taken at once and drawn with the next frame.
 
-    def __init__(self, look: Look, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    before: what was shown of an answer that goes on. Its last block, which may grow, is shown again.
+    below: what stands under the answer while it runs.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        before: str = "",
+        below: Callable[[int], Below] | None = None,
+    ) -> None:
         self._look, self._clock = look, clock
         self._painter = Painter(out or sys.stdout)
         self._stylist = Stylist(lambda: size()[0])
         self._blocks = Blocks()
+        self._blocks.feed(clean(before))
+        self._below = below
+        self._shown_tail: list[str] = []
         self._text: list[str] = []
         self._thought = ""
         self._ready: list[str] = []
@@ -90,6 +108,11 @@ class LiveView:
         """Draw the tail again: the program was suspended, or the terminal changed its size."""
         self._is_dirty, self._next_frame = True, 0.0
 
+    def echo(self) -> None:
+        """What stands below has changed: show it at once, with the tail as it was drawn last."""
+        if self.done is None:
+            self._put([])
+
     def resume(self) -> None:
         """After a suspension: the shell has written below the tail."""
         self._painter.forget()
@@ -134,7 +157,16 @@ class LiveView:
             self._ready += self._dim_lines(self._thought, is_final=False)
         for block in self._blocks.feed(self._take_text()):
             self._ready += self._stylist.block(block)
-        self._painter.put(self._take_ready(), self._tail())
+        self._shown_tail = self._tail()
+        self._put(self._take_ready())
+
+    def _put(self, lines: list[str]) -> None:
+        """Draw finished lines, the tail, and what stands below it."""
+        below = self._below(size()[0]) if self._below else None
+        if below is None or not below.lines:
+            self._painter.put(lines, self._shown_tail)
+        else:
+            self._painter.put(lines, [*self._shown_tail, *below.lines], (below.rows_up, below.column))
 
     def _tail(self) -> list[str]:
         if self._has_text:

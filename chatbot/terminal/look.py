@@ -21,3 +21,8 @@ def is_drawn(wanted: Wanted) -> bool:
 def can_draw() -> bool:
     """Whether stdout is a terminal that understands escape sequences."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown", ""}
+
+
+def prompt_mark() -> str:
+    """What stands before a person's message on a terminal that can draw."""
+    return "> " if os.environ.get("NO_COLOR") else "\x1b[1;36m>\x1b[0m "

@@ -26,8 +26,12 @@ _HITS = 50
 
 def manage(argv: Sequence[str]) -> int:
     """Do one of the commands; the exit status. Raises ChatError."""
-    parser = _parser()
-    found = parser.parse_args(argv)
+    found, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        raise BadRequest(
+            f"{' '.join(unknown)} means nothing to `chat {argv[0]}`, and chat {argv[0]} --help says what does; "
+            f"a prompt that begins with this word goes behind --: chat -- {argv[0]} ..."
+        )
     return int(found.does(found))
 
 
@@ -123,6 +127,14 @@ def _parser() -> argparse.ArgumentParser:
         each.set_defaults(does=does)
         add(each)
     return out
+
+
+def parsers() -> Mapping[str, argparse.ArgumentParser]:
+    """Each command's own parser, for the manual."""
+    found: Mapping[str, argparse.ArgumentParser] = next(
+        each.choices for each in _parser()._actions if isinstance(each, argparse._SubParsersAction)
+    )
+    return found
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,12 @@ from chatbot.terminal.desk import Desk
 from chatbot.terminal.listing import chat_lines, hit_lines, model_lines
 from chatbot.terminal.render import numbers
 
+KEYS = """\
+Alt-Enter, or a backslash at the end of a line, begins another line; so does Enter after \"\"\" until \"\"\" closes.
+Ctrl-G edits the message in $EDITOR, Ctrl-R finds an earlier one, Tab completes.
+While an answer comes you can write on: Enter queues the message, which is sent when the answer is complete.
+Ctrl-C stops an answer and keeps it; what was queued stands at the prompt then. Twice at an empty prompt it leaves.
+Ctrl-D leaves too."""
 _MOST_LISTED = 20
 _SHOWN_ON_OPEN = 2
 _MOST_COPIED = 74_000  # what most terminals take
@@ -31,14 +37,7 @@ def obey(desk: Desk, command: Command) -> None:
 
 def _help(desk: Desk, name: str) -> None:
     text = commands.help_text(commands.TERMINAL, name)
-    if not name:
-        text += (
-            "\n\nAlt-Enter, or a backslash at the end of a line, begins another line; so does Enter after "
-            '""" until """ closes.\nCtrl-G edits the message in $EDITOR, Ctrl-R finds an earlier one, Tab completes.'
-            "\nCtrl-C stops an answer and keeps it; twice at an empty prompt leaves. Ctrl-D leaves too."
-            "\n/think show and /think hide: whether thoughts are shown."
-        )
-    desk.table(text)
+    desk.table(text if name else f"{text}\n\n{KEYS}\n/think show and /think hide: whether thoughts are shown.")
 
 
 def _new(desk: Desk, _: str) -> None:
@@ -54,7 +53,7 @@ def _model(desk: Desk, name: str) -> None:
         session.learn()
         desk.say(f"{session.info.name if session.info else name} answers from now on")
         return
-    about = session.model.about(session.options().model or session.settings.model)
+    about = session.model.about(session.in_force().model)
     more = " ".join(filter(None, (about.abilities, about.size)))
     desk.say("\n".join(filter(None, (f"{about.name}. {more}" if more else about.name, about.summary))))
     models = session.model.models()
@@ -70,7 +69,7 @@ def _set(desk: Desk, args: str) -> None:
     found = commands.parse_setting(args)
     session = desk.session
     chosen = session.options()
-    in_force = chosen.over(session.settings.options())
+    in_force = session.in_force()
     if found is None:
         width = max(map(len, BY_NAME))
         for name in BY_NAME:
@@ -80,7 +79,7 @@ def _set(desk: Desk, args: str) -> None:
     elif isinstance(found, tuple):
         control, value = found
         session.choose({control.name: value})
-        now = getattr(session.options().over(session.settings.options()), control.name)
+        now = getattr(session.in_force(), control.name)
         desk.say(f"{control.name} is {_shown(now)}")
     else:
         desk.say(f"{found.name} is {_shown(getattr(in_force, found.name))}: {found.help} It may be {found.meaning()}.")
@@ -106,6 +105,11 @@ def _file(desk: Desk, name: str) -> None:
 def _regen(desk: Desk, _: str) -> None:
     answer = _last(desk, "assistant", "there is no answer yet that could be given once more")
     desk.ask(lambda: desk.session.retry(answer.id))
+
+
+def _continue(desk: Desk, _: str) -> None:
+    answer = _last(desk, "assistant", "there is no answer yet that could go on")
+    desk.ask(lambda: desk.session.resume(answer.id), before=answer.content)
 
 
 def _edit(desk: Desk, _: str) -> None:
@@ -246,6 +250,7 @@ _DOES: Mapping[str, Callable[[Desk, str], None]] = {
     "file": _file,
     **{name: _from_web(name) for name in ("url", "news", "weather")},
     "regen": _regen,
+    "continue": _continue,
     "edit": _edit,
     "undo": _undo,
     "copy": _copy,

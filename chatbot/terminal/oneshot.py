@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from chatbot.terminal.session import Session, View
 MAX_STDIN_BYTES = 2_000_000
 _EXIT_BY_CODE = {kind.code: kind.exit_code for kind in (ContextFull, ModelAway, ModelLoading, ModelError)}
 _IDLE_S = 0.5
+_PATIENCE_S = 1.0
 
 
 def answer_once(session: Session, wanted: Wanted) -> int:
@@ -31,6 +33,8 @@ def answer_once(session: Session, wanted: Wanted) -> int:
     if wanted.schema:
         session.wishes = schema_options(wanted.schema).over(session.wishes)
     files = [attached.id for name in wanted.files for attached in attach(session, name)]
+    if session.chat_id:
+        _fold(session, session.chat_id, wanted)
     view = _view(session, wanted)
     answer = session.follow(lambda: session.send(text, files), view)
     if isinstance(view, JsonPrinter):
@@ -72,6 +76,19 @@ def exit_status(done: Done | None) -> int:
     if done.error:
         return _EXIT_BY_CODE.get(str(done.error["code"]), 1)
     return 4 if done.finish_reason == "length" else 0
+
+
+def _fold(session: Session, chat_id: str, wanted: Wanted) -> None:
+    """Make notes of a chat that has become long. This program ends with its answer, so here they come before one."""
+    from chatbot.core import fold
+
+    told = threading.Timer(_PATIENCE_S, sys.stderr.write, ["[making notes of what was said before]\n"])
+    if sys.stderr.isatty() and not wanted.is_quiet:
+        told.start()
+    try:
+        fold.after(session.store, session.model, session.settings, chat_id)
+    finally:
+        told.cancel()
 
 
 def _view(session: Session, wanted: Wanted) -> Any:

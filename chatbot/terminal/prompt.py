@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, get_common_complete_suffix
 from prompt_toolkit.enums import DEFAULT_BUFFER
@@ -46,7 +46,7 @@ class Prompt:
     """Reads messages on a terminal that can draw. was_interrupted tells of a Ctrl-C that came just before."""
 
     def __init__(self, history: Path | None, completer: Completer, was_interrupted: Callable[[], bool]) -> None:
-        self._pastes = Pastes()
+        self.pastes = Pastes()
         self._was_interrupted = was_interrupted
         plain = {"no_color": True} if os.environ.get("NO_COLOR") else {}
         self._session: PromptSession[str] = PromptSession(
@@ -54,7 +54,7 @@ class Prompt:
             multiline=True,
             prompt_continuation=[("class:continuation", "  ")],
             history=_History(str(history)) if history else InMemoryHistory(),
-            key_bindings=_keys(self._pastes),
+            key_bindings=_keys(self.pastes),
             completer=completer,
             complete_while_typing=Condition(_is_command),
             enable_suspend=True,
@@ -65,9 +65,23 @@ class Prompt:
 
     def read(self, draft: str = "") -> str:
         """One message. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C with nothing typed."""
-        self._pastes.forget()
+        if not draft:
+            self.pastes.forget()
         text = self._session.prompt(default=draft, pre_run=self._leave_if_interrupted)
-        return joined(self._pastes.whole(text))
+        return joined(self.pastes.whole(text))
+
+    def when_shown(self, do: Callable[[], object]) -> None:
+        """Do something as soon as the line is first there to be written in."""
+
+        def once(app: Application[str]) -> None:
+            app.after_render -= once
+            do()
+
+        self._session.app.after_render += once
+
+    def remember(self, text: str) -> None:
+        """Keep a message that was written elsewhere among those that can be found again."""
+        self._session.history.append_string(text)
 
     def _leave_if_interrupted(self) -> None:
         """Ctrl-C between the last answer and the prompt counts as one at the prompt."""

@@ -109,7 +109,7 @@ def ending(done: Done) -> str | None:
     if done.error:
         return str(done.error["message"])
     if done.finish_reason == "length":
-        return "the answer reached its length limit: raise it with --max_tokens"
+        return "the answer reached its length limit: --max_tokens raises it, /continue in a conversation goes on"
     return None
 
 

@@ -27,7 +27,7 @@ from chatbot.core.store import Store
 from chatbot.core.store_rows import Chat, Stored
 from chatbot.errors import BadRequest, ChatError, StartupError, UnknownChat
 from chatbot.settings import ChatSettings
-from chatbot.terminal.signals import Heard, heard, reader_left
+from chatbot.terminal.signals import Heard, Typed, heard, reader_left
 
 _STOP_WITHIN_S = 0.15
 
@@ -60,7 +60,7 @@ class Session:
         self.chat_id: str | None = None
         self.pending, self.wishes = ChatOptions(), ChatOptions()
         self.info: ModelInfo | None = None
-        self._queue: SimpleQueue[Heard | tuple[str, Event]] = SimpleQueue()
+        self._queue: SimpleQueue[Heard | bytes | tuple[str, Event]] = SimpleQueue()
         self._jobs = Jobs(store, self._run, self._watch)
         self._seen: str | None = None
         self.was_interrupted = False
@@ -70,10 +70,11 @@ class Session:
         self._jobs.close()
         self.store.close()
 
-    def learn(self) -> None:
-        """Ask once which model answers; what is not known stays so."""
+    def learn(self) -> ModelInfo:
+        """Ask once which model answers. Raises what the model server's refusal is."""
         if self.info is None:
-            self.info = self.model.info(self.options().model or self.settings.model)
+            self.info = self.model.info(self.in_force().model)
+        return self.info
 
     def chats(self) -> list[Chat]:
         """All chats, the one that changed last first."""
@@ -108,9 +109,14 @@ class Session:
         return branch[places[0] + 1 :] if places else []
 
     def options(self) -> ChatOptions:
-        """What is in force for the open chat, or for the next new one."""
+        """What was chosen for the open chat, or for the next new one."""
         own = ChatOptions.from_wire(self.store.options(self.chat_id)) if self.chat_id else self.pending
         return self.wishes.over(own)
+
+    def in_force(self) -> ChatOptions:
+        """What the next answer is asked with: these options, over those of the house, over the settings."""
+        house = ChatOptions.from_wire(self.store.house_options())
+        return self.options().over(house).over(self.settings.options())
 
     def choose(self, values: Mapping[str, Any]) -> None:
         """Change options of the open chat; None takes one back."""
@@ -137,38 +143,47 @@ class Session:
         """Answer the same message once more."""
         return self._jobs.retry(answer_id)
 
+    def resume(self, answer_id: str) -> Stored:
+        """Go on with an answer that ended early, in the same message. Raises NotContinuable."""
+        return self._jobs.resume(answer_id)
+
     def undo(self) -> Sequence[Stored]:
         """Take the last message and its answer from what is shown; what was taken."""
         taken = self._jobs.undo(self.chat_id) if self.chat_id else ()
         self.news()
         return taken
 
-    def follow(self, begin: Callable[[], Stored], view: View) -> Stored:
+    def follow(self, begin: Callable[[], Stored], view: View, typed: Typed | None = None) -> Stored:
         """Begin an answer and show it until it ends, by itself or by Ctrl-C. Whatever goes wrong here stops it too.
 
-        Raises what begin raises.
+        typed takes what is typed meanwhile; without it the next prompt does. Raises what begin raises.
         """
-        self._leftover()
-        with heard(self._queue.put):
-            answer = begin()
-            try:
-                for event in self._events(answer.id, view):
-                    view.show(event)
-            except BaseException:
-                self._jobs.stop(answer.id)
-                raise
+        self._leftover(typed)
+        try:
+            with heard(self._queue.put, self._queue.put if typed else None):
+                answer = begin()
+                try:
+                    for event in self._events(answer.id, view, typed):
+                        view.show(event)
+                except BaseException:
+                    self._jobs.stop(answer.id)
+                    raise
+        finally:
+            self.was_interrupted = self._leftover(typed)
         self._seen = answer.id
-        self.was_interrupted = self._leftover()
         return answer
 
-    def _leftover(self) -> bool:
-        """Forget what came too late for an answer; whether Ctrl-C was among it."""
-        found = []
+    def _leftover(self, typed: Typed | None) -> bool:
+        """Forget what came too late for an answer, but no key; whether Ctrl-C was among it."""
+        was_stopped = False
         while not self._queue.empty():
-            found.append(self._queue.get())
-        return Heard.STOP in found
+            got = self._queue.get()
+            was_stopped = was_stopped or got is Heard.STOP
+            if isinstance(got, bytes) and typed:
+                typed(got)
+        return was_stopped
 
-    def _events(self, answer_id: str, view: View) -> Iterator[Event]:
+    def _events(self, answer_id: str, view: View, typed: Typed | None) -> Iterator[Event]:
         """The events of one answer; what the keys do is obeyed here."""
         give_up_at = float("inf")
         while True:
@@ -185,12 +200,13 @@ class Session:
             if got is Heard.STOP:
                 self._jobs.stop(answer_id)
                 give_up_at = min(give_up_at, time.monotonic() + _STOP_WITHIN_S)
-            elif isinstance(got, Heard):
-                (view.redraw if got is Heard.RESIZED else view.resume)()
-            elif got[0] == answer_id:
-                yield got[1]
-                if isinstance(got[1], Done):
-                    return
+            elif isinstance(got, tuple):
+                if got[0] == answer_id:
+                    yield got[1]
+                    if isinstance(got[1], Done):
+                        return
+            else:
+                _tell(got, view, typed)
 
     def _watch(self, _chat_id: str, answer_id: str, numbered: Numbered) -> None:
         self._queue.put((answer_id, numbered.event))
@@ -198,6 +214,14 @@ class Session:
     def _run(self, asked: turn.Turn, cancel: Cancel) -> Iterator[Event]:
         asked = replace(asked, options=self.wishes.over(asked.options))
         return turn.run(asked, self.model, self.settings, cancel)
+
+
+def _tell(got: Heard | bytes, view: View, typed: Typed | None) -> None:
+    """Give on what else was heard: keys, a new size, the end of a suspension."""
+    if isinstance(got, Heard):
+        (view.redraw if got is Heard.RESIZED else view.resume)()
+    elif typed:
+        typed(got)
 
 
 def find(chats: Sequence[Chat], beginning: str) -> Chat:

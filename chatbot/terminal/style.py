@@ -17,7 +17,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from chatbot.terminal.blocks import Block
-from chatbot.terminal.paint import fit, without_style
+from chatbot.terminal.paint import WIDEST_TEXT, fit, without_style
 
 # Colours are the terminal's own sixteen, so that they suit a dark and a light one.
 _THEME = Theme(
@@ -41,7 +41,6 @@ _THEME = Theme(
     }
 )
 _CODE_THEME = "ansi_dark"
-_WIDEST_TEXT = 100
 _INDENT = 2
 # A line of code is coloured with this many before it: enough for nearly every string and comment over several lines.
 _LINES_OF_CONTEXT = 30
@@ -150,5 +149,5 @@ class Stylist:
         return [_TRAILING.sub(r"\1", line) for line in got.get().removesuffix("\n").split("\n")]
 
     def _width(self) -> int:
-        """Lines longer than a hundred characters are hard to read, and the last column is left to the cursor."""
-        return max(8, min(self._columns() - 1, _WIDEST_TEXT))
+        """The last column is left to the cursor."""
+        return max(8, min(self._columns() - 1, WIDEST_TEXT))

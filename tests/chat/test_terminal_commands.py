@@ -69,6 +69,17 @@ def test_another_command_gives_the_edit_up(server: FakeServer) -> None:
     assert said(server) == ["one", "answer 1", "two"]
 
 
+def test_continue_goes_on_with_the_same_answer_and_only_where_it_ended_early(server: FakeServer, home: Path) -> None:
+    server.scripts = [["one, t", Finish("length")], ["wo, three", Finish()]]
+    done = converse(server.url, "/continue", "count", "/continue", "/continue")
+    assert done.stdout == b"one, t\nwo, three\n"
+    assert b"no answer yet" in done.stderr and b"this answer is complete" in done.stderr
+    assert said(server) == ["count", "one, t"]
+    store = kept(home)
+    assert [(m.content, m.status) for m in store.tree(store.chats()[0].id)[1:]] == [("one, two, three", Status.DONE)]
+    store.close()
+
+
 def test_undo_takes_the_last_turn_out_of_what_is_sent(server: FakeServer) -> None:
     done = converse(server.url, "one", "two", "/undo", "three")
     assert b"[taken back: two]" in done.stderr

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,7 +118,9 @@ def test_no_stream_writes_the_answer_when_it_is_complete(server: FakeServer) -> 
 
 
 def test_verbose_tells_the_numbers_on_stderr_and_quiet_tells_nothing(server: FakeServer) -> None:
-    server.scripts = [["Hello", " you", Finish(), Usage(7, 2)]]
+    gate = Gate()
+    server.scripts = [["Hello", gate, " you", Finish(), Usage(7, 2)]]
+    threading.Timer(0.05, gate.open).start()
     done = chat(server.url, "-v", "hi")
     assert done.stdout == b"Hello you\n"
     assert b"tokens/s" in done.stderr and b"2 tokens" in done.stderr
@@ -200,9 +203,10 @@ def test_escape_sequences_of_a_model_are_never_written(server: FakeServer) -> No
 
 
 def test_one_answer_in_a_pipe_imports_nothing_that_draws(server: FakeServer) -> None:
+    heavy = {"rich", "prompt_toolkit", "flask", "bs4", "pygments", "openai"}
     code = (
         "import sys; from chatbot.chat import main; main(sys.argv[1:]);"
-        "print(sorted({n.split('.')[0] for n in sys.modules} & {'rich', 'prompt_toolkit', 'flask', 'bs4', 'pygments'}))"
+        f"print(sorted({{n.split('.')[0] for n in sys.modules}} & {heavy}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--url", server.url, "hi"],

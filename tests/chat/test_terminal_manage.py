@@ -57,6 +57,21 @@ def test_everything_exported_is_imported_elsewhere_once(server: FakeServer, tmp_
     assert manage("import", str(tmp_path / "nowhere")).returncode == 2
 
 
+def test_flags_may_stand_before_the_command_and_the_model_is_not_asked(server: FakeServer, tmp_path: Path) -> None:
+    other = str(tmp_path / "other")
+    chat(server.url, "--data_dir", other, "leeks")
+    for flags in (["--data_dir", other], ["--data-dir", other], [f"--data_dir={other}"]):
+        assert b"flour" in manage(*flags, "search", "leeks").stdout
+    assert json.loads(manage("--json", "--data_dir", other, "list").stdout)[0]["title"] == "leeks"
+    assert b"fake-model" in manage("--url", server.url, "models").stdout
+    done = manage("-t", "0", "list", "three", "colours")
+    assert done.returncode == 2 and b"chat -- list" in done.stderr
+    assert len(server.requests) == 1
+    manage("--url", server.url, "--temperature", "0", "--", "list", "three", "colours")
+    manage("--url", server.url, "--model", "search", "go", "on")
+    assert [sent["messages"][-1]["content"] for sent in server.requests[1:]] == ["list three colours", "go on"]
+
+
 def test_lists_are_json_where_a_program_reads(server: FakeServer) -> None:
     chat(server.url, "one")
     assert json.loads(manage("list", "--json").stdout)[0]["title"] == "one"

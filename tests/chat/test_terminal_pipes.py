@@ -220,6 +220,21 @@ def test_run_as_a_file_it_finds_its_packages(server: FakeServer) -> None:
     assert (done.returncode, done.stdout) == (0, b"Hello you\n")
 
 
+def test_a_long_chat_is_folded_before_its_next_single_answer_and_not_after_one(server: FakeServer) -> None:
+    server.n_ctx = 400
+    long = "word " * 90
+    server.scripts = [[long, Finish()], [long, Finish()], ["the notes", Finish()], ["short", Finish()]]
+    flags = ("--keep_turns", "1", "--max_tokens", "50")
+    chat(server.url, *flags, f"{long} one")
+    chat(server.url, "-c", *flags, f"{long} two")
+    assert len(server.requests) == 2, "the end of a single answer waits for nothing"
+    done = chat(server.url, "-c", *flags, "three")
+    assert (done.returncode, done.stdout, len(server.requests)) == (0, b"short\n", 4)
+    assert "Summarize" in server.requests[2]["messages"][-1]["content"]
+    head, *said = [sent["content"] for sent in server.requests[3]["messages"]]
+    assert "the notes" in head and len(said) == 3 and said[-1] == "three"
+
+
 @pytest.mark.model
 def test_the_real_model_answers_in_a_pipe(real_server: object) -> None:
     done = program(f"{real_server.url}/v1", "Say something.", "--max_tokens", "200")  # type: ignore[attr-defined]

@@ -1,0 +1,94 @@
+"""Ctrl-C while nothing comes yet: a model that loads, a busy server, one that accepts and says nothing."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chat.terminal import Terminal, Tmux
+from tests.fakes import FakeServer, Finish, Gate, Refuse
+from tests.processes import until
+
+needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+STOPPED = "[stopped; what was written is kept]"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Chats go to a folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer(["Hello", " you", Finish()]) as fake:
+        yield fake
+
+
+def statuses(home: Path) -> list[str]:
+    with sqlite3.connect(home / "paddock" / "chat.db") as db:
+        found = db.execute("SELECT status FROM messages WHERE role = 'assistant' ORDER BY rowid")
+        return [str(status) for (status,) in found]
+
+
+@needs_tmux
+def test_ctrl_c_ends_each_wait_for_the_server_and_the_next_message_works(server: FakeServer, home: Path) -> None:
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        server.state = "loading"
+        tmux.keys("one", "Enter")
+        tmux.until("waiting for the model to be ready")
+        tmux.keys("C-c")
+        tmux.until(STOPPED)
+        tmux.until_prompt()
+        server.state = "ok"
+        server.scripts = [[Refuse(429, "queue_full", "busy", 60)], ["Hello you", Finish()]]
+        tmux.keys("two", "Enter")
+        until(lambda: len(server.requests) == 1, "the refused request")
+        tmux.until("waiting for the model to be ready")
+        began = time.monotonic()
+        tmux.keys("C-c")
+        until(lambda: tmux.screen().count(STOPPED) == 2, "the end of the wait")
+        assert time.monotonic() - began < 10, "the server asked to be left alone for 60 s"
+        tmux.until_prompt()
+        tmux.keys("three", "Enter")
+        tmux.until("Hello you")
+    assert statuses(home) == ["stopped", "stopped", "done"]
+
+
+def test_ctrl_c_while_connecting_comes_back_to_the_prompt() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        terminal = Terminal(f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+        terminal.until("> ")
+        terminal.type("one\r")
+        terminal.interrupt()
+        terminal.until("[stopped; what was written is kept]\n")
+        terminal.until("> ")
+        terminal.type("\x04")
+        assert terminal.status() == 0
+
+
+def test_ctrl_c_between_two_turns_is_one_at_the_prompt(server: FakeServer) -> None:
+    gate = Gate()
+    server.scripts = [["Hello", gate, Finish()]]
+    terminal = Terminal(server.url)
+    terminal.until("> ")
+    terminal.type("one\r")
+    terminal.until("Hello")
+    gate.open()
+    terminal.until("> ")
+    terminal.interrupt()
+    terminal.until("Ctrl-C again leaves")
+    terminal.until("> ")
+    terminal.type("two\r")
+    terminal.until("Hello")
+    terminal.until("> ")
+    terminal.type("\x04")
+    assert terminal.status() == 0

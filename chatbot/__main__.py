@@ -1,4 +1,4 @@
-"""The web server process: check, take the port, run gunicorn with one threaded worker."""
+"""The web server process: check, take the port, run gunicorn with one threaded worker; or manage its accounts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flask import Flask
 from gunicorn import systemd
 from gunicorn.app.base import BaseApplication
 
-from chatbot import __version__
+from chatbot import __version__, household
 from chatbot.core.llm import ModelClient
 from chatbot.core.store import Store
 from chatbot.errors import AddressInUse, BadSettings, ChatError
 from chatbot.settings import WebSettings, from_command_line
-from chatbot.web.app import create_app, is_loopback, service_of
+from chatbot.web.app import create_app, service_of
 
 log = logging.getLogger("chatbot")
 
@@ -32,7 +32,14 @@ _GRACE_S = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; the exit status: 0 stopped, 2 cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m chatbot", description="The web chat.", allow_abbrev=False)
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["accounts"]:
+        return household.main(given[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m chatbot",
+        description="The web chat. `python -m chatbot accounts --help` tells how to manage who may come in.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=__version__)
     try:
         settings, _ = from_command_line(WebSettings, parser, argv)
@@ -47,13 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(settings: WebSettings) -> None:
-    """Refuse what cannot work before anything is started: an open door, a database that cannot be opened."""
-    if not is_loopback(settings.host):
-        raise BadSettings(
-            f"listening on {settings.host} would let everybody on the network read your chats: keep 127.0.0.1 and put "
-            "a reverse proxy with a login in front (see docs/operations.md)"
-        )
-    Store(settings.database(), claim=True).close()
+    """Refuse what cannot work before anything is started: a door without a key, a database that cannot be opened."""
+    store = Store(settings.database(), claim=True)
+    try:
+        if settings.has_accounts():
+            household.need_owner(store, settings)
+    finally:
+        store.close()
 
 
 def listen(settings: WebSettings) -> socket.socket:
@@ -106,6 +113,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": _GRACE_S,
             "control_socket_disable": True,
             "logger_class": "chatbot.web.log.QuietLogger",
+            "forwarded_allow_ips": _believed(self._settings),
             "post_worker_init": self._ready,
             "worker_exit": _save_all,
         }.items():
@@ -123,6 +131,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         if self._notify_socket:
             os.environ["NOTIFY_SOCKET"] = self._notify_socket
             systemd.sd_notify("READY=1\nSTATUS=serving the chat", worker.log)
+
+
+def _believed(settings: WebSettings) -> str:
+    """Whose word on https gunicorn takes: where nobody logs in, any proxy's on this machine."""
+    return ",".join(settings.proxies()) if settings.has_accounts() else "127.0.0.1,::1"
 
 
 def _save_all(_: Any, worker: Any) -> None:

@@ -21,6 +21,7 @@ ChatError
     ModelGone             502  it went away in the middle of an answer
     ContextFull           400  exit 4, the conversation does not fit what the model holds
     NoChatTemplate        400  a base model: it continues texts and cannot chat
+    CannotSee             400  a message with pictures, and a model that cannot see
   FetchFailed             502  a page could not be fetched
   StorageError            507  the database could not be written
   StartupError            exit 2, one line on stderr
@@ -143,6 +144,46 @@ class HostRefused(BadRequest):
     code = "unknown_host"
 
 
+class NotLoggedIn(BadRequest):
+    """There are accounts here, and nobody is logged in."""
+
+    status = 401
+    code = "not_logged_in"
+
+
+class WrongPassword(BadRequest):
+    """The name, the password or the code is wrong."""
+
+    status = 401
+    code = "wrong_password"
+
+
+class NotAllowed(BadRequest):
+    """Only an administrator may do this, or the account is locked."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class TooManyTries(BadRequest):
+    """Too many wrong passwords or codes: the next try has to wait."""
+
+    status = 429
+    code = "too_many_tries"
+
+    def __init__(self, wait_s: int) -> None:
+        wait = f"{wait_s} second{'' if wait_s == 1 else 's'}" if wait_s < 120 else f"{-(-wait_s // 60)} minutes"
+        super().__init__(f"that was wrong too often: wait {wait}, then try again")
+        self.wait_s = wait_s
+
+
+class LimitReached(BadRequest):
+    """A user has used up what an administrator allows."""
+
+    status = 429
+    code = "limit_reached"
+
+
 class ModelError(ChatError):
     """The model server answered with an error of its own."""
 
@@ -192,6 +233,13 @@ class NoChatTemplate(ModelError):
 
     status = 400
     code = "no_chat_template"
+
+
+class CannotSee(ModelError):
+    """The message has pictures and the model cannot see them."""
+
+    status = 400
+    code = "cannot_see"
 
 
 class FetchFailed(ChatError):

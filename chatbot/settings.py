@@ -7,6 +7,7 @@ documentation are made from the fields below.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -103,7 +104,9 @@ class ChatSettings:
 class WebSettings(ChatSettings):
     """What the web chat needs besides."""
 
-    host: str = setting("127.0.0.1", "Listen address; only loopback ones are allowed, there are no accounts yet.")
+    host: str = setting(
+        "127.0.0.1", "Listen address; 0.0.0.0 opens the chat to the house, where everybody needs an account."
+    )
     port: int = setting(5000, "Listen port.", 1, 65_535)
     data_dir: str = setting("", "Folder of the chat database; empty is paddock in $XDG_DATA_HOME or ~/.local/share.")
     allowed_hosts: str = setting("", "Further host names, comma-separated, that a reverse proxy serves the page under.")
@@ -112,10 +115,46 @@ class WebSettings(ChatSettings):
     log_level: str = setting("info", f"Least severe log line: {LOG_LEVELS}.", pattern=LOG_LEVELS.replace(", ", "|"))
     max_import_mb: int = setting(200, "Largest file of chats in MB that can be imported, also when unpacked.", 1, 2_000)
 
+    accounts: str = setting(
+        "auto",
+        "Whether people log in: auto everywhere but on a loopback address, always there too, behind a reverse proxy.",
+        pattern="auto|always",
+    )
+    trusted_proxy: str = setting(
+        "", "Addresses of reverse proxies, comma-separated, whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    admin_password: str = secret("Password of the first administrator, whose name is admin; only used to make one.")
+
+    def has_accounts(self) -> bool:
+        """Whether people log in."""
+        return self.accounts == "always" or not is_loopback(self.host)
+
+    def names(self) -> frozenset[str]:
+        """The host names besides loopback ones that requests may name."""
+        return frozenset(_listed(self.allowed_hosts.lower()))
+
+    def proxies(self) -> frozenset[str]:
+        """The addresses of reverse proxies that are believed."""
+        return frozenset(_listed(self.trusted_proxy))
+
     def database(self) -> Path:
         """Path of the database file."""
         base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
         return Path(self.data_dir or f"{base}/paddock").expanduser() / "chat.db"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 S = TypeVar("S", bound=ChatSettings)

@@ -23,6 +23,7 @@ class Spec:
     help: str
     where: str = BOTH
     aliases: tuple[str, ...] = ()
+    is_admin: bool = False  # for administrators alone
 
     @property
     def usage(self) -> str:
@@ -58,6 +59,7 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("news", "[TOPIC]", "read the headlines of the news"),
     Spec("weather", "[PLACE]", "read the weather"),
     Spec("regen", "", "answer the last message once more", aliases=("retry",)),
+    Spec("continue", "", "go on with the last answer where it ended early", where=TERMINAL),
     Spec("edit", "", "change the last message and send it again"),
     Spec("undo", "", "take the last message and its answer back"),
     Spec("copy", "[code]", "copy the last answer, or its last block of code"),
@@ -66,6 +68,7 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("open", "[ID]", "go on with another conversation; without an ID choose one"),
     Spec("search", "TEXT", "find a text in all conversations"),
     Spec("stats", "", "speed of the last answer, and how full the model's memory is"),
+    Spec("alert", "TEXT", "tell everybody who has the page open", where=PAGE, is_admin=True),
     Spec("clear", "", "clear the screen", where=TERMINAL),
     Spec("exit", "", "leave", where=TERMINAL, aliases=("quit", "bye")),
 )
@@ -111,15 +114,20 @@ def parse_setting(args: str) -> tuple[Control, Any] | Control | None:
     return (control, read_value(known, value)) if value.strip() else control
 
 
-def help_text(where: str, name: str = "") -> str:
+def of(where: str, *, is_admin: bool = False) -> list[Spec]:
+    """The commands of the page or the terminal, those of administrators only for them."""
+    return [spec for spec in COMMANDS if spec.is_for(where) and (is_admin or not spec.is_admin)]
+
+
+def help_text(where: str, name: str = "", *, is_admin: bool = False) -> str:
     """All commands of the page or the terminal, a line each, or what one of them does. Raises BadRequest."""
     if name:
         spec = _BY_NAME.get(name.strip().removeprefix("/").lower())
-        if spec is None or not spec.is_for(where):
+        if spec is None or spec not in of(where, is_admin=is_admin):
             raise BadRequest(f"there is no command /{name.strip().removeprefix('/')}; /help lists them")
         also = f" (also {', '.join(f'/{alias}' for alias in spec.aliases)})" if spec.aliases else ""
         return f"{spec.usage}: {spec.help}{also}"
-    shown = [spec for spec in COMMANDS if spec.is_for(where)]
+    shown = of(where, is_admin=is_admin)
     width = max(len(spec.usage) for spec in shown)
     return "\n".join(f"{spec.usage:{width}}  {spec.help}" for spec in shown)
 

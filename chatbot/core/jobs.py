@@ -20,7 +20,7 @@ from chatbot.core.history import chat_turn
 from chatbot.core.job import Job, Snapshot
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
-from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError
+from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError, UnknownAnswer
 
 log = logging.getLogger("chatbot")
 
@@ -55,7 +55,7 @@ class Jobs:
         """
         with self._lock:
             self._refuse_when_closing()
-            earlier = self._store.by_key(request.key) if request.key else None
+            earlier = self._store.by_key(request.key, request.owner_id) if request.key else None
             if earlier:
                 return earlier, self._store.answer_of(earlier.id)
             user, answer = self._store.add_turn(
@@ -65,6 +65,7 @@ class Jobs:
                 parent=request.parent,
                 files=request.files,
                 options=request.options,
+                owner_id=request.owner_id,
             )
             self._enqueue(Job(answer))
         return user, answer
@@ -173,6 +174,11 @@ class Jobs:
         with self._lock:
             return frozenset(job.chat_id for job in self._jobs.values() if not job.status.is_final)
 
+    def unfinished(self) -> list[str]:
+        """The ids of all answers that are on their way or wait in line."""
+        with self._lock:
+            return [job.answer_id for job in self._jobs.values() if not job.status.is_final]
+
     def _is_running(self, answer_id: str) -> bool:
         job = self._jobs.get(answer_id)
         return job is not None and not job.status.is_final
@@ -273,6 +279,9 @@ class Jobs:
                 version = self._store.save(
                     now.id, now.content, now.status, now.meta, reasoning=now.reasoning, seq=now.seq
                 )
+            except UnknownAnswer:  # its chat was removed for good meanwhile
+                with self._lock:
+                    job.saved_seq = now.seq
             except ChatError as why:
                 self._tell_unsaved(job, why)
             else:

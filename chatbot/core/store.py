@@ -19,6 +19,7 @@ from chatbot.core.store_rows import (
     title,
 )
 from chatbot.core.store_search import Search
+from chatbot.core.store_sessions import Sessions
 from chatbot.core.store_shelf import Shelf
 from chatbot.errors import UnknownAnswer, UnknownChat
 
@@ -40,8 +41,8 @@ __all__ = [
 ]
 
 
-class Store(Imports, Search, Shelf):
-    """The database: chats with their messages and files, search, presets and prompts."""
+class Store(Imports, Search, Shelf, Sessions):
+    """The database: chats with their messages and files, search, presets and prompts; users."""
 
     def changed_since(self, token: int) -> Changes:
         """What processes without the claim wrote after the token, 0 for all; the new token is in what is returned."""

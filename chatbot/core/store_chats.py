@@ -10,27 +10,30 @@ from dataclasses import asdict
 from typing import Any
 
 from chatbot.core.store_base import Connection, Database, storable
-from chatbot.core.store_rows import Chat, Notes
+from chatbot.core.store_rows import OWNER, Chat, Notes
 from chatbot.errors import BadRequest, UnknownChat
 
 _TITLE_CHARS = 200
 _TAG_CHARS = 40
 _MAX_TAGS = 20
 _BETWEEN_PURGES_S = 0.002
-_COLUMNS = "id, title, updated_at, created_at, pinned, leaf_id"
+_COLUMNS = "id, title, updated_at, created_at, pinned, leaf_id, owner_id"
 
 
 class Chats(Database):
     """The chats themselves, without their messages."""
 
-    def chats(self) -> list[Chat]:
-        """All chats: pinned ones first, then the one that changed last."""
-        query = f"SELECT {_COLUMNS} FROM chats WHERE deleted_at IS NULL ORDER BY pinned DESC, updated_at DESC"  # noqa: S608
+    def chats(self, owner_id: str = OWNER) -> list[Chat]:
+        """A user's chats: pinned ones first, then the one that changed last."""
+        query = f"""SELECT {_COLUMNS} FROM chats WHERE owner_id = ? AND deleted_at IS NULL
+            ORDER BY pinned DESC, updated_at DESC"""  # noqa: S608 - own columns
+        tagged = """SELECT t.chat_id, t.tag FROM chat_tags t CROSS JOIN chats c ON c.id = t.chat_id
+            WHERE c.owner_id = ? ORDER BY t.tag"""  # few chats have tags: CROSS JOIN begins with these
         tags: dict[str, list[str]] = {}
         with self._reading() as db:
-            for chat_id, tag in db.execute("SELECT chat_id, tag FROM chat_tags ORDER BY tag"):
+            for chat_id, tag in db.execute(tagged, (owner_id,)):
                 tags.setdefault(chat_id, []).append(tag)
-            rows = db.execute(query).fetchall()
+            rows = db.execute(query, (owner_id,)).fetchall()
         return [_chat(row, tags.get(row[0], ())) for row in rows]
 
     def chat(self, chat_id: str) -> Chat:
@@ -134,12 +137,18 @@ class Chats(Database):
         return leaf
 
     def _insert_chat(
-        self, db: Connection, title: str, created_at: float, updated_at: float, options: Mapping[str, Any] | None
+        self,
+        db: Connection,
+        title: str,
+        created_at: float,
+        updated_at: float,
+        options: Mapping[str, Any] | None,
+        owner_id: str,
     ) -> str:
         chat_id = new_id()
         db.execute(
-            "INSERT INTO chats (id, title, created_at, updated_at, options) VALUES (?, ?, ?, ?, ?)",
-            (chat_id, title, created_at, updated_at, json.dumps(dict(options or {}))),
+            "INSERT INTO chats (id, title, created_at, updated_at, options, owner_id) VALUES (?, ?, ?, ?, ?, ?)",
+            (chat_id, title, created_at, updated_at, json.dumps(dict(options or {})), owner_id),
         )
         self._note(db, chat_id)
         return chat_id
@@ -164,5 +173,5 @@ def _write_tags(db: Connection, chat_id: str, tags: Sequence[str]) -> None:
 
 
 def _chat(row: tuple[Any, ...], tags: Sequence[str]) -> Chat:
-    chat_id, title, updated_at, created_at, pinned, leaf_id = row
-    return Chat(chat_id, title, updated_at, created_at, bool(pinned), tuple(tags), leaf_id)
+    chat_id, title, updated_at, created_at, pinned, leaf_id, owner_id = row
+    return Chat(chat_id, title, updated_at, created_at, bool(pinned), tuple(tags), leaf_id, owner_id)

@@ -13,7 +13,7 @@ from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import clean_tags
 from chatbot.core.store_files import insert_file, new_file
 from chatbot.core.store_messages import Messages, new_message
-from chatbot.core.store_rows import NewMessage
+from chatbot.core.store_rows import OWNER, NewMessage
 from chatbot.core.store_rows import title as title_of
 from chatbot.errors import BadRequest
 
@@ -32,6 +32,7 @@ class Imports(Messages):
         leaf_key: str | None = None,
         tags: Sequence[str] = (),
         pinned: bool = False,
+        owner_id: str = OWNER,
     ) -> str:
         """Keep a whole chat; its id. leaf_key names the end of the branch to show, else it is the last message.
 
@@ -42,7 +43,7 @@ class Imports(Messages):
         shown = leaf_key if leaf_key is not None else (ordered[-1].key if ordered else None)
         ids: dict[str, str] = {}
         with self._writing() as db:
-            chat_id = self._insert_chat(db, title_of(storable(title)), created_at, updated_at, options)
+            chat_id = self._insert_chat(db, title_of(storable(title)), created_at, updated_at, options, owner_id)
             for each in ordered:
                 ids[each.key] = self._take(chat_id, each, ids)
             _count(db, list(ids.values()))

@@ -13,7 +13,7 @@ from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import new_id
 from chatbot.core.store_files import Files
-from chatbot.core.store_rows import Stored, title
+from chatbot.core.store_rows import OWNER, Stored, title
 from chatbot.errors import BadRequest, ChatBusy, UnknownAnswer
 
 _COLUMNS = "id, chat_id, parent_id, role, content, status, version, meta, created_at, reasoning, seq"
@@ -69,9 +69,10 @@ class Messages(Files):
             raise UnknownAnswer("this message does not exist any more")
         return found[0]
 
-    def by_key(self, key: str) -> Stored | None:
-        """The user's message that was sent with this key, if it arrived before."""
-        found = self._select(f"SELECT {_COLUMNS} FROM messages WHERE client_key = ?", key)  # noqa: S608 - own columns
+    def by_key(self, key: str, owner_id: str = OWNER) -> Stored | None:
+        """The message that the user sent with this key, if it arrived before."""
+        query = f"SELECT {_COLUMNS} FROM messages WHERE client_key = ?"  # noqa: S608 - own columns
+        found = self._select(query, _owned_key(key, owner_id))
         return found[0] if found else None
 
     def answer_of(self, user_id: str) -> Stored:
@@ -105,24 +106,27 @@ class Messages(Files):
         parent: str | EllipsisType | None = ...,
         files: Sequence[str] = (),
         options: Mapping[str, Any] | None = None,
+        owner_id: str = OWNER,
     ) -> tuple[Stored, Stored]:
         """Append a user's message and the empty answer that will follow it, to a new chat when chat_id is None.
 
-        parent is the message to follow instead of the last one shown; options are those that a new chat begins with.
+        parent is the message to follow instead of the last one shown; options are those that a new chat begins with,
+        which belongs to owner_id.
         Raises UnknownChat, UnknownAnswer, UnknownFile, or ChatBusy when another process answers there.
         """
         with self._writing() as db:
             after: str | None = None
             if chat_id is None:
                 now = time.time()
-                chat_id = self._insert_chat(db, title(storable(text)), now, now, options)
+                named = title(storable(text)) or self._first_name(db, files)
+                chat_id = self._insert_chat(db, named, now, now, options, owner_id)
             else:
                 leaf = self._need(db, chat_id)
                 self._refuse_when_busy(db, chat_id)
                 after = leaf if isinstance(parent, EllipsisType) else self._within(db, chat_id, parent)
             user = new_message(chat_id, after, "user", storable(text), Status.DONE)
             answer = new_message(chat_id, user.id, "assistant", "", Status.QUEUED)
-            self._append(db, user, key)
+            self._append(db, user, _owned_key(key, owner_id) if key else None)
             self._give_files(db, files, user)
             self._append(db, answer)
             return user, answer
@@ -222,6 +226,12 @@ class Messages(Files):
             self._note_always(db, chat_id, message_id)
         return len(left)
 
+    def answered_elsewhere(self) -> frozenset[str]:
+        """The chats in which another process has an answer on its way."""
+        query = f"SELECT DISTINCT chat_id FROM messages WHERE {_UNFINISHED} AND owner IS NOT ?"  # noqa: S608 - own words
+        with self._reading() as db:
+            return frozenset(chat_id for (chat_id,) in db.execute(query, (self._owner,)))
+
     def _refuse_when_busy(self, db: Connection, chat_id: str) -> None:
         """Raise ChatBusy while another process answers in a chat; what an ended one left there is marked."""
         query = f"SELECT DISTINCT owner FROM messages WHERE chat_id = ? AND {_UNFINISHED}"  # noqa: S608 - own words
@@ -270,6 +280,11 @@ class Messages(Files):
 def new_message(chat_id: str, parent: str | None, role: str, text: str, status: Status) -> Stored:
     """A message that nobody has seen yet."""
     return Stored(new_id(), chat_id, parent, role, text, status, 1, {}, time.time())
+
+
+def _owned_key(key: str, owner_id: str) -> str:
+    """Two users may choose the same key: those of others than the owner are made longer than any that is sent."""
+    return key if owner_id == OWNER else f"{owner_id:>64}:{key}"
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

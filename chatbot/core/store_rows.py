@@ -25,6 +25,7 @@ class Chat:
     pinned: bool = False
     tags: tuple[str, ...] = ()
     leaf_id: str | None = None
+    owner_id: str = OWNER
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file's text as the model gets it. message_id is None until it is sent; source is an address or empty."""
+    """A file as the model gets it: its text, or a picture's media_type and data. message_id is None until it is sent;
+    source is an address or empty."""
 
     id: str
     chat_id: str | None
@@ -64,9 +66,12 @@ class StoredFile:
     source: str
     n_chars: int
     created_at: float
+    media_type: str = ""
+    data: bytes | None = field(default=None, repr=False)
+    owner_id: str = OWNER
 
     def wire(self) -> dict[str, Any]:
-        """As sent to a browser: all but the text."""
+        """As sent to a browser: all but what is in it."""
         return {"id": self.id, "name": self.name, "kind": self.kind, "n_chars": self.n_chars, "source": self.source}
 
 
@@ -116,6 +121,9 @@ class NewFile:
     kind: str
     text: str
     source: str = ""
+    media_type: str = ""
+    data: bytes | None = field(default=None, repr=False)
+    owner_id: str = OWNER
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 from chatbot.core.store_base import Connection, Database, storable
-from chatbot.core.store_rows import Hit
+from chatbot.core.store_rows import OWNER, Hit
 
 _MAX_CHARS = 200
 _MAX_WORDS = 12
@@ -22,9 +22,10 @@ _MAX_LOOKED_AT = 3_000
 # The newest first: a rank over everything found would take seconds for a common word. CROSS JOIN keeps this order.
 _INDEXED = """SELECT m.id, m.chat_id FROM message_index i
     CROSS JOIN messages m ON m.n = i.rowid CROSS JOIN chats c ON c.id = m.chat_id
-    WHERE message_index MATCH ? AND c.deleted_at IS NULL ORDER BY i.rowid DESC LIMIT ?"""
+    WHERE message_index MATCH ? AND c.owner_id = ? AND c.deleted_at IS NULL ORDER BY i.rowid DESC LIMIT ?"""
 _SCANNED = """SELECT m.id, m.chat_id FROM messages m JOIN chats c ON c.id = m.chat_id
-    WHERE c.deleted_at IS NULL AND m.status IN ('done', 'stopped', 'error', 'interrupted') AND instr(m.content, ?)
+    WHERE instr(m.content, ?) AND c.owner_id = ? AND c.deleted_at IS NULL
+    AND m.status IN ('done', 'stopped', 'error', 'interrupted')
     ORDER BY m.n DESC LIMIT ?"""
 _TOLD = """SELECT c.id, c.title, c.updated_at, m.content FROM messages m JOIN chats c ON c.id = m.chat_id
     WHERE m.id = ?"""
@@ -33,8 +34,8 @@ _TOLD = """SELECT c.id, c.title, c.updated_at, m.content FROM messages m JOIN ch
 class Search(Database):
     """What was said where."""
 
-    def search(self, text: str, limit: int = 50) -> list[Hit]:
-        """Where all of these words begin words: titles, then messages, the newest first.
+    def search(self, text: str, limit: int = 50, owner_id: str = OWNER) -> list[Hit]:
+        """Where in a user's chats all of these words begin words: titles, then messages, the newest first.
 
         Messages with the words side by side come before others; of one chat at most three are told.
         """
@@ -43,17 +44,18 @@ class Search(Database):
             return []
         words = _WORD.findall(unicodedata.normalize("NFC", wanted))[:_MAX_WORDS]
         with self._reading() as db:
-            hits = _titles(db, wanted, words)[:limit]
-            for message_id in _messages(db, wanted, words, limit - len(hits)):
+            hits = _titles(db, owner_id, wanted, words)[:limit]
+            for message_id in _messages(db, owner_id, wanted, words, limit - len(hits)):
                 chat_id, title, updated_at, content = db.execute(_TOLD, (message_id,)).fetchone()
                 hits.append(Hit(chat_id, title, message_id, *_snippet(content, wanted, words), updated_at))
         return hits
 
 
-def _titles(db: Connection, wanted: str, words: list[str]) -> list[Hit]:
+def _titles(db: Connection, owner_id: str, wanted: str, words: list[str]) -> list[Hit]:
     """The titles that hold all words; a list of titles is short enough to be looked through."""
     parts = [_folded(word) for word in words] or [_folded(wanted)]
-    rows = db.execute("SELECT id, title, updated_at FROM chats WHERE deleted_at IS NULL ORDER BY updated_at DESC")
+    query = "SELECT id, title, updated_at FROM chats WHERE owner_id = ? AND deleted_at IS NULL ORDER BY updated_at DESC"
+    rows = db.execute(query, (owner_id,))
     found = []
     for chat_id, title, updated_at in rows:
         folded = _folded(title)
@@ -63,7 +65,7 @@ def _titles(db: Connection, wanted: str, words: list[str]) -> list[Hit]:
     return [hit for _, hit in sorted(found, key=lambda each: each[0])]
 
 
-def _messages(db: Connection, wanted: str, words: list[str], n_wanted: int) -> list[str]:
+def _messages(db: Connection, owner_id: str, wanted: str, words: list[str], n_wanted: int) -> list[str]:
     """Ids of messages from the strictest reading of the words to the loosest, a few of each chat."""
     readings = [(_INDEXED, query) for query in _queries(words)]
     if not words or _UNSPACED.search(wanted):
@@ -71,7 +73,7 @@ def _messages(db: Connection, wanted: str, words: list[str], n_wanted: int) -> l
     found: dict[str, None] = {}
     told: Counter[str] = Counter()
     for query, text in readings:
-        for message_id, chat_id in db.execute(query, (text, _MAX_LOOKED_AT)):
+        for message_id, chat_id in db.execute(query, (text, owner_id, _MAX_LOOKED_AT)):
             if len(found) >= n_wanted:
                 return list(found)
             if message_id not in found and told[chat_id] < _HITS_A_CHAT:

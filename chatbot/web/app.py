@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +10,14 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, jsonify, render_template, request
 from flask_socketio import SocketIO
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
 
 from chatbot import __version__
 from chatbot.core.llm import ModelClient
-from chatbot.errors import BadRequest, ChatError, HostRefused, OriginRefused
-from chatbot.settings import WebSettings
+from chatbot.errors import BadRequest, ChatError, OriginRefused, TooManyTries
+from chatbot.settings import WebSettings, is_loopback
+from chatbot.web.auth import add_auth, keep_cookie, to_login
+from chatbot.web.hosts import HostCheck, Strangers, TrustedProxy
 from chatbot.web.service import ChatService
 from chatbot.web.shell import add_shell
 from chatbot.web.sockets import attach
@@ -62,25 +63,33 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     app.extensions["chat"] = service
     _add_routes(app, service)
     add_shell(app)
+    add_auth(app, service.auth)
     add_uploads(app, service)
     add_transfer(app, service)
     attach(socketio, service)
     socketio.init_app(app)
-    app.wsgi_app = HostCheck(app.wsgi_app, allowed(settings))  # type: ignore[method-assign,assignment]
+    if service.auth.in_force:
+        app.wsgi_app = Strangers(app.wsgi_app, service.auth.is_known)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = HostCheck(app.wsgi_app, settings)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = TrustedProxy(app.wsgi_app, settings.proxies())  # type: ignore[method-assign,assignment]
     return app
 
 
 def _add_routes(app: Flask, service: ChatService) -> None:
     @app.get("/")
     @app.get("/c/<chat_id>")
-    def page(chat_id: str = "") -> str:
+    def page(chat_id: str = "") -> AnyResponse:
+        if not service.auth.is_known():
+            return to_login()
         is_local = is_loopback(urlsplit(service.settings.url).hostname or "")
         limit = service.settings.max_message_chars
-        return render_template("chat.html", version=__version__, max_chars=limit, is_local=is_local)
+        text = render_template("chat.html", version=__version__, max_chars=limit, is_local=is_local)
+        return keep_cookie(Response(text))
 
     @app.get("/health")
     def health() -> Response:
-        return jsonify(status="ok", version=__version__, model=asdict(service.model_health()))
+        model = {"model": asdict(service.model_health())} if service.auth.is_known() else {}
+        return jsonify(status="ok", version=__version__, **model)
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -90,13 +99,18 @@ def _add_routes(app: Flask, service: ChatService) -> None:
     app.register_error_handler(Exception, answer_error)
 
 
-def answer_error(why: Exception) -> tuple[Response | str, int]:
+def answer_error(why: Exception) -> Response:
     """Turn any exception into output: a page for a browser, the envelope for programs. The only place that does."""
     error = _as_error(why)
     wanted = request.accept_mimetypes
     if wanted["text/html"] > wanted["application/json"]:
-        return render_template("error.html", error=error), error.status
-    return jsonify(error=error.wire()), error.status
+        answer = Response(render_template("error.html", error=error))
+    else:
+        answer = jsonify(error=error.wire())
+    if isinstance(error, TooManyTries):
+        answer.headers["Retry-After"] = str(error.wait_s)
+    answer.status_code = error.status
+    return answer
 
 
 def _as_error(why: Exception) -> ChatError:
@@ -119,40 +133,6 @@ def same_origin() -> None:
     origin = request.headers.get("Origin")
     if request.headers.get("X-Paddock") != "1" or (origin is not None and urlsplit(origin).netloc != request.host):
         raise OriginRefused("This is for the chat's own page: programs send the header X-Paddock: 1 and no Origin.")
-
-
-def allowed(settings: WebSettings) -> frozenset[str]:
-    """The host names besides loopback ones that requests may name."""
-    return frozenset(filter(None, (name.strip().lower() for name in settings.allowed_hosts.split(","))))
-
-
-class HostCheck:
-    """Refuse names that this server does not go by: a page that rebinds its name here gets nothing."""
-
-    def __init__(self, inner: Callable[..., Iterable[bytes]], names: frozenset[str]) -> None:
-        self._inner, self._names = inner, names
-
-    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if self._knows(str(environ.get("HTTP_HOST", ""))):
-            return self._inner(environ, start)
-        error = HostRefused("This server does not go by that name: add it with --allowed_hosts.")
-        start(f"{error.status} Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-        return [error.message.encode()]
-
-    def _knows(self, host: str) -> bool:
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        name = name.strip("[]").lower()
-        return name in self._names or is_loopback(name)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def service_of(app: Flask) -> Any:

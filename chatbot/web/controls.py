@@ -7,13 +7,16 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from chatbot.core import commands, context, files, fold, sources
-from chatbot.core.events import Message
+from chatbot.core import commands, context, files, fold, pictures, sources
+from chatbot.core.accounts import User
+from chatbot.core.allowance import Allowance
+from chatbot.core.commands import Command
+from chatbot.core.events import ChatRequest
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import CONTROLS, ChatOptions
-from chatbot.core.store import Store, StoredFile
+from chatbot.core.store import NewFile, Store, StoredFile
 from chatbot.core.turn import Turn
-from chatbot.errors import BadRequest, ChatError, ContextFull
+from chatbot.errors import BadRequest, ChatError, ContextFull, UnknownFile
 from chatbot.settings import WebSettings
 from chatbot.web.chat_list import ChatList
 
@@ -22,12 +25,19 @@ class Controls:
     """One server's options and sources."""
 
     def __init__(
-        self, store: Store, model: ModelClient, settings: WebSettings, lists: ChatList, is_away: Callable[[], bool]
+        self,
+        store: Store,
+        model: ModelClient,
+        settings: WebSettings,
+        lists: ChatList,
+        allowance: Allowance,
+        is_away: Callable[[], bool],
     ) -> None:
         self._store, self._model, self._settings, self._lists = store, model, settings, lists
+        self._allowance = allowance
         self._is_away = is_away
 
-    def hello(self) -> dict[str, Any]:
+    def hello(self, user: User) -> dict[str, Any]:
         """What a page needs to know once: what can be chosen, what is in force, what there is."""
         settings = self._settings
         models: list[dict[str, Any]] = []
@@ -35,10 +45,11 @@ class Controls:
             models = [] if self._is_away() else self.models()
         return {
             "controls": [control.wire() for control in CONTROLS],
-            "defaults": settings.options().wire(),
-            "presets": self.presets(),
-            "prompts": self.prompts(),
-            "commands": [spec.wire() for spec in commands.COMMANDS if spec.is_for(commands.PAGE)],
+            "user": user.wire(),
+            "defaults": self._in_force(ChatOptions()).wire(),
+            "presets": self.presets(user.id),
+            "prompts": self.prompts(user.id),
+            "commands": [spec.wire() for spec in commands.of(commands.PAGE, is_admin=user.is_admin)],
             "limits": {"message_chars": settings.max_message_chars, "file_bytes": settings.max_file_mb * 1_000_000},
             "models": models,
         }
@@ -47,29 +58,29 @@ class Controls:
         """What the model server offers. Raises ModelAway or ModelError."""
         return [info.wire() for info in self._model.models()]
 
-    def presets(self) -> list[dict[str, Any]]:
-        """All presets by name."""
-        return [asdict(preset) for preset in self._store.presets()]
+    def presets(self, owner_id: str) -> list[dict[str, Any]]:
+        """A user's presets by name."""
+        return [asdict(preset) for preset in self._store.presets(owner_id)]
 
-    def preset(self, name: str, options: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        """Keep a preset, or forget it when there are no options; all presets."""
+    def preset(self, name: str, options: Mapping[str, Any] | None, owner_id: str) -> list[dict[str, Any]]:
+        """Keep a preset, or forget it when there are no options; all presets of the user."""
         if options is None:
-            self._store.delete_preset(name)
+            self._store.delete_preset(name, owner_id)
         else:
-            self._store.save_preset(name, ChatOptions.from_wire(options).wire())
-        return self.presets()
+            self._store.save_preset(name, ChatOptions.from_wire(options).wire(), owner_id)
+        return self.presets(owner_id)
 
-    def prompts(self) -> list[dict[str, Any]]:
-        """All prompts by name."""
-        return [asdict(prompt) for prompt in self._store.prompts()]
+    def prompts(self, owner_id: str) -> list[dict[str, Any]]:
+        """A user's prompts by name."""
+        return [asdict(prompt) for prompt in self._store.prompts(owner_id)]
 
-    def prompt(self, name: str, text: str | None) -> list[dict[str, Any]]:
-        """Keep a prompt, or forget it when there is no text; all prompts."""
+    def prompt(self, name: str, text: str | None, owner_id: str) -> list[dict[str, Any]]:
+        """Keep a prompt, or forget it when there is no text; all prompts of the user."""
         if text is None:
-            self._store.delete_prompt(name)
+            self._store.delete_prompt(name, owner_id)
         else:
-            self._store.save_prompt(name, text)
-        return self.prompts()
+            self._store.save_prompt(name, text, owner_id)
+        return self.prompts(owner_id)
 
     def set_options(self, chat_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Give a chat these options and no others; what is kept of them."""
@@ -94,56 +105,94 @@ class Controls:
         """What the model would get with this text and these files as the next message."""
         added = [self._store.file(file_id) for file_id in file_ids]
         shown = self._store.messages(chat_id) if chat_id else []
-        turn = fold.turn_of(self._store, chat_id, shown) if chat_id else Turn([], ChatOptions.from_wire(options))
+        begun = Turn([], self._in_force(ChatOptions.from_wire(options)))
+        turn = fold.turn_of(self._store, chat_id, shown) if chat_id else begun
         if text.strip() or added:
-            turn = replace(turn, messages=[*turn.messages, Message("user", files.as_content(text, added))])
+            turn = replace(turn, messages=[*turn.messages, files.message_of("user", text, added)])
         kept = self._store.files_of([message.id for message in shown]).values()
         named = [(file.name, file.text) for file in (*(f for each in kept for f in each), *added)]
         return context.show(turn, self._model, self._settings, named)
 
-    def add_file(self, chat_id: str | None, name: str, kind: str, text: str, source: str = "") -> dict[str, Any]:
-        """Keep a file for the next message, with its tokens where they are known. Raises ContextFull."""
-        own = ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions()
-        options = own.over(self._settings.options())
-        n_tokens: int | None = None
+    def add_file(self, user: User, chat_id: str | None, new: NewFile, beside: Sequence[str] = ()) -> dict[str, Any]:
+        """Keep a file for the next message, with its tokens where they are known; beside: ids of those that are there.
+
+        Raises ContextFull when the model cannot hold them together, LimitReached when the user has no room left.
+        """
+        self._allowance.check_storage(user, len(new.text) + len(new.data or b""))
+        options = self._in_force(ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions())
+        n_tokens = None if new.data is None else pictures.n_tokens(new.data)
         try:
             system, most = options.system_prompt or "", options.max_tokens or 0
-            room = files.check_room(text, self._model, wanted=options.model, system=system, max_tokens=most)
+            n_others = self._n_beside(beside, user.id, options.model)
+            room = files.check_room(
+                new.text,
+                self._model,
+                wanted=options.model,
+                system=system,
+                max_tokens=most,
+                n_others=n_others,
+                data=new.data,
+            )
             n_tokens = room.n_tokens
         except ContextFull:
             raise
         except ChatError:  # a model that is away may be there when the message is sent
             pass
-        return self._wire(self._store.add_file(chat_id, name, kind, text, source), n_tokens)
+        told = (new.name, new.kind, new.text, new.source)
+        kept = self._store.add_file(chat_id, *told, owner_id=user.id, media_type=new.media_type, data=new.data)
+        return self._wire(kept, n_tokens)
+
+    def _n_beside(self, file_ids: Sequence[str], owner_id: str, wanted: str) -> int:
+        """Tokens of a user's files that go with the same message."""
+        n_others = 0
+        for file_id in file_ids:
+            with suppress(UnknownFile):  # removed meanwhile
+                file = self._store.file(file_id)
+                is_own = file.owner_id == owner_id
+                n_others += files.n_tokens(file.text, file.data, self._model, wanted) if is_own else 0
+        return n_others
+
+    def check_sight(self, asked: ChatRequest) -> None:
+        """Refuse pictures for a model that cannot see, before the message is kept. Raises CannotSee, UnknownFile."""
+        if all(self._store.file(file_id).data is None for file_id in asked.files):
+            return
+        own = self._store.options(asked.chat_id) if asked.chat_id else asked.options
+        try:
+            info = self._model.info(self._in_force(ChatOptions.from_wire(own)).model)
+        except ChatError:  # a model that is away may be there when the message is sent
+            return
+        pictures.refuse_blind(info, self._model)
 
     def drop_file(self, file_id: str) -> None:
         """Forget a file that was not sent."""
         self._store.drop_file(file_id)
 
-    def url(self, chat_id: str | None, address: str) -> dict[str, Any]:
+    def url(self, user: User, chat_id: str | None, address: str, beside: Sequence[str] = ()) -> dict[str, Any]:
         """Read a page of the web into a file for the next message."""
-        return self._fetch(chat_id, "url", address)["files"][0]  # type: ignore[no-any-return]
+        return self._fetch(user, chat_id, Command("url", address), beside)["files"][0]  # type: ignore[no-any-return]
 
-    def command(self, chat_id: str | None, text: str) -> dict[str, Any]:
+    def command(self, user: User, chat_id: str | None, command: Command, beside: Sequence[str] = ()) -> dict[str, Any]:
         """Do a command that needs the server: what to tell the person, or files for the next message."""
-        command = commands.parse(text, commands.PAGE)
-        if command is None:
-            raise BadRequest("this is a message and no command: send it")
         if command.name in sources.COMMANDS:
-            return self._fetch(chat_id, command.name, command.args)
+            return self._fetch(user, chat_id, command, beside)
         if command.name == "help":
-            return {"say": commands.help_text(commands.PAGE, command.args)}
+            return {"say": commands.help_text(commands.PAGE, command.args, is_admin=user.is_admin)}
         if command.name == "model" and not command.args:
             about = self._model.about(self._settings.model)
             return {"say": "\n".join(filter(None, asdict(about).values()))}
         raise BadRequest(f"/{command.name} is done on the page itself: load the page again")
 
-    def _fetch(self, chat_id: str | None, command: str, argument: str) -> dict[str, Any]:
+    def _fetch(self, user: User, chat_id: str | None, command: Command, beside: Sequence[str]) -> dict[str, Any]:
         if chat_id:
             self._store.chat(chat_id)
-        found = sources.run(command, argument, self._settings)
-        file = self.add_file(chat_id, found.name, found.kind, found.text, found.source)
+        found = sources.run(command.name, command.args, self._settings)
+        new = NewFile(found.name, found.kind, found.text, found.source, found.media_type, found.data)
+        file = self.add_file(user, chat_id, new, beside)
         return {"files": [file], "text": "", "say": found.say}
+
+    def _in_force(self, own: ChatOptions) -> ChatOptions:
+        """A chat's own options, over those of the house, over the settings."""
+        return own.over(ChatOptions.from_wire(self._store.house_options())).over(self._settings.options())
 
     def _wire(self, file: StoredFile, n_tokens: int | None) -> dict[str, Any]:
         return file.wire() | {"n_tokens": n_tokens}

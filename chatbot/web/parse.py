@@ -9,7 +9,7 @@ from chatbot.core.events import ChatRequest
 from chatbot.core.options import ChatOptions
 from chatbot.errors import BadRequest, MessageTooLong
 
-_ID_CHARS = 64
+ID_CHARS = 64
 _MAX_KNOWN = 1_000
 _MAX_CHATS = 10_000
 _MAX_FILES = 20
@@ -22,8 +22,8 @@ Body = Mapping[str, Any]
 def an_id(body: Body, name: str) -> str:
     """The id of something."""
     value = body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _ID_CHARS:
-        raise BadRequest(f"{name} must be a string of at most {_ID_CHARS} characters")
+    if not isinstance(value, str) or not 0 < len(value) <= ID_CHARS:
+        raise BadRequest(f"{name} must be a string of at most {ID_CHARS} characters")
     return value
 
 
@@ -89,14 +89,15 @@ def a_message(body: Body, max_chars: int) -> ChatRequest:
     written, key = body.get("text"), body.get("key", "")
     if not isinstance(written, str):
         raise BadRequest("text must be a string")
-    if not written.strip():
-        raise BadRequest("the message is empty: write something first")
+    files = tuple(ids(body, "files", _MAX_FILES))
+    if not written.strip() and not files:
+        raise BadRequest("the message is empty: write something first, or attach a file")
     if len(written) > max_chars:
         raise MessageTooLong(
             f"this message has {len(written):,} characters, {max_chars:,} are allowed: send it in parts"
         )
-    if not isinstance(key, str) or len(key) > _ID_CHARS:
-        raise BadRequest(f"key must be a string of at most {_ID_CHARS} characters")
+    if not isinstance(key, str) or len(key) > ID_CHARS:
+        raise BadRequest(f"key must be a string of at most {ID_CHARS} characters")
     try:
         written.encode()
     except UnicodeEncodeError as why:
@@ -106,7 +107,7 @@ def a_message(body: Body, max_chars: int) -> ChatRequest:
         written,
         key,
         an_id_or_none(body, "parent") if "parent" in body else ...,
-        tuple(ids(body, "files", _MAX_FILES)),
+        files,
         ChatOptions.from_wire(an_object_or_none(body, "options") or {}).wire(),
     )
 

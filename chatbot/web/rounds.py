@@ -1,5 +1,5 @@
 """What the server does by the clock: tell its pages what a terminal wrote, mark answers whose process has ended,
-and purge what was deleted a day ago."""
+purge what was deleted a day ago, and cut off pages whose session was ended from the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from chatbot.core.store import Changes, Notes, Stored
+from chatbot.core.store import OWNER, Changes, Notes, Stored
 from chatbot.errors import StorageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Rounds:
     def _go_round(self) -> None:
         while not self._closing.wait(_LOOK_EVERY_S):
             try:
+                self._service.auth.close_ended()
                 self._purge()
                 self._look()
             except StorageError as why:
@@ -77,7 +78,7 @@ class Rounds:
             service.announce_chat(chat.id)
             self._tell_notes(chat.id)
         if changes.gone:
-            service.lists.announce_gone(changes.gone)
+            service.lists.announce_gone(changes.gone, OWNER)  # whom terminals write for
 
     def _tell_notes(self, chat_id: str) -> None:
         notes = self._store.notes(chat_id)

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from flask_socketio import SocketIO
 
-from chatbot.core import fold, turn
+from chatbot.core import commands, fold, turn
+from chatbot.core.accounts import User
+from chatbot.core.allowance import Allowance
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import ChatRequest, Done, Event, Numbered
 from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
-from chatbot.errors import StorageError, UnknownChat
+from chatbot.errors import BadRequest, StorageError, UnknownChat
 from chatbot.settings import WebSettings
+from chatbot.web.auth import Auth, need_admin
 from chatbot.web.chat_list import ChatList
 from chatbot.web.controls import Controls
 from chatbot.web.folding import Folding
 from chatbot.web.model_watch import ModelWatch
+from chatbot.web.pace import Pace
 from chatbot.web.rounds import Rounds
 
 log = logging.getLogger("chatbot")
+
+_ALERT_CHARS = 500
 
 
 class ChatService:
@@ -37,10 +44,13 @@ class ChatService:
         self.store = Store(settings.database(), claim=True)
         self._mark_cut_off()
         self._folding = Folding(self.store, model, settings, socketio)
+        self._pace = Pace(lambda chat_id, events: socketio.emit("event", events, to=chat_id))
         self.jobs = Jobs(self.store, self._run, self._tell, self._folding.after)
         self.lists = ChatList(self.store, self.jobs, socketio)
+        self.auth = Auth(settings, self.store, socketio)
+        self.allowance = Allowance(self.store, self.jobs)
         self._watch = ModelWatch(model, settings.model, socketio)
-        self.controls = Controls(self.store, model, settings, self.lists, lambda: self.model_health().state == "away")
+        self.controls = Controls(self.store, model, settings, self.lists, self.allowance, self._is_away)
         self._pages_lock, self._n_pages = threading.Lock(), 0
         self._announcing = threading.Lock()  # turns are announced in the order in which they are stored
         self._rounds = Rounds(self)
@@ -51,6 +61,7 @@ class ChatService:
         self._rounds.close()
         self._folding.close()
         self.jobs.close()
+        self._pace.close()
         self.store.close()
 
     def admit(self) -> bool:
@@ -70,16 +81,12 @@ class ChatService:
         """How the model server was at the last look."""
         return self._watch.health
 
-    def add_file(self, chat_id: str | None, name: str, kind: str, text: str, source: str = "") -> dict[str, Any]:
-        """Keep a file for the next message, as the page gets it. Raises ContextFull when the model cannot hold it."""
-        return self.controls.add_file(chat_id, name, kind, text, source)
-
     def announce_chat(self, chat_id: str) -> dict[str, Any]:
-        """Tell every page how a chat is in the list now."""
+        """Tell every page of its owner how a chat is in the list now."""
         return self.lists.announce(chat_id)
 
     def tell_chats(self, chat_ids: Sequence[str]) -> None:
-        """Tell every page of chats that came at once."""
+        """Tell every page of their owner of chats that came at once."""
         for chat_id in chat_ids:
             self.lists.announce(chat_id)
 
@@ -110,21 +117,28 @@ class ChatService:
         siblings = self.store.children(stored.parent_id, stored.chat_id)
         return self.jobs.snapshot(stored).wire() | {"siblings": siblings, "files": [file.wire() for file in files]}
 
-    def send(self, asked: ChatRequest) -> dict[str, Any]:
+    def send(self, user: User, asked: ChatRequest) -> dict[str, Any]:
         """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
+        is_repeated = bool(asked.key) and self.store.by_key(asked.key, user.id) is not None
+        self.controls.check_sight(asked)
         with self._announcing:
-            user, answer = self.jobs.start(asked)
-            return self.announce_turn(user, answer)
+            if not is_repeated:
+                self.allowance.check_answer(user, len(asked.text))
+            question, answer = self.jobs.start(asked)
+            return self.announce_turn(question, answer)
 
-    def retry(self, answer_id: str) -> dict[str, Any]:
+    def retry(self, user: User, answer_id: str) -> dict[str, Any]:
         """Answer the same question again, in a branch of its own."""
         with self._announcing:
+            self.allowance.check_answer(user)
             answer = self.jobs.retry(answer_id)
             return self.announce_turn(None, answer, replaces=answer_id)
 
-    def resume(self, answer_id: str) -> dict[str, Any]:
+    def resume(self, user: User, answer_id: str) -> dict[str, Any]:
         """Let an answer go on that was cut off."""
-        answer = self.jobs.resume(answer_id)
+        with self._announcing:
+            self.allowance.check_answer(user, is_new=False)
+            answer = self.jobs.resume(answer_id)
         return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
@@ -151,14 +165,15 @@ class ChatService:
 
     def announce_turn(self, user: Stored | None, answer: Stored, replaces: str | None = None) -> dict[str, Any]:
         """Tell a chat's room of a turn that begins."""
+        chat = self.lists.wire(answer.chat_id)
         body = {
-            "chat": self.lists.wire(answer.chat_id),
+            "chat": chat,
             "user": self.message(user) if user else None,
             "answer": self.message(answer),
             "replaces": replaces,
         }
         self._socketio.emit("turn", body, to=answer.chat_id)
-        self._socketio.emit("chat", body["chat"])
+        self.lists.tell(chat)
         return body
 
     def announce_message(self, stored: Stored) -> dict[str, Any]:
@@ -166,6 +181,29 @@ class ChatService:
         body = self.message(stored)
         self._socketio.emit("message", {"chat_id": stored.chat_id, "message": body}, to=stored.chat_id)
         return body
+
+    def command(self, user: User, chat_id: str | None, text: str, beside: Sequence[str] = ()) -> dict[str, Any]:
+        """Do a command that needs the server: what to tell the person, or files for the next message."""
+        command = commands.parse(text, commands.PAGE)
+        if command is None:
+            raise BadRequest("this is a message and no command: send it")
+        if command.name == "alert":
+            self.alert(user, command.args)
+            return {"say": "Everybody who has the page open sees this now, and who opens it within an hour."}
+        return self.controls.command(user, chat_id, command, beside)
+
+    def alert(self, user: User, text: str) -> None:
+        """Tell every page something, and those that are opened within an hour. Raises NotAllowed, BadRequest."""
+        need_admin(user)
+        said = " ".join(text.split())
+        if not 0 < len(said) <= _ALERT_CHARS:
+            raise BadRequest(f"what everybody is told has 1 to {_ALERT_CHARS} characters, this has {len(said)}")
+        alert = {"text": said, "at": time.time(), "from": user.name}
+        self.store.set_alert(alert)
+        self._socketio.emit("alert", alert)
+
+    def _is_away(self) -> bool:
+        return self.model_health().state == "away"
 
     def _mark_cut_off(self) -> None:
         try:
@@ -180,7 +218,7 @@ class ChatService:
         return turn.run(asked, self.model, self.settings, cancel)
 
     def _tell(self, chat_id: str, answer_id: str, event: Numbered) -> None:
-        self._socketio.emit("event", {"chat_id": chat_id, "answer_id": answer_id, **event.wire()}, to=chat_id)
+        self._pace.tell(chat_id, answer_id, event)
         if isinstance(event.event, Done):
             with suppress(UnknownChat):  # deleted meanwhile
                 self.announce_chat(chat_id)  # the lists of all pages say that it is no longer being answered

@@ -1,20 +1,25 @@
 """The socket events a browser may send, each answered with {ok: true, ...} or {ok: false, error}.
 
-Decides nothing; parse reads what came. docs/http-api.md lists the events.
+Decides nothing: auth says who it is, guard takes others' ids out, parse reads what came. docs/http-api.md lists the
+events.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any
 
+from flask import request
 from flask_socketio import ConnectionRefusedError, SocketIO, emit, join_room, leave_room, rooms
 
 from chatbot.errors import BadRequest, ChatError
-from chatbot.web import parse
+from chatbot.web import guard, parse
+from chatbot.web.admin import admin_events, fresh
+from chatbot.web.auth import Caller
+from chatbot.web.chat_list import room_of
 from chatbot.web.service import ChatService
 
 log = logging.getLogger("chatbot")
@@ -23,50 +28,63 @@ _ADDRESS_CHARS = 2_000
 _SEARCH_CHARS = 1_000
 
 Body = dict[str, Any]
-Handler = Callable[[Body], Body]
+Handler = Callable[[Caller, Body], Body]
 
 
 def attach(socketio: SocketIO, service: ChatService) -> None:
     """Register the handlers on a socket server."""
 
     def on_connect() -> None:
+        user = service.auth.enter(_sid())
         if not service.admit():
+            service.auth.leave(_sid())
             most = service.settings.max_browsers
             raise ConnectionRefusedError(f"{most} pages are open, and more are not allowed: close one (--max_browsers)")
+        join_room(room_of(user.id))
         emit("model", asdict(service.model_health()))
+        if alert := fresh(service.store.alert()):
+            emit("alert", alert)
+
+    def on_disconnect(*_: object) -> None:
+        service.auth.leave(_sid())
+        service.leave()
 
     socketio.on_event("connect", on_connect)
-    socketio.on_event("disconnect", service.leave)
-    for events in (talk_events(service), list_events(service), control_events(service)):
-        for name, handler in events.items():
-            socketio.on_event(name, answered(handler))
+    socketio.on_event("disconnect", on_disconnect)
+    for name, handler in all_events(service).items():
+        socketio.on_event(name, answered(service, handler))
+
+
+def all_events(service: ChatService) -> dict[str, Handler]:
+    """Every event by its name."""
+    return {**talk_events(service), **list_events(service), **control_events(service), **admin_events(service)}
 
 
 def talk_events(service: ChatService) -> dict[str, Handler]:
     """What happens within one chat."""
     limit = service.settings.max_message_chars
 
-    def open_chat(body: Body) -> Body:
+    def open_chat(caller: Caller, body: Body) -> Body:
         chat_id, after = parse.an_id(body, "chat_id"), parse.known(body)
         service.check_chat(chat_id)
-        _enter(chat_id)  # before the snapshot, so that no event falls between the two
+        _enter(chat_id, caller)  # before the snapshot, so that no event falls between the two
         return service.open(chat_id, after)
 
-    def send(body: Body) -> Body:
-        made = service.send(parse.a_message(body, limit))
-        _enter(made["chat"]["id"])
+    def send(caller: Caller, body: Body) -> Body:
+        made = service.send(caller.user, replace(parse.a_message(body, limit), owner_id=caller.user.id))
+        _enter(made["chat"]["id"], caller)
         return made
 
     handlers: dict[str, Handler] = {
         "open": open_chat,
         "send": send,
-        "stop": lambda body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
-        "dequeue": lambda body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
-        "retry": lambda body: service.retry(parse.an_id(body, "answer_id")),
-        "continue": lambda body: service.resume(parse.an_id(body, "answer_id")),
-        "branch": lambda body: service.branch(parse.an_id(body, "chat_id"), parse.an_id(body, "message_id")),
-        "edit": lambda body: service.edit(parse.an_id(body, "answer_id"), parse.text(body, "content", limit)),
-        "undo": lambda body: service.undo(parse.an_id(body, "chat_id")),
+        "stop": lambda _, body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "dequeue": lambda _, body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "retry": lambda caller, body: service.retry(caller.user, parse.an_id(body, "answer_id")),
+        "continue": lambda caller, body: service.resume(caller.user, parse.an_id(body, "answer_id")),
+        "branch": lambda _, body: service.branch(parse.an_id(body, "chat_id"), parse.an_id(body, "message_id")),
+        "edit": lambda _, body: service.edit(parse.an_id(body, "answer_id"), parse.text(body, "content", limit)),
+        "undo": lambda _, body: service.undo(parse.an_id(body, "chat_id")),
     }
     return handlers
 
@@ -75,18 +93,18 @@ def list_events(service: ChatService) -> dict[str, Handler]:
     """What happens in the list of chats."""
     lists = service.lists
 
-    def delete(body: Body) -> Body:
-        lists.delete(parse.ids(body, "chat_ids"))
+    def delete(caller: Caller, body: Body) -> Body:
+        lists.delete(parse.ids(body, "chat_ids"), caller.user.id)
         return {}
 
     handlers: dict[str, Handler] = {
-        "chats": lambda _: {"chats": lists.chats()},
-        "rename": lambda body: {"chat": lists.rename(parse.an_id(body, "chat_id"), parse.text(body, "title"))},
-        "pin": lambda body: {"chat": lists.pin(parse.an_id(body, "chat_id"), parse.a_flag(body, "pinned"))},
-        "tag": lambda body: {"chat": lists.tag(parse.an_id(body, "chat_id"), parse.tags(body))},
+        "chats": lambda caller, _: {"chats": lists.chats(caller.user.id)},
+        "rename": lambda _, body: {"chat": lists.rename(parse.an_id(body, "chat_id"), parse.text(body, "title"))},
+        "pin": lambda _, body: {"chat": lists.pin(parse.an_id(body, "chat_id"), parse.a_flag(body, "pinned"))},
+        "tag": lambda _, body: {"chat": lists.tag(parse.an_id(body, "chat_id"), parse.tags(body))},
         "delete": delete,
-        "restore": lambda body: {"chats": lists.restore(parse.ids(body, "chat_ids"))},
-        "search": lambda body: {"hits": lists.search(parse.text(body, "text", _SEARCH_CHARS))},
+        "restore": lambda _, body: {"chats": lists.restore(parse.ids(body, "chat_ids"))},
+        "search": lambda caller, body: {"hits": lists.search(parse.text(body, "text", _SEARCH_CHARS), caller.user.id)},
     }
     return handlers
 
@@ -95,54 +113,68 @@ def control_events(service: ChatService) -> dict[str, Handler]:
     """What is chosen and added beside the messages."""
     controls, limit = service.controls, service.settings.max_message_chars
 
-    def context(body: Body) -> Body:
+    def context(_: Caller, body: Body) -> Body:
         chat_id, written = parse.an_id_or_none(body, "chat_id"), parse.text(body, "text", limit)
         return controls.context(chat_id, written, parse.ids(body, "files"), parse.an_object(body, "options"))
 
-    def unfile(body: Body) -> Body:
+    def unfile(_: Caller, body: Body) -> Body:
         controls.drop_file(parse.an_id(body, "file_id"))
         return {}
 
-    def set_options(body: Body) -> Body:
+    def set_options(_: Caller, body: Body) -> Body:
         return {"options": controls.set_options(parse.an_id(body, "chat_id"), parse.an_object(body, "options"))}
 
-    def preset(body: Body) -> Body:
-        return {"presets": controls.preset(parse.text(body, "name"), parse.an_object_or_none(body, "options"))}
+    def preset(caller: Caller, body: Body) -> Body:
+        name, options = parse.text(body, "name"), parse.an_object_or_none(body, "options")
+        return {"presets": controls.preset(name, options, caller.user.id)}
 
-    def url(body: Body) -> Body:
-        address = parse.text(body, "url", _ADDRESS_CHARS)
-        return {"file": controls.url(parse.an_id_or_none(body, "chat_id"), address)}
+    def prompt(caller: Caller, body: Body) -> Body:
+        name, text = parse.text(body, "name"), parse.text_or_none(body, "text", limit)
+        return {"prompts": controls.prompt(name, text, caller.user.id)}
+
+    def notes(_: Caller, body: Body) -> Body:
+        return {"notes": controls.set_notes(parse.an_id(body, "chat_id"), parse.text_or_none(body, "text", limit))}
+
+    def url(caller: Caller, body: Body) -> Body:
+        chat_id, address = parse.an_id_or_none(body, "chat_id"), parse.text(body, "url", _ADDRESS_CHARS)
+        return {"file": controls.url(caller.user, chat_id, address, parse.ids(body, "files"))}
+
+    def command(caller: Caller, body: Body) -> Body:
+        chat_id, text = parse.an_id_or_none(body, "chat_id"), parse.text(body, "text", limit)
+        return service.command(caller.user, chat_id, text, parse.ids(body, "files"))
 
     handlers: dict[str, Handler] = {
-        "hello": lambda _: controls.hello(),
-        "about": lambda _: {"about": asdict(service.model.about(service.settings.model))},
-        "models": lambda _: {"models": controls.models()},
+        "hello": lambda caller, _: controls.hello(caller.user) | {"accounts": service.auth.in_force},
+        "about": lambda _, b: {"about": asdict(service.model.about(parse.text(b, "model") or service.settings.model))},
+        "models": lambda *_: {"models": controls.models()},
         "options": set_options,
-        "presets": lambda _: {"presets": controls.presets()},
+        "presets": lambda caller, _: {"presets": controls.presets(caller.user.id)},
         "preset": preset,
-        "prompts": lambda _: {"prompts": controls.prompts()},
-        "prompt": lambda b: {"prompts": controls.prompt(parse.text(b, "name"), parse.text_or_none(b, "text", limit))},
-        "notes": lambda b: {
-            "notes": controls.set_notes(parse.an_id(b, "chat_id"), parse.text_or_none(b, "text", limit))
-        },
+        "prompts": lambda caller, _: {"prompts": controls.prompts(caller.user.id)},
+        "prompt": prompt,
+        "notes": notes,
         "context": context,
-        "command": lambda b: controls.command(parse.an_id_or_none(b, "chat_id"), parse.text(b, "text", limit)),
+        "command": command,
         "url": url,
         "unfile": unfile,
     }
     return handlers
 
 
-def answered(handler: Handler) -> Callable[..., Body]:
-    """Wrap a handler so that it takes anything and always answers. The only place where socket errors become output."""
+def answered(service: ChatService, handler: Handler) -> Callable[..., Body]:
+    """Wrap a handler so that it takes anything, learns who sends it, sees no ids of others and always answers.
+
+    The only place where socket errors become output.
+    """
 
     @wraps(handler)
     def handle(*sent: Any) -> Body:
         body = sent[0] if sent else {}
         try:
+            caller = service.auth.caller(_sid())
             if len(sent) > 1 or not isinstance(body, dict):
                 raise BadRequest("an event takes one object")
-            return {"ok": True, **handler(body)}
+            return {"ok": True, **handler(caller, guard.own_only(service.store, caller.user, body))}
         except ChatError as why:
             return {"ok": False, "error": why.wire()}
         except Exception:
@@ -152,12 +184,13 @@ def answered(handler: Handler) -> Callable[..., Body]:
     return handle
 
 
-def _enter(chat_id: str) -> None:
-    """Be in this chat's room and in no other chat's."""
-    from flask import request
+def _sid() -> str:
+    return str(request.sid)  # type: ignore[attr-defined]
 
-    own: str = request.sid  # type: ignore[attr-defined]
+
+def _enter(chat_id: str, caller: Caller) -> None:
+    """Be in this chat's room and in no other chat's."""
     for room in rooms():
-        if room not in {own, chat_id}:
+        if room not in {_sid(), room_of(caller.user.id), chat_id}:
             leave_room(room)
     join_room(chat_id)

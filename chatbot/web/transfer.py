@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from chatbot.core.transfer import detect, keep
 from chatbot.errors import BadRequest, FileTooLarge
+from chatbot.web import guard
 from chatbot.web.service import ChatService
 
 _NAME_CHARS = 80
@@ -26,29 +27,36 @@ def add_transfer(app: Flask, service: ChatService) -> None:
     store = service.store
     one_import = threading.Lock()  # two of the same file at once would not see each other's chats
 
+    def own(chat_id: str) -> str:
+        return guard.own(store, service.auth.who(), "chats", chat_id)
+
     @app.get("/export/<chat_id>.json")
     def export_json(chat_id: str) -> Response:
+        chat_id = own(chat_id)
         title = store.chat(chat_id).title
         return _download(keep.as_json(store, chat_id) + "\n", "application/json", title, ".json")
 
     @app.get("/export/<chat_id>.md")
     def export_markdown(chat_id: str) -> Response:
+        chat_id = own(chat_id)
         title = store.chat(chat_id).title
         return _download(keep.as_markdown(store, chat_id), "text/markdown", title, ".md")
 
     @app.get("/export/all.json")
     def export_all() -> Response:
-        return _download(keep.all_as_json(store), "application/json", "paddock-chats", ".json")
+        return _download(keep.all_as_json(store, service.auth.who().id), "application/json", "paddock-chats", ".json")
 
     @app.post("/import")
     def import_chats() -> Response:
         from chatbot.web.app import same_origin  # app adds this route, so it cannot be imported above
 
         same_origin()
+        user = service.auth.who()
+        service.allowance.check_storage(user, request.content_length or 0)
         max_bytes = service.settings.max_import_mb * 1_000_000
         file = _sent(max_bytes)
         with one_import:
-            taken = keep.take(store, detect.read(file, max_bytes))
+            taken = keep.take(store, detect.read(file, max_bytes), user.id)
         service.tell_chats(taken.chat_ids)
         return jsonify(taken.wire())
 

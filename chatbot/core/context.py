@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chatbot.core import thoughts
+from chatbot.core import pictures, thoughts
 from chatbot.core.events import Message
 from chatbot.core.model import ModelInfo
 from chatbot.core.tokens import estimate
@@ -123,7 +123,7 @@ def fit(system: str, turns: Sequence[Message], limits: Limits, count: Count, *, 
         return Fitted(head, 0, limits.max_tokens)
     sent = window(turns, limits.keep_turns) if limits.rule == "window" and not is_text else list(turns)
     n_ctx = limits.n_ctx
-    if n_ctx is None or sum(_most(m) for m in (*head, *sent)) <= n_ctx - limits.max_tokens:
+    if n_ctx is None or sum(map(most, (*head, *sent))) <= n_ctx - limits.max_tokens:
         return Fitted((*head, *sent), 0, limits.max_tokens)
     first = _first_of_last(sent, is_text=is_text)
     fixed = sum(size(m, count) for m in head)
@@ -143,8 +143,13 @@ def window(messages: Sequence[Message], n_turns: int) -> list[Message]:
 
 
 def size(message: Message, count: Count) -> int:
-    """Tokens of a message with what a template puts around it."""
-    return count(message.content) + TOKENS_AROUND
+    """Tokens of a message with what a template puts around it, and about those of its pictures."""
+    return count(message.content) + TOKENS_AROUND + pictures.cost(message)
+
+
+def most(message: Message) -> int:
+    """What a message cannot exceed, without counting: a text never has more tokens than bytes."""
+    return len(message.content.encode()) + TOKENS_AROUND + pictures.cost(message)
 
 
 def as_text(messages: Sequence[Message]) -> str:
@@ -169,6 +174,7 @@ def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple
     except ChatError:
         info, is_away = ModelInfo(options.model), True
     count: Count = estimate if is_away else partial(model.count_tokens, model=options.model)
+    turn = replace(turn, messages=pictures.for_model(turn.messages, info)[0])
     head, messages = parts_of(turn, is_base=info.is_base)
     try:
         fitted = fit(head, messages, limits_of(turn, info, settings), count, is_text=info.is_base)
@@ -179,12 +185,13 @@ def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple
     parts = [_part("system", "System prompt", prompt.strip(), count), _part("notes", "Notes", notes.strip(), count)]
     for message in sent:
         parts += _message_parts(message, files, count)
-    parts = [part for part in parts if part["text"]]
+    is_estimate = is_away or model.estimates
+    parts = [{"is_estimate": is_estimate, **part} for part in parts if part["text"]]
     return {
         "n_ctx": info.n_ctx,
         "n_used": sum(part["n_tokens"] for part in parts),
         "n_max_answer": n_answer,
-        "is_estimate": is_away or model.estimates,
+        "is_estimate": any(part["is_estimate"] for part in parts),
         "parts": parts,
         "n_left_out": len(messages) - len(sent),
         "n_folded": turn.n_folded if notes else 0,
@@ -197,7 +204,7 @@ def _part(kind: str, label: str, text: str, count: Count) -> dict[str, Any]:
 
 
 def _message_parts(message: Message, files: Sequence[tuple[str, str]], count: Count) -> list[dict[str, Any]]:
-    """A message, and behind it the files whose text stands in it."""
+    """A message, and behind it the files whose text stands in it and the pictures that go with it."""
     whole = _part("message", "You" if message.role == "user" else "Answer", message.content, count)
     found = []
     for name, text in files:
@@ -206,6 +213,10 @@ def _message_parts(message: Message, files: Sequence[tuple[str, str]], count: Co
             whole["n_tokens"] = max(0, whole["n_tokens"] - part["n_tokens"])
             whole["text"] = whole["text"].replace(text, f"[{name}]", 1)
             found.append(part)
+    for image in message.images:
+        n_tokens, seen = pictures.n_tokens(image.data), pictures.look(image.data)
+        text = f"A picture of {seen.width:,} by {seen.height:,} pixels. Its tokens are an estimate by its size."
+        found.append({"kind": "picture", "label": image.name, "n_tokens": n_tokens, "text": text, "is_estimate": True})
     return [whole, *found]
 
 
@@ -260,7 +271,3 @@ def _newest(older: Sequence[Message], n_ctx: int, used: int, limits: Limits, cou
             f"new chat, choose the context rule fold, or start the model server with a larger --n_ctx than {n_ctx}"
         )
     return kept[::-1], used
-
-
-def _most(message: Message) -> int:
-    return len(message.content.encode()) + TOKENS_AROUND

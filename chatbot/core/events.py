@@ -107,11 +107,21 @@ class Numbered:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture as the model gets it; name is what the person calls it."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Message:
-    """One message as the model gets it."""
+    """One message as the model gets it: its text, and the pictures that belong to it."""
 
     role: str
     content: str
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,7 @@ class ChatRequest:
     """A message that a person sent. key makes a repeated send harmless; chat_id None begins a new chat.
 
     parent is the message to follow instead of the last one that is shown, None to begin anew; options are for a new
-    chat; files are ids of what was added before.
+    chat; files are ids of what was added before; owner_id is the user who sends it.
     """
 
     chat_id: str | None
@@ -128,3 +138,4 @@ class ChatRequest:
     parent: str | EllipsisType | None = ...
     files: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    owner_id: str = "owner"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from chatbot.core import pictures
+from chatbot.core.events import Image, Message
 from chatbot.core.extract import bounded
 from chatbot.core.extract.decode import NotText, decode
 from chatbot.core.extract.kinds import kind_of, refusal
@@ -26,11 +28,16 @@ _READ_APART = frozenset(("pdf", "zip", "page"))
 
 @dataclass(frozen=True)
 class Extracted:
-    """A file as text. kind: text, markdown, code, page, pdf, document, table or json; title: its own, if it has one."""
+    """A file as text. kind: text, markdown, code, page, pdf, document, table or json; title: its own, if it has one.
+
+    A picture is of the kind image: it has no text but data, its bytes as they are.
+    """
 
     text: str
     kind: str
     title: str = ""
+    media_type: str = ""
+    data: bytes | None = None
 
 
 class Attached(Protocol):
@@ -47,6 +54,18 @@ class Attached(Protocol):
     @property
     def source(self) -> str:
         """The address that it came from, or nothing."""
+
+
+class Sent(Attached, Protocol):
+    """What message_of has to know of a file."""
+
+    @property
+    def media_type(self) -> str:
+        """Of a picture; else empty."""
+
+    @property
+    def data(self) -> bytes | None:
+        """A picture's bytes."""
 
 
 class Counter(Protocol):
@@ -66,6 +85,8 @@ def extract(name: str, data: bytes, *, content_type: str = "", url: str = "", ma
         raise too_large(name, max_bytes, len(data))
     media_type, charset = media(content_type)
     try:
+        if pictures.media_type_of(data):
+            return Extracted("", pictures.KIND, media_type=pictures.look(data).media_type, data=data)
         if reason := refusal(data):
             raise Unreadable(reason)
         kind = kind_of(name, data, media_type)
@@ -77,9 +98,16 @@ def extract(name: str, data: bytes, *, content_type: str = "", url: str = "", ma
             raise Unreadable(f"holds {len(text):,} characters, and {MAX_CHARS:,} are the most: split it")
         return Extracted(text, kind)
     except NotText as why:
-        raise FileRefused(f"{name} is no text: PDF, DOCX, web pages and files of text can be read") from why
+        known = "PDF, DOCX, web pages, files of text and pictures (PNG, JPEG, WebP, GIF) can be read"
+        raise FileRefused(f"{name} is no text: {known}") from why
     except Unreadable as why:
         raise FileRefused(f"{name} {why.reason}") from why
+
+
+def message_of(role: str, text: str, files: Sequence[Sent]) -> Message:
+    """A message with its files: texts stand fenced in it, pictures go beside it."""
+    images = tuple(Image(each.media_type, each.data, clean_name(each.name)) for each in files if each.data is not None)
+    return Message(role, as_content(text, [each for each in files if each.data is None]), images)
 
 
 def as_content(text: str, files: Sequence[Attached]) -> str:
@@ -130,26 +158,41 @@ class Room:
     n_free: int | None
 
 
+def n_tokens(text: str, data: bytes | None, model: Counter, wanted: str = "") -> int:
+    """Tokens of a file: a text's by the server's tokenizer, a picture's about."""
+    return model.count_tokens(text, wanted) if data is None else pictures.n_tokens(data)
+
+
 def check_room(
-    text: str, model: Counter, *, wanted: str = "", system: str = "", max_tokens: int = 0, n_others: int = 0
+    text: str,
+    model: Counter,
+    *,
+    wanted: str = "",
+    system: str = "",
+    max_tokens: int = 0,
+    n_others: int = 0,
+    data: bytes | None = None,
 ) -> Room:
     """Count a file's tokens against what is free beside the system prompt, an answer and the other files of a message.
 
-    wanted: the chat's model. n_others: tokens of the files beside it. Older messages do not count: they are folded or
-    left out. Raises ContextFull with both numbers, and what model.info raises.
+    wanted: the chat's model. n_others: tokens of the files beside it. data: of a picture. Older messages do not count:
+    they are folded or left out. Raises ContextFull with both numbers, and what model.info raises.
     """
     n_ctx = model.info(wanted).n_ctx
     if n_ctx is None:
-        return Room(model.count_tokens(text, wanted), None)
+        return Room(n_tokens(text, data, model, wanted), None)
     n_system = model.count_tokens(system, wanted) if system else 0
     answer = max(_LEAST_ANSWER, min(max_tokens, n_ctx // 4))
     n_free = max(0, n_ctx - n_system - answer - _AROUND - n_others)
     at_least = len(text) // _CHARS_A_TOKEN
-    n_tokens = at_least if at_least > n_free else model.count_tokens(text, wanted)
-    if n_tokens > n_free:
-        more = "more than " if at_least > n_free else ""
+    found = at_least if at_least > n_free else n_tokens(text, data, model, wanted)
+    if found > n_free:
+        about = "about " if data is not None else "more than " if at_least > n_free else ""
+        what = "this file has" if data is None else "this picture takes"
+        beside = " beside the other files of this message" if n_others else ""
+        less = "take the part of it that matters" if data is None else "make it smaller"
         raise ContextFull(
-            f"this file has {more}{n_tokens:,} tokens and {n_free:,} are free: take the part of it that matters, "
+            f"{what} {about}{found:,} tokens and {n_free:,} are free{beside}: {less}, "
             f"or start the model server with a larger --n_ctx than {n_ctx}"
         )
-    return Room(n_tokens, n_free)
+    return Room(found, n_free)

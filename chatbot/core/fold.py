@@ -11,11 +11,11 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from chatbot.core import context, thoughts
+from chatbot.core import context, pictures, thoughts
 from chatbot.core.cancel import Cancel
 from chatbot.core.context import Limits
 from chatbot.core.events import Message
-from chatbot.core.files import as_content
+from chatbot.core.files import message_of
 from chatbot.core.llm import Ask
 from chatbot.core.options import ChatOptions
 from chatbot.core.store_rows import Notes, Stored
@@ -45,12 +45,13 @@ def standing(branch: Sequence[Stored], notes: Notes | None) -> tuple[str, int]:
 
 
 def turn_of(store: Store, chat_id: str, branch: Sequence[Stored], *, continues: str = "") -> Turn:
-    """What the model is asked with a branch: messages with text and files, the chat's options and notes."""
-    said = [message for message in branch if message.content]
-    files = store.files_of([message.id for message in said])
+    """What the model is asked with a branch: messages with text and files, options over the house's, notes."""
+    files = store.files_of([message.id for message in branch])
+    said = [message for message in branch if message.content or message.id in files]
     text, n_folded = standing(said, store.notes(chat_id))
-    messages = [Message(m.role, as_content(m.content, files.get(m.id, []))) for m in said]
-    return Turn(messages, ChatOptions.from_wire(store.options(chat_id)), text, continues, n_folded)
+    messages = [message_of(m.role, m.content, files.get(m.id, [])) for m in said]
+    options = ChatOptions.from_wire(store.options(chat_id)).over(ChatOptions.from_wire(store.house_options()))
+    return Turn(messages, options, text, continues, n_folded)
 
 
 def after(
@@ -69,7 +70,9 @@ def after(
 
 def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, cancel: Cancel) -> Notes | None:
     before = store.notes(chat_id)
-    said = [message for message in store.messages(chat_id) if message.content]
+    shown = store.messages(chat_id)
+    with_files = store.files_of([message.id for message in shown], with_text=False)
+    said = [message for message in shown if message.content or message.id in with_files]
     turn = turn_of(store, chat_id, said)
     options = turn.options.over(settings.options())
     if options.context_rule != "fold" or not said:
@@ -77,7 +80,7 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     info, count = model.info(options.model), partial(model.count_tokens, model=options.model)
     if info.is_base or info.n_ctx is None:
         return None
-    turn = Turn(turn.messages, options, turn.notes, n_folded=turn.n_folded)
+    turn = Turn(pictures.for_model(turn.messages, info)[0], options, turn.notes, n_folded=turn.n_folded)
     head, messages = context.parts_of(turn)
     limits = context.limits_of(turn, info, settings)
     n_more = n_to_fold(head, messages, limits, count)
@@ -97,7 +100,7 @@ def n_to_fold(head: str, messages: Sequence[Message], limits: Limits, count: Cal
     n_ctx = limits.n_ctx or 0
     most = min(n_ctx * _FOLD_ABOVE, n_ctx - limits.reserved)
     whole = [*([Message("system", head)] if head else []), *messages]
-    if sum(len(m.content.encode()) + context.TOKENS_AROUND for m in whole) <= most:
+    if sum(map(context.most, whole)) <= most:
         return 0  # a text never has more tokens than bytes
     sizes = [context.size(m, count) for m in messages]
     fixed = context.size(Message("system", head), count) if head else 0
@@ -120,7 +123,7 @@ def _ask_for_notes(
     options = turn.options
     fitted = context.fit(
         head,
-        [*messages, Message("user", _INSTRUCTION)],
+        [*map(pictures.in_words, messages), Message("user", _INSTRUCTION)],
         Limits(info.n_ctx, NOTES_TOKENS),
         partial(model.count_tokens, model=options.model),
     )

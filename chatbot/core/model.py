@@ -18,6 +18,7 @@ _ABILITIES: Mapping[str, str] = {
     "tools": "call tools",
     "reasoning": "think before it answers",
     "fill_in_the_middle": "fill in the middle of a text",
+    "vision": "see pictures",
 }
 _STATES = {"ok", "loading", "unloaded", "failed"}
 CONTINUES = "it continues your text instead of answering"
@@ -37,6 +38,11 @@ class ModelInfo:
     capabilities: tuple[str, ...] = ()
     is_base: bool = False
     state: str = "ok"
+
+    @property
+    def can_see(self) -> bool:
+        """Whether pictures may be sent. A server that says nothing of what its model can do is given the chance."""
+        return not self.is_base and (not self.capabilities or "vision" in self.capabilities)
 
     def wire(self) -> dict[str, Any]:
         """As sent to a browser."""
@@ -77,6 +83,28 @@ def read_info(name: str, said: Mapping[str, Any]) -> ModelInfo:
         is_base,
         state if isinstance(state, str) and state in _STATES else "ok",
     )
+
+
+def meta_of(entry: Mapping[str, Any], answer: object) -> Mapping[str, Any]:
+    """What a server says of a model beside OpenAI's fields: Paddock's own meta, or what others tell of its senses.
+
+    entry: of the list of models; answer: the whole of it. Some servers name the kinds of input in `architecture`;
+    llama.cpp's has a second list of models, in which one that sees is `multimodal`.
+    """
+    meta = entry.get("meta")
+    told = dict(meta) if isinstance(meta, dict) else {}
+    if "capabilities" in told:
+        return told
+    architecture = entry.get("architecture")
+    inputs = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    if isinstance(inputs, list):
+        return {**told, "capabilities": ["chat", *(["vision"] if "image" in inputs else [])]}
+    more = answer.get("models") if isinstance(answer, dict) else None
+    same = [each for each in more if isinstance(each, dict)] if isinstance(more, list) else []
+    given = next((each.get("capabilities") for each in same if each.get("model") == entry.get("id")), None)
+    if isinstance(given, list) and given:
+        return {**told, "capabilities": ["chat", *(["vision"] if {"multimodal", "vision"} & set(given) else [])]}
+    return told
 
 
 def read_health(status: int, body: object) -> Health:

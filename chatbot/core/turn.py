@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from chatbot.core import context, thoughts
-from chatbot.core.answers import retry_after_s
+from chatbot.core import context, pictures, thoughts
+from chatbot.core.answers import Piece, retry_after_s
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, Done, Event, Message, Notice, Progress, Status, Thought, Timings
-from chatbot.core.llm import Ask, Piece
+from chatbot.core.llm import Ask
 from chatbot.core.model import CONTINUES, ModelInfo
 from chatbot.core.options import ChatOptions
 from chatbot.errors import ChatError, ModelError, ModelLoading, NoChatTemplate
@@ -29,6 +29,9 @@ class Model(Protocol):
 
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         """The answer, piece by piece."""
+
+    def models(self) -> list[ModelInfo]:
+        """All that the server offers."""
 
     def count_tokens(self, text: str, model: str = "") -> int:
         """Tokens of a text for a model."""
@@ -131,8 +134,15 @@ def _answer(
 
 
 def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) -> tuple[Ask, list[str]]:
-    """The request for a turn whose options are all in force, and what a person must know of it. Raises ContextFull."""
+    """The request for a turn whose options are all in force, and what a person must know of it.
+
+    Raises ContextFull, or CannotSee for pictures in the last message.
+    """
     options = turn.options
+    messages, n_unseen = pictures.for_model(turn.messages, info)
+    if any(message.images for message in messages):
+        pictures.refuse_blind(info, model)
+    turn = replace(turn, messages=messages)
     fitted = context.fit_turn(turn, info, settings, partial(model.count_tokens, model=options.model))
     ask = Ask(
         fitted.messages,
@@ -142,7 +152,9 @@ def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) 
         options.request_fields(reasons="reasoning" in info.capabilities, continues=bool(turn.continues)),
         continues=info.is_base,
     )
-    return ask, fitted.notices(info.n_ctx)
+    were = "was" if n_unseen == 1 else "were"
+    unseen = f"The model {info.name} cannot see pictures: {n_unseen} of earlier messages {were} not sent."
+    return ask, ([unseen] if n_unseen else []) + fitted.notices(info.n_ctx)
 
 
 def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh: bool) -> Iterator[Event]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 # The first bytes of what cannot be read as text, and what to tell a person.
-_PICTURE = "is a picture, and only text can be read from files"
+_PICTURE = "is a picture of a kind that models do not take: save it as PNG or JPEG"
+_DAMAGED = "is a picture that is cut off or damaged: save it anew as PNG or JPEG"
 _ARCHIVE = "is an archive: unpack it and add the files in it"
 _RECORDING = "is a recording, and only text can be read from files"
 _PROGRAM = "is a program, not a text"
 _OFFICE = "is in an old format of Microsoft Office: save it as DOCX, PDF or CSV"
 _FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n", _PICTURE),
-    (b"\xff\xd8\xff", _PICTURE),
-    (b"GIF8", _PICTURE),
+    (b"\x89PNG\r\n", _DAMAGED),
+    (b"GIF8", _DAMAGED),
     (b"II*\0", _PICTURE),
     (b"MM\0*", _PICTURE),
     (b"\x1f\x8b", _ARCHIVE),
@@ -25,7 +25,7 @@ _FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"ID3", _RECORDING),
     (b"OggS", _RECORDING),
     (b"fLaC", _RECORDING),
-    (b"RIFF", "is a picture or a recording, and only text can be read from files"),
+    (b"RIFF", _RECORDING),
     (b"\x7fELF", _PROGRAM),
     (b"MZ\x90\0", _PROGRAM),
     (b"GGUF", "is a model's file: the model server loads it"),
@@ -34,6 +34,7 @@ _FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"{\\rtf", "is in RTF: save it as DOCX or as plain text"),
 )
 _ZIP = b"PK\x03\x04"
+_PHOTOS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _PAGE = frozenset((".html", ".htm", ".xhtml"))
 _KINDS = (
     ("page", _PAGE),
@@ -63,11 +64,11 @@ _BY_MEDIA = {
 
 
 def refusal(data: bytes) -> str:
-    """Why these bytes cannot be read as text, after the file's name; nothing when their beginning does not tell."""
+    """Why these bytes cannot be read, after the file's name; nothing when their beginning does not tell."""
     if not data.strip():
         return "is empty"
     if data[4:8] == b"ftyp":
-        return _RECORDING
+        return _PICTURE if data[8:12] in _PHOTOS else _RECORDING
     return next((said for first, said in _FIRST_BYTES if data.startswith(first)), "")
 
 

@@ -17,13 +17,18 @@ COMMANDS = ("url", "news", "weather")
 
 @dataclass(frozen=True)
 class Found:
-    """Something to add to a message as a file. say: for the person; source: its address; kind: the file's."""
+    """Something to add to a message as a file. say: for the person; source: its address; kind: the file's.
+
+    media_type and data: of a picture, which has no text.
+    """
 
     say: str
     name: str
     text: str
     source: str
     kind: str = "page"
+    media_type: str = ""
+    data: bytes | None = None
 
 
 def run(command: str, argument: str, settings: ChatSettings, net: Net | None = None) -> Found:
@@ -58,4 +63,6 @@ def _page(came: Fetched) -> Found:
     except (FileRefused, FileTooLarge) as why:
         raise FetchFailed(f"the page was fetched from {host} and cannot be read: {why.message}") from why
     name = files.clean_name((read.title or last or host).replace("/", " "))
-    return Found(f"{name}: {len(read.text):,} characters from {host}", name, read.text, came.final_url, read.kind)
+    has = "a picture" if read.data is not None else f"{len(read.text):,} characters"
+    more = (came.final_url, read.kind, read.media_type, read.data)
+    return Found(f"{name}: {has} from {host}", name, read.text, *more)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from chatbot.core.transfer import chatgpt, llamacpp, markdown, openwebui, own, scan
+from chatbot.core.transfer import chatgpt, images, llamacpp, markdown, openwebui, own, scan
 from chatbot.core.transfer.scan import Buffer, Span
 from chatbot.core.transfer.values import Damaged, ImportedChat, Read, Skipped
 
@@ -49,6 +49,7 @@ def _archive(file: IO[bytes], max_bytes: int) -> Iterator[Read]:
         return
     left = max_bytes
     entries = [each for each in archive.infolist() if each.filename.lower().endswith(_NAMES_IN_ZIP)]
+    stored = _Pictures(archive, max_bytes)
     for entry in entries[:_MAX_ENTRIES]:
         with tempfile.TemporaryFile() as text:
             trouble, n_bytes = _unpack(archive, entry, text, left)
@@ -59,7 +60,30 @@ def _archive(file: IO[bytes], max_bytes: int) -> Iterator[Read]:
                 return
             if not trouble:
                 with _mapped(text) as data:
-                    yield from _without_strangers(_chats(data))
+                    yield from _without_strangers(_chats(data, stored.find))
+
+
+class _Pictures:
+    """The pictures in an archive by their ids, each read when a chat asks for it."""
+
+    def __init__(self, archive: zipfile.ZipFile, max_bytes: int) -> None:
+        self._archive, self._left = archive, max_bytes
+        named = [(images.asset_of(each.filename), each) for each in archive.infolist()[: 2 * _MAX_ENTRIES]]
+        self._entries = {asset: entry for asset, entry in named if asset}
+
+    def find(self, asset: str) -> bytes | None:
+        """The bytes behind an id; None when they are missing, damaged, or more than an import may hold."""
+        entry = self._entries.get(asset)
+        most = min(self._left, images.MAX_BYTES)
+        if entry is None or entry.file_size > most:
+            return None
+        try:
+            with self._archive.open(entry) as packed:
+                data = packed.read(most + 1)
+        except _ZIP_TROUBLE:
+            return None
+        self._left -= len(data)
+        return data if len(data) <= most else None
 
 
 def _without_strangers(found: Iterator[Read]) -> Iterator[Read]:
@@ -102,8 +126,8 @@ def _mapped(file: IO[bytes]) -> Iterator[Buffer]:
         yield data
 
 
-def _chats(data: Buffer) -> Iterator[Read]:
-    """The chats of one text."""
+def _chats(data: Buffer, find: images.Lookup = images.nowhere) -> Iterator[Read]:
+    """The chats of one text; find gives the pictures that lie beside it."""
     if scan.first_byte(data) not in (b"{", b"["):
         yield _markdown(data)
         return
@@ -113,19 +137,19 @@ def _chats(data: Buffer) -> Iterator[Read]:
             if llamacpp.is_session(found):
                 yield from _sessions(data, span.start)
                 return
-            yield _chat(found) or _STRANGER
+            yield _chat(found, find) or _STRANGER
         except Damaged as why:
             yield Skipped(str(why))
 
 
-def _chat(found: Mapping[str, Any]) -> ImportedChat | None:
+def _chat(found: Mapping[str, Any], find: images.Lookup) -> ImportedChat | None:
     """The chat that an object is. Raises Damaged."""
     if own.is_own(found):
         return own.read(found)
     if llamacpp.is_conversation(found):
         return llamacpp.read(found["conv"], found["messages"])
     if chatgpt.is_conversation(found):
-        return chatgpt.read(found)
+        return chatgpt.read(found, find)
     if openwebui.is_chat(found):
         return openwebui.read(found)
     return None

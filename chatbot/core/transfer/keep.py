@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chatbot.core.options import ChatOptions
-from chatbot.core.store import Store
+from chatbot.core.store import OWNER, Store
 from chatbot.core.store_rows import Stored, StoredFile
 from chatbot.core.transfer import clean, markdown, own
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
@@ -53,10 +53,10 @@ def as_json(store: Store, chat_id: str) -> str:
     return own.write(store.chat(chat_id), messages, files, store.options(chat_id), notes)
 
 
-def all_as_json(store: Store) -> Iterator[str]:
-    """All chats as one list, piece by piece."""
+def all_as_json(store: Store, owner_id: str = OWNER) -> Iterator[str]:
+    """All chats of a user as one list, piece by piece."""
     separator = "[\n"
-    for chat in store.chats():
+    for chat in store.chats(owner_id):
         try:
             yield separator + as_json(store, chat.id)
         except UnknownChat:  # deleted meanwhile
@@ -75,9 +75,9 @@ def _files(store: Store, messages: Sequence[Stored]) -> dict[str, list[StoredFil
     return store.files_of([message.id for message in messages])
 
 
-def take(store: Store, found: Iterable[Read]) -> Taken:
-    """Keep what is new of the chats of a file. Raises BadRequest when it holds none, StorageError for a full disk."""
-    log, known = _Log(), _Known(store)
+def take(store: Store, found: Iterable[Read], owner_id: str = OWNER) -> Taken:
+    """Keep for a user what is new of the chats of a file. Raises BadRequest when it holds none, StorageError."""
+    log, known = _Log(), _Known(store, owner_id)
     for each in found:
         if isinstance(each, Skipped):
             log.skip(each)
@@ -85,7 +85,7 @@ def take(store: Store, found: Iterable[Read]) -> Taken:
             log.n_known += 1
         else:
             try:
-                log.took(each, _add(store, each, log))
+                log.took(each, _add(store, each, log, owner_id))
                 known.add(each)
             except BadRequest as why:
                 log.skip(Skipped(why.message))
@@ -95,7 +95,7 @@ def take(store: Store, found: Iterable[Read]) -> Taken:
     return log.result()
 
 
-def _add(store: Store, chat: ImportedChat, log: _Log) -> str:
+def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:
     options = _valid(chat.options, log)
     first, *others = chat.messages
     marked = replace(first, meta={ORIGIN: chat.source_key, **first.meta})
@@ -108,6 +108,7 @@ def _add(store: Store, chat: ImportedChat, log: _Log) -> str:
         leaf_key=chat.leaf_key,
         tags=chat.tags,
         pinned=chat.pinned,
+        owner_id=owner_id,
     )
     if store.chat(chat_id).title != chat.title:  # a title is shortened as a message's beginning would be
         store.rename(chat_id, chat.title)
@@ -131,13 +132,13 @@ def _valid(options: Mapping[str, Any], log: _Log) -> dict[str, Any]:
 class _Known:
     """Which chats are here already, by where they came from. Reads only first messages of chats that may be the one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, owner_id: str) -> None:
         self._store = store
         self._ids: list[str] = []
         self._by_time: dict[int, list[str]] = {}
         self._names: dict[str, set[str]] = {}
         self._taken: set[str] = set()
-        for chat in store.chats():
+        for chat in store.chats(owner_id):
             self._ids.append(chat.id)
             self._by_time.setdefault(_milliseconds(chat.created_at), []).append(chat.id)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatbot.core.store_rows import NewFile
-from chatbot.core.transfer import clean, tree
+from chatbot.core.transfer import clean, images, tree
 from chatbot.core.transfer.values import Damaged, ImportedChat, Node
 
 
@@ -71,7 +71,8 @@ def _node(found: Mapping[str, Any], number: int) -> Node:
     if found.get("role") == "tool":
         content = clean.quoted("Result of a tool", content)
     extra = clean.objects(found.get("extra"))
-    notes = [clean.left_out(each.get("name")) for each in extra if not clean.text(each.get("content"))]
+    read = [(each, _file(each)) for each in extra]
+    notes = [clean.left_out(each.get("name")) for each, file in read if file is None]
     model = clean.line(found.get("model"), 200)
     return Node(
         key=clean.key(found.get("id")) or f"#{number}",
@@ -81,11 +82,16 @@ def _node(found: Mapping[str, Any], number: int) -> Node:
         created_at=clean.seconds(found.get("timestamp")),
         reasoning=clean.text(found.get("reasoningContent")) or clean.text(found.get("thinking")),
         meta={"model": model} if model and role == "assistant" else {},
-        files=tuple(_file(each) for each in extra if clean.text(each.get("content"))),
+        files=tuple(file for _, file in read if file),
     )
 
 
-def _file(found: Mapping[str, Any]) -> NewFile:
+def _file(found: Mapping[str, Any]) -> NewFile | None:
+    """An attached file whose text, or a picture whose bytes are in the export."""
+    if found.get("type") == "imageFile" and (picture := images.from_url(found.get("name"), found.get("base64Url"))):
+        return picture
+    if not clean.text(found.get("content")):
+        return None
     kind = "pdf" if found.get("type") == "pdfFile" else "text"
     source = clean.line(found.get("uri"), 2_000)
     return NewFile(clean.name(found.get("name")), kind, clean.text(found.get("content")), source)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from chatbot.core import pictures
 from chatbot.core.store_rows import Chat, NewFile, Stored, StoredFile
 from chatbot.core.transfer import clean, own, tree
 from chatbot.core.transfer.values import Damaged, ImportedChat, Node
@@ -54,6 +55,9 @@ def _message(stored: Stored, files: Sequence[StoredFile], mark: str) -> Iterator
     yield f"## {_HEADINGS.get(stored.role, 'Message')}"
     yield ""
     for file in files:
+        if file.kind == pictures.KIND:
+            yield from (_comment(mark, "picture", {"name": file.name}), f"[picture {_shown(file.name)}]", "")
+            continue
         about = {"name": file.name, "kind": file.kind, "source": file.source}
         yield from _folded(f"File: {file.name}", _section(mark, "file", clean.fenced(file.text), about))
     if stored.reasoning:
@@ -63,8 +67,12 @@ def _message(stored: Stored, files: Sequence[StoredFile], mark: str) -> Iterator
 
 
 def _folded(summary: str, inside: Iterator[str]) -> Iterator[str]:
-    shown = clean.line(summary, 300).replace("&", "&amp;").replace("<", "&lt;")
-    yield from ("<details>", f"<summary>{shown}</summary>", "", *inside, "", "</details>", "")
+    yield from ("<details>", f"<summary>{_shown(summary)}</summary>", "", *inside, "", "</details>", "")
+
+
+def _shown(words: str) -> str:
+    """A text in one line that begins no tag."""
+    return clean.line(words, 300).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _section(mark: str, kind: str, words: str, about: Mapping[str, Any]) -> Iterator[str]:
@@ -202,20 +210,21 @@ def _between(words: str, begin: re.Match[str], end: re.Match[str] | None) -> str
 
 def _node(message: _Message, number: int) -> Node:
     texts = {kind: clean.text(text) for kind, _, text in message.sections}
+    named = [clean.left_out(said.get("name"), "picture") for kind, said, _ in message.sections if kind == "picture"]
     role = message.about.get("role")
     return Node(
         key=f"#{number}",
         parent=f"#{number - 1}" if number else None,
         role=str(role) if role in own.ROLES else "",
-        content=texts.get("text", ""),
+        content="\n\n".join(filter(None, (texts.get("text", ""), *named))),
         created_at=clean.seconds(message.about.get("at")),
         reasoning=texts.get("reasoning", ""),
         status=own.status(message.about.get("status")),
         meta=clean.meta(message.about.get("meta")),
-        files=tuple(_file(said, text) for kind, said, text in message.sections if kind == "file"),
+        files=tuple(file for kind, said, text in message.sections if kind == "file" and (file := _file(said, text))),
     )
 
 
-def _file(said: Mapping[str, Any], text: str) -> NewFile:
+def _file(said: Mapping[str, Any], text: str) -> NewFile | None:
     """A file out of the block of code that holds its text."""
     return own.attached({**said, "text": text.partition("\n")[2].rpartition("\n")[0]})

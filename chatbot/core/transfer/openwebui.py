@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatbot.core.store_rows import NewFile
-from chatbot.core.transfer import clean, tree
+from chatbot.core.transfer import clean, images, tree
 from chatbot.core.transfer.values import Damaged, ImportedChat, Node
 
 _THOUGHT = re.compile(r'<details\s[^<>]{0,500}?type="reasoning"[^<>]{0,500}>')
@@ -77,8 +77,9 @@ def _node(found: Mapping[str, Any], key: str | None, parent: object) -> Node:
     if role == "assistant":
         reasoning, content = split_reasoning(content)
     files = clean.objects(found.get("files"))
-    read_files = [made for each in files if (made := _file(each))]
-    notes = [clean.left_out(each.get("name")) for each in files if not _file(each)]
+    read = [(each, _file(each)) for each in files]
+    read_files = [file for _, file in read if file] + _pictures(found.get("content"))
+    notes = [clean.left_out(each.get("name")) for each, file in read if not file]
     model = clean.line(found.get("model"), 200)
     return Node(
         key=key or "#",
@@ -97,13 +98,25 @@ def _content(value: object) -> str:
         parts = [
             clean.text(each.get("text")) if each.get("type") == "text" else clean.left_out(each.get("name"))
             for each in clean.objects(value)
+            if not _picture(each)
         ]
         return "\n\n".join(filter(None, parts))
     return clean.text(value)
 
 
+def _pictures(value: object) -> list[NewFile]:
+    """The pictures among the parts of a message."""
+    return [made for each in clean.objects(value) if (made := _picture(each))]
+
+
+def _picture(part: Mapping[str, Any]) -> NewFile | None:
+    return images.from_url(part.get("name"), clean.object_of(part.get("image_url")).get("url"))
+
+
 def _file(found: Mapping[str, Any]) -> NewFile | None:
-    """An attached file whose text is in the export."""
+    """An attached file whose text, or a picture whose bytes are in the export."""
+    if picture := images.from_url(found.get("name"), found.get("url")):
+        return picture
     inner = clean.object_of(found.get("file"))
     text = clean.text(clean.object_of(inner.get("data")).get("content")) or clean.text(found.get("content"))
     if not text.strip():

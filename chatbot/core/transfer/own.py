@@ -1,16 +1,18 @@
-"""Paddock's own export: one JSON object a chat, a list of them for several. All branches, times, files' texts."""
+"""Paddock's own export: one JSON object a chat, a list of them for several. All branches, times, files, pictures."""
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from chatbot.core import pictures
 from chatbot.core.events import Status
 from chatbot.core.store_rows import Chat, NewFile, Notes, Stored, StoredFile
-from chatbot.core.transfer import clean, tree
+from chatbot.core.transfer import clean, images, tree
 from chatbot.core.transfer.values import Damaged, ImportedChat, Node
 
 FORMAT = "paddock-chat"
@@ -53,8 +55,16 @@ def _message(stored: Stored, files: Sequence[StoredFile]) -> dict[str, Any]:
         "content": stored.content,
         "reasoning": stored.reasoning,
         "meta": stored.meta,
-        "files": [{"name": f.name, "kind": f.kind, "source": f.source, "text": f.text} for f in files],
+        "files": [_file(each) for each in files],
     }
+
+
+def _file(file: StoredFile) -> dict[str, Any]:
+    """A file with its text, a picture with its bytes in base64."""
+    about = {"name": file.name, "kind": file.kind, "source": file.source, "text": file.text}
+    if file.data is None:
+        return about
+    return {**about, "media_type": file.media_type, "data": base64.b64encode(file.data).decode("ascii")}
 
 
 def is_own(found: Mapping[str, Any]) -> bool:
@@ -98,16 +108,19 @@ def _notes(found: Mapping[str, Any], keys: Collection[str]) -> Notes | None:
 
 def _node(found: Mapping[str, Any], number: int) -> Node:
     role = found.get("role")
+    files = clean.objects(found.get("files"))
+    read_files = [(each, attached(each)) for each in files]
+    lost = [clean.left_out(each.get("name"), "picture") for each, file in read_files if file is None]
     return Node(
         key=clean.key(found.get("id")) or f"#{number}",
         parent=clean.key(found.get("parent")),
         role=str(role) if role in ROLES else "",
-        content=clean.text(found.get("content")),
+        content="\n\n".join(filter(None, (clean.text(found.get("content")), *lost))),
         created_at=clean.seconds(found.get("created_at")),
         reasoning=clean.text(found.get("reasoning")),
         status=status(found.get("status")),
         meta=clean.meta(found.get("meta")),
-        files=tuple(attached(each) for each in clean.objects(found.get("files"))),
+        files=tuple(file for _, file in read_files if file is not None),
     )
 
 
@@ -120,8 +133,11 @@ def status(value: object) -> Status:
     return found if found.is_final else Status.INTERRUPTED
 
 
-def attached(found: Mapping[str, Any]) -> NewFile:
-    """A file that goes with a message."""
+def attached(found: Mapping[str, Any]) -> NewFile | None:
+    """A file that goes with a message; None for a picture whose data is missing or no picture's."""
+    if found.get("kind") == pictures.KIND:
+        made = images.from_base64(found.get("name"), found.get("data"))
+        return made and replace(made, source=clean.line(found.get("source"), 2_000))
     return NewFile(
         name=clean.name(found.get("name")),
         kind=clean.line(found.get("kind"), 40) or "text",

@@ -105,6 +105,9 @@ install_packages() {
     say "installing the command chat"
     pip_install --no-deps --editable "$here"
   fi
+  # Beside the commands, where man looks for the pages of those in the PATH.
+  mkdir -p "$venv/share/man/man1"
+  ln -sf "$here/docs/chat.1" "$venv/share/man/man1/chat.1"
 }
 
 models() { "$python" -m llmserver models "$@"; }

@@ -23,6 +23,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP paddock.test 127.0.0.1",  # this machine under a name that is not its own
 ]
 
 

@@ -115,6 +115,9 @@ class FakeModel:
             raise now
         return now
 
+    def models(self) -> list[ModelInfo]:
+        return [each for each in self.infos if isinstance(each, ModelInfo)]
+
     def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
         self.asked.append(ask)
         if self.knows_no_chat and not ask.continues:
@@ -151,6 +154,7 @@ class FakeServer(ThreadingHTTPServer):
         self.capabilities: list[str] | None = None
         self.plan: dict[str, Any] | None = None
         self.plan_gate: Gate | None = None
+        self.metrics = ""
         self.plan_keys: list[str] = []
         self.counts_tokens = True
         self.counted: list[dict[str, Any]] = []
@@ -214,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.plan_keys.append(self.headers.get("authorization", ""))
             if self.server.plan_gate is None or self._wait_at(self.server.plan_gate):
                 self._json(200, self.server.plan)
+        elif self.path == "/metrics" and self.server.metrics:
+            self._answer(200, "text/plain; version=0.0.4", self.server.metrics.encode())
         else:
             self._json(404, {"error": {"message": "unknown", "code": "unknown_route"}})
 
@@ -294,9 +300,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _json(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(body).encode()
+        self._answer(status, "application/json", json.dumps(body).encode(), headers)
+
+    def _answer(self, status: int, kind: str, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)

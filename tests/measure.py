@@ -56,10 +56,11 @@ class Page:
         self.ended = threading.Event()
         self.client.connect(url, transports=["websocket"])
 
-    def hear(self, event: dict[str, Any]) -> None:
-        if event["type"] == "delta" and self.first is None:
+    def hear(self, *events: dict[str, Any]) -> None:
+        types = {event["type"] for event in events}
+        if "delta" in types and self.first is None:
             self.first = time.perf_counter()
-        if event["type"] == "done":
+        if "done" in types:
             self.ended.set()
 
     def ask(self, n: int) -> tuple[float, float]:

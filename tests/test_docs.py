@@ -77,8 +77,10 @@ def test_both_packages_and_the_changelog_name_one_version() -> None:
 
 def test_every_socket_event_is_documented() -> None:
     api = (REPO / "docs" / "http-api.md").read_text(encoding="utf-8")
-    handled = re.findall(r'^ {8}"(\w+)": ', (REPO / "chatbot/web/sockets.py").read_text(), re.M)
-    assert {"open", "send", "search", "hello"} <= set(handled)
+    sources = [(REPO / "chatbot/web" / name).read_text() for name in ("sockets.py", "admin.py")]
+    handler = r'^ {8}"(\w+)": (?:lambda |office\.|LiveView|\w+,$)'
+    handled = [name for source in sources for name in re.findall(handler, source, re.M)]
+    assert {"open", "send", "search", "hello", "account", "alert"} <= set(handled)
     for name in handled:
         assert f"`{name}`" in api, name
 

@@ -78,9 +78,10 @@ class Viewer:
                 elif kind == "43":
                     self._answers[int(number)].put(json.loads(text)[0])
                 elif kind == "42":
-                    name, body = json.loads(text)
+                    name, *bodies = json.loads(text)
                     if name == "event":
-                        self._hear(body)
+                        for body in bodies:
+                            self._hear(body)
 
     def _hear(self, body: dict[str, Any]) -> None:
         heard, ended = self._of(body["answer_id"])

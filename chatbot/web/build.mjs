@@ -18,14 +18,15 @@ const shared = {
   legalComments: "none",
 };
 // The page loads the second lot only when it needs it: finish.js imports these by their names.
-const lazy = ["highlight.js", "math.js"];
+const lazy = ["highlight.js", "math.js", "account.js"];
+const others = ["login.js", "login.css", "admin.js", "admin.css"]; // pages of their own, which have chat.css too
 const built = [
   await build({
     ...shared,
     entryPoints: [join(source, "chat.js"), join(source, "chat.css")],
     external: lazy.map((name) => `./${name}`),
   }),
-  await build({ ...shared, entryPoints: lazy.map((name) => join(source, name)) }),
+  await build({ ...shared, entryPoints: [...lazy, ...others].map((name) => join(source, name)) }),
 ];
 
 const packages = new Set(

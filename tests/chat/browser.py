@@ -35,9 +35,9 @@ class Browser:
         self.client.on("*", self._hear)
         self.client.connect(url, transports=["websocket"], headers=headers)
 
-    def _hear(self, name: str, body: dict[str, Any]) -> None:
+    def _hear(self, name: str, *bodies: dict[str, Any]) -> None:
         with self._changed:
-            self.heard.append((name, body))
+            self.heard += [(name, body) for body in bodies]
             self._changed.notify_all()
 
     def call(self, name: str, body: Any = None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def model(_shared_model: FakeServer) -> FakeServer:
     _shared_model.preferences.clear()
     _shared_model.client_left.clear()
     _shared_model.paths.clear()
-    _shared_model.notice = ""
+    _shared_model.notice = _shared_model.metrics = ""
     _shared_model.capabilities = _shared_model.plan = _shared_model.plan_gate = None
     _shared_model.plan_keys.clear()
     return _shared_model

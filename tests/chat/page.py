@@ -87,10 +87,14 @@ class Tabs:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
 
-    def open(self, server: Process, path: str = "/", **options: Any) -> Tab:
+    def open(self, server: Process, path: str = "/", cookie: str = "", **options: Any) -> Tab:
+        """A tab at a path, with the cookie of somebody who has logged in."""
         context = self._browser.new_context(base_url=server.url, **options)
         context.set_default_timeout(WAIT_MS)
         self._contexts.append(context)
+        if cookie:
+            name, _, value = cookie.partition("=")
+            context.add_cookies([{"name": name, "value": value, "url": server.url}])
         tab = Tab(context, context.new_page())
         tab.page.goto(path)
         return tab
@@ -98,6 +102,15 @@ class Tabs:
     def close(self) -> None:
         for context in self._contexts:
             context.close()
+
+
+def renderers(tab: Tab) -> list[int]:
+    """The processes that draw the pages of a tab's browser."""
+    assert tab.context.browser
+    known = tab.context.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    found = [int(each["id"]) for each in known if each["type"] == "renderer"]
+    assert found
+    return found
 
 
 def stored(data_dir: Path, chat_id: str) -> list[tuple[str, str, str]]:

@@ -95,3 +95,28 @@ def paragraph(text: str, style: str = "", level: int | None = None) -> str:
     chosen = f'<w:pStyle w:val="{style}"/>' if style else ""
     listed = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr>' if level is not None else ""
     return f'<w:p><w:pPr>{chosen}{listed}</w:pPr><w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
+
+
+def png(width: int = 8, height: int = 6, shade: int = 120) -> bytes:
+    """A real picture of one shade."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 0, 0, 0, 0))
+    rows = (b"\0" + bytes((shade,)) * width) * height
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def jpeg_header(width: int, height: int, before: bytes = b"", marker: int = 0xC0) -> bytes:
+    """The beginning of a JPEG file, up to its frame; before: segments that a camera wrote."""
+    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return b"\xff\xd8" + before + bytes((0xFF, marker)) + b"\0\x11\x08" + sides + bytes(12)
+
+
+def turned(orientation: int) -> bytes:
+    """The segment in which a camera says how it was held, behind another one."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + orientation.to_bytes(2, "little") + bytes(6)
+    exif = b"Exif\0\0" + tiff
+    return b"\xff\xe0\0\x04ab" + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif

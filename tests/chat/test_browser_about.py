@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate
-from tests.processes import Process
+from tests.processes import Process, chatbot, running
 
 pytestmark = pytest.mark.browser
 
@@ -116,6 +117,19 @@ def test_server_without_a_plan_tells_what_is_known(model: FakeServer, chat: Proc
     tab = tabs.open(chat)
     open_panel(tab)
     expect(tab.find("#about p")).to_have_text(["A conversation may be 4,096 tokens long."])
+
+
+def test_panel_tells_of_the_model_that_the_chat_has_chosen(tabs: Tabs, tmp_path: Path) -> None:
+    with FakeServer(["hello", Finish()]) as server, running(chatbot(server.url, tmp_path)) as chat:
+        server.models = [{"id": "fake-model", "meta": {"n_ctx": 4_096}}, {"id": "other", "meta": {"n_ctx": 8_192}}]
+        server.plan = {"models": [*PLAN["models"], {"name": "other", "summary": "It runs elsewhere."}]}
+        tab = tabs.open(chat)
+        tab.button("Options").click()
+        tab.page.get_by_label("Model", exact=True).select_option("other")
+        tab.page.keyboard.press("Escape")
+        tab.button("other").click()
+        expect(tab.find("#about h2")).to_have_text("other")
+        expect(tab.find("#about p")).to_have_text(["It runs elsewhere."])
 
 
 def test_slow_plan_keeps_nobody_from_chatting(model: FakeServer, chat: Process, tabs: Tabs) -> None:

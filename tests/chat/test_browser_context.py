@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.chat.page import Tab, Tabs
-from tests.fakes import FakeServer, Finish, Usage
+from tests.fakes import FakeServer, Finish, Gate, Usage
 from tests.processes import Process
 
 pytestmark = pytest.mark.browser
@@ -41,6 +41,21 @@ def test_gauge_follows_the_answers_and_the_drawer_shows_every_part(
     expect(box.locator(".part pre").last).to_have_text("and a draft")
     tab.page.keyboard.press("Escape")
     expect(tab.find("#gauge")).to_be_focused()
+    assert tab.errors == []
+
+
+def test_gauge_estimates_what_no_answer_has_counted_yet(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    hold = Gate()
+    model.scripts = [["b" * 1_000, hold, Finish(), Usage(120, 260)], ["c" * 80, hold, Finish()]]
+    tab = tabs.open(chat)
+    tab.say("a" * 400)
+    gauge = tab.find("#gauge")
+    expect(gauge).to_have_text("~350 of 4.1k")
+    expect(gauge).to_have_accessible_name("About 350 of 4.1k tokens used: what the model sees")
+    hold.open()
+    expect(gauge).to_have_text("380 of 4.1k")
+    tab.say("d" * 40)
+    expect(gauge).to_have_text("~410 of 4.1k")
     assert tab.errors == []
 
 

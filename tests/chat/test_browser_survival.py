@@ -107,25 +107,6 @@ def test_dropped_network_in_mid_answer_loses_and_doubles_nothing(model: FakeServ
     watcher.reads(words(6))
 
 
-def test_twenty_drops_in_one_answer_lose_and_double_nothing(model: FakeServer, chat: Process, tabs: Tabs) -> None:
-    gates, script = gated(20)
-    model.scripts = [script]
-    tab = tabs.open(chat)
-    tab.say("go")
-    tab.reads(words(0))
-    for number, gate in enumerate(gates, start=1):
-        tab.context.set_offline(True)
-        expect(tab.strip).to_have_text(CHAT_SERVER_AWAY)
-        gate.open()
-        if number < len(gates):
-            gates[number].wait_until_reached()  # the model has said the next word
-        tab.context.set_offline(False)
-        tab.reads(words(number))
-    tab.is_at("done")
-    tab.reads(words(20))
-    expect(tab.find(".message")).to_have_count(2)
-
-
 def test_event_that_is_lost_and_event_that_comes_twice_change_nothing(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:

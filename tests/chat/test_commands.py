@@ -65,14 +65,21 @@ def test_a_command_of_the_terminal_is_none_of_the_page() -> None:
 
 
 def test_help_has_a_line_for_every_command_and_tells_more_about_one() -> None:
-    assert len(help_text("terminal").splitlines()) == len(COMMANDS)
+    assert len(help_text("terminal").splitlines()) == len([spec for spec in COMMANDS if spec.is_for("terminal")])
     assert help_text("terminal", "/quit") == "/exit: leave (also /quit, /bye)"
     with pytest.raises(BadRequest, match="no command /fly"):
         help_text("page", "fly")
     assert json.loads(json.dumps([spec.wire() for spec in COMMANDS]))[0] == {
         **{"name": "help", "args": "[COMMAND]", "help": "list the commands, or tell about one"},
-        **{"where": "both", "aliases": ["?"]},
+        **{"where": "both", "aliases": ["?"], "is_admin": False},
     }
+
+
+def test_a_command_of_administrators_is_offered_to_nobody_else() -> None:
+    assert "/alert" in help_text("page", is_admin=True) and "/alert" not in help_text("page")
+    assert help_text("page", "alert", is_admin=True).startswith("/alert TEXT: ")
+    with pytest.raises(BadRequest, match="no command /alert"):
+        help_text("page", "alert")
 
 
 def test_no_two_commands_share_a_name() -> None:

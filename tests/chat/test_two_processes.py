@@ -121,10 +121,13 @@ def test_a_new_chat_of_a_terminal_comes_into_the_list(page: Browser, tmp_path: P
     with terminal(tmp_path) as other:
         chat_id, answer = other.begun()
         assert heard(page, "chat", id=chat_id)["title"] == "from a terminal"
+        assert heard(page, "chat", id=chat_id)["running"]
+        assert [chat["running"] for chat in page.call("chats")["chats"]] == [True]
         opened = page.call("open", {"chat_id": chat_id})["messages"]
         assert [(m["content"], m["status"]) for m in opened] == [("from a terminal", "done"), ("half", "streaming")]
         other.say()
         assert heard(page, "message", id=answer, status="done")["content"] == "half and half"
+        assert not heard(page, "chat", id=chat_id, running=False)["running"]
 
 
 def test_the_answer_of_a_killed_terminal_is_marked_and_can_go_on_here(

@@ -307,7 +307,7 @@ def test_the_network_is_not_let_in(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "192.168.1.5"):
         refused = chatbot("http://127.0.0.1:9/v1", tmp_path, "--host", host)
         assert refused.wait() == 2
-        assert "keep 127.0.0.1" in refused.output
+        assert "needs an account" in refused.output and "accounts add" in refused.output
 
 
 def test_ready_is_told_to_systemd_only_when_the_page_answers(tmp_path: Path, fake_server: FakeServer) -> None:

@@ -16,7 +16,7 @@ addEventListener("fetch", (event) => {
 
 async function keepShell() {
   const cache = await caches.open(KEPT);
-  await cache.addAll(SHELL.map((path) => new Request(path, { cache: "no-cache" })));
+  await cache.addAll(SHELL.map((path) => new Request(path, { cache: "no-cache", redirect: "error" })));
   await skipWaiting();
 }
 

@@ -7,7 +7,7 @@ import { Renderer } from "./markdown.js";
 import { words } from "./progress.js";
 import { Reasoning } from "./reasoning.js";
 import { versions } from "./versions.js";
-import { button, sentence } from "./words.js";
+import { button, height, sentence } from "./words.js";
 
 const STAGES = {
   queued: "Waiting for the answer before this one",
@@ -62,15 +62,17 @@ export function answerEntry(deeds) {
     draw(now, isLast) {
       message = now;
       const isWhole = isFinal(now);
-      element.dataset.status = now.status;
-      element.setAttribute("aria-busy", String(!isWhole));
+      if (element.dataset.status !== now.status) {
+        element.dataset.status = now.status;
+        element.setAttribute("aria-busy", String(!isWhole));
+      }
       reasoning.draw(now);
       if (now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
+      if (isWhole && !wasWhole) element.style.setProperty("--tall", height(now.content));
       drawn = now.content;
       wasWhole = isWhole;
       const isThinking = now.reasoning && now.status !== "queued" && !now.progress; // its block tells of that
-      stage.textContent = isThinking ? "" : words(now.progress) || (STAGES[now.status] ?? "");
-      stage.hidden = !stage.textContent;
+      tell(stage, isThinking ? "" : words(now.progress) || (STAGES[now.status] ?? ""));
       bar.hidden = now.progress?.type !== "reading";
       bar.value = now.progress?.percent ?? 0;
       const below = JSON.stringify([now.status, now.meta, now.siblings, isLast, !now.content]);
@@ -78,6 +80,11 @@ export function answerEntry(deeds) {
       drawnFoot = below;
     },
   };
+}
+
+function tell(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = !text;
 }
 
 /** How far the model has read; hidden from screen readers, which get the words. */

@@ -1,6 +1,7 @@
 // What goes with the next message: files and pages as chips, each with its name, its cost and a way to drop it.
 import { make, stored } from "./dom.js";
 import { Failure } from "./link.js";
+import { addressOf, fitting, isPicture, isShown } from "./pictures.js";
 import { button, counted, short } from "./words.js";
 
 const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
@@ -13,6 +14,7 @@ export class Attachments {
     Object.assign(this, { holder, link, problem, current, changed });
     this.chips = []; // {name, file: what the server made of it, work: while it is on its way}
     this.maxBytes = Infinity;
+    this.uploads = Promise.resolve(); // the last one; the next is counted against the room that it leaves
   }
 
   get files() {
@@ -26,18 +28,32 @@ export class Attachments {
   /** Attach files of the person's machine. */
   add(files) {
     for (const file of files) {
-      if (file.size > this.maxBytes) {
-        const most = `${Math.floor(this.maxBytes / 1e6).toLocaleString()} MB`;
-        this.problem(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`);
-      } else {
-        this.begin(file.name, upload(file, this.current()));
-      }
+      const why = isPicture(file) ? "" : this.excess(file); // a picture may become smaller
+      if (why) this.problem(why);
+      else this.uploads = this.begin(file.name, this.send(file));
     }
+  }
+
+  async send(file) {
+    const [id, { chips }] = [this.current(), this];
+    await this.uploads;
+    const ready = isPicture(file) ? await fitting(file) : file;
+    const why = this.excess(ready);
+    if (why) throw new Failure(why, "file_too_large");
+    return upload(ready, id, idsOf(chips));
+  }
+
+  /** Why a file is too large; nothing when it is not. */
+  excess({ name, size }) {
+    if (size <= this.maxBytes) return "";
+    const most = `${Math.floor(this.maxBytes / 1e6).toLocaleString()} MB`;
+    return `${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
   }
 
   /** Attach the text of a web page. */
   addPage(url) {
-    this.begin(url, this.link.call("url", { chat_id: this.current(), url }, PAGE_TIMEOUT_MS).then(({ file }) => file));
+    const asked = { chat_id: this.current(), url, files: idsOf(this.chips) };
+    this.begin(url, this.link.call("url", asked, PAGE_TIMEOUT_MS).then(({ file }) => file));
   }
 
   /** Attach what the server has made ready. */
@@ -62,6 +78,7 @@ export class Attachments {
     });
     chips.push(chip);
     this.draw();
+    return chip.work;
   }
 
   /** Wait until all are there; false when one failed. */
@@ -115,8 +132,10 @@ export class Attachments {
 
   line(chip) {
     const line = make("li", { class: "chip", "aria-busy": chip.work ? "true" : "false" });
+    const isPictured = chip.file && isShown(chip.file);
+    if (isPictured) line.append(make("img", { class: "thumb", src: addressOf(chip.file), alt: "" })); // its name is beside it
     line.append(make("span", { class: "name", title: chip.file?.source || chip.name }, chip.name));
-    const title = chip.file ? counted(chip.file.n_chars, "character") : "";
+    const title = chip.file && !isPictured ? counted(chip.file.n_chars, "character") : "";
     line.append(make("span", { class: "size", title }, chip.file ? cost(chip.file) : "reading…"));
     if (!chip.work) line.append(button("quiet", "×", () => this.drop(chip), `Remove ${chip.name}`));
     return line;
@@ -124,12 +143,18 @@ export class Attachments {
 }
 
 /** What a file takes of the model's memory. */
-function cost({ n_tokens, n_chars }) {
+function cost({ kind, n_tokens, n_chars }) {
+  if (kind === "image") return n_tokens ? `about ${short(n_tokens)} tokens` : "picture";
   return n_tokens ? `${short(n_tokens)} tokens` : `about ${short(Math.ceil(n_chars / CHARS_PER_TOKEN))} tokens`;
 }
 
-async function upload(file, chatId) {
+function idsOf(chips) {
+  return chips.flatMap(({ file }) => file?.id ?? []);
+}
+
+async function upload(file, chatId, beside) {
   const body = new FormData();
+  for (const id of beside) body.append("files", id);
   if (chatId) body.append("chat_id", chatId);
   body.append("file", file, file.name);
   let answer;

@@ -1,5 +1,7 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
 import { About } from "./about.js";
+import { Alerts } from "./alert.js";
+import { Asked } from "./asked.js";
 import { CommandList } from "./commands.js";
 import { Composer } from "./composer.js";
 import { Context } from "./context.js";
@@ -15,6 +17,7 @@ import { Sidebar } from "./sidebar.js";
 import { Surface } from "./surface.js";
 import { download } from "./transfer.js";
 import { Turns } from "./turns.js";
+import { loginPath } from "./whose.js";
 
 const byId = (id) => document.getElementById(id);
 const current = () => conversation.id;
@@ -24,13 +27,14 @@ const link = new Link();
 const surface = new Surface();
 const conversation = new Conversation(idInAddress());
 const speaker = new Speaker(byId("live"));
-const about = new About(byId("model"), byId("about"), tellModel);
+const alerts = new Alerts(byId("strip"));
+const about = new About(byId("model"), byId("about"), () => asked.tell());
 const note = new Note(byId("note"), byId("note-text"), byId("note-close"), (text) => speaker.say(text));
 const say = (text) => note.say(text);
 const options = new Options(byId("options"), {
   link, conversation, changed: drawState, learned: (prompts) => { commands.prompts = prompts; },
 });
-const context = new Context(byId("gauge"), { link, now: fill, changed: () => attempt(load()) });
+const context = new Context(byId("gauge"), { link, now: () => asked.fill(), changed: () => attempt(load()) });
 const commands = new CommandList(byId("input"), byId("commands"), {
   run: runCommand, write: (text) => composer.write(text), tell: (text) => speaker.say(text),
 });
@@ -38,6 +42,7 @@ const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
   picker: byId("picker"), area: byId("main"), list: commands,
 }, link, { current, problem, run: runCommand, send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+const asked = new Asked({ link, conversation, options, composer });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer),
   goOn: (answer) => turns.goOn(answer),
@@ -55,22 +60,23 @@ const deeds = deedsOf({
   conversation, composer, options, list: commands, say, chats: () => chats,
   acts: {
     fresh: openNew, open: openChat, again: () => turns.again(), editLast: () => turns.editLast(), undo: () => turns.undo(),
-    showList, search, fill, save: (name) => download(`/export/${name}`),
+    showList, search, fill: () => asked.fill(), save: (name) => download(`/export/${name}`),
   },
 });
 let chats = [];
-let model = { state: "", model: null, notice: "" };
 let syncing = false;
 let syncAgain = false;
 
 // --- what the server says
 
 link.on("connect", () => { sync(); learn(); });
+link.on("alert", (said) => alerts.show(said));
+link.onLoggedOut = () => location.assign(loginPath()); // what was being written is kept, and comes back with its person
 link.on("disconnect", drawSurface);
 link.on("connect_error", drawSurface);
 link.on("model", (now) => {
-  if (model.state && model.state !== now.state) learn();
-  model = now;
+  if (asked.server.state && asked.server.state !== now.state) learn();
+  asked.server = now;
   drawSurface();
 });
 link.on("chat", (chat) => {
@@ -97,15 +103,17 @@ link.on("message", ({ chat_id: id, message }) => {
   else sync(); // of another branch, or new
 });
 link.on("notes", ({ chat_id: id }) => { if (id === conversation.id) sync(); });
-link.on("event", (event) => {
+link.on("event", (...events) => events.forEach(hear));
+addEventListener("online", wake);
+addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
+
+function hear(event) {
   if (event.chat_id !== conversation.id) return;
   const heard = conversation.hear(event);
   if (heard === "gap") sync();
   if (heard === "done") showAnswer(conversation.find(event.answer_id), event);
-});
-addEventListener("online", wake);
-addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
+}
 
 /** The page was asleep or cut off: it may have missed something. */
 function wake() {
@@ -145,6 +153,7 @@ async function learn() {
   if (!hello) return;
   options.learn(hello);
   commands.learn(hello);
+  sidebar.know(hello);
   composer.attachments.maxBytes = hello.limits.file_bytes;
   context.draw();
 }
@@ -184,7 +193,10 @@ function showTurn(turn) {
 
 function showAnswer(answer, event) {
   list.update(answer);
-  if (event.type === "delta" || event.type === "thought") return;
+  if (event.type === "delta" || event.type === "thought") {
+    context.drawSoon();
+    return;
+  }
   if (isProgress(event)) {
     speaker.sayProgress(event);
     return;
@@ -346,39 +358,13 @@ function drawState() {
 }
 
 function drawSurface() {
-  surface.showState(link, model);
+  surface.showState(link, asked.server);
   drawModel();
   context.draw();
 }
 
-/** The model that answers in this chat: the one that was chosen, else the server's. */
-function asked() {
-  const name = conversation.options.model;
-  if (!name || name === model.model?.name) return model.model;
-  return options.known.models.find((each) => each.name === name) ?? { name };
-}
-
 function drawModel() {
-  about.show(asked(), link.connected ? model.state : "away");
-}
-
-/** What is known of the model that answers in this chat. */
-async function tellModel() {
-  const chosen = asked();
-  if (!chosen || chosen === model.model) return (await link.call("about")).about;
-  const { name, n_ctx: nCtx, state } = chosen;
-  const lines = [nCtx && `A conversation may be ${nCtx.toLocaleString()} tokens long.`, state && `It is ${state}.`];
-  return { name, summary: lines.filter(Boolean).join(" ") };
-}
-
-/** How full the model's memory is, by the last answer that says so. */
-function fill() {
-  const usage = conversation.answers.filter(({ meta }) => meta.usage).at(-1)?.meta.usage;
-  const nCtx = asked()?.n_ctx ?? model.model?.n_ctx;
-  const nUsed = usage ? usage.prompt_tokens + usage.completion_tokens : 0;
-  const files = composer.attachments.files.map(({ id }) => id);
-  const next = { chat_id: conversation.id, text: composer.input.value, files, options: conversation.options };
-  return { next, nUsed, nCtx };
+  about.show(asked.model, link.connected ? asked.server.state : "away");
 }
 
 function idInAddress() {

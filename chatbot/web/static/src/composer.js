@@ -72,8 +72,9 @@ export class Composer {
   }
 
   paste(event) {
-    const { files } = event.clipboardData;
     const text = event.clipboardData.getData("text/plain");
+    const isOffice = text && event.clipboardData.types.includes("text/rtf"); // its picture shows the same text
+    const files = isOffice ? [] : event.clipboardData.files;
     if (!files.length && text.length <= LONG_PASTE) return;
     event.preventDefault();
     this.attachments.add(files.length ? files : [new File([text], "Pasted text.txt", { type: "text/plain" })]);
@@ -94,8 +95,8 @@ export class Composer {
     if (this.isWaiting || this.deeds.run(this.input.value)) return;
     this.takePages(true);
     if (this.attachments.isBusy && !(await this.wait())) return;
-    const text = this.input.value;
-    if (text.trim()) this.deeds.send(text, this.attachments.files);
+    const text = this.input.value.trim() ? this.input.value : "";
+    if (text || this.attachments.files.length) this.deeds.send(text, this.attachments.files);
   }
 
   /** Wait for what is attached; false when it failed or another chat is open by then. */
@@ -154,7 +155,7 @@ export class Composer {
   }
 
   draw() {
-    this.send.disabled = this.isWaiting || !this.input.value.trim();
+    this.send.disabled = this.isWaiting || !(this.input.value.trim() || this.attachments?.chips.length);
   }
 
   focus() {

@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { button, counted, sentence, short } from "./words.js";
 
 const TIMEOUT_MS = 30000; // a long conversation is counted part by part
+const GROWS_MS = 400;
 const MUCH = 0.75; // from here on the oldest turns are folded
 
 export class Context {
@@ -14,16 +15,24 @@ export class Context {
     gauge.addEventListener("click", () => this.open());
   }
 
+  /** Show how much is used while an answer grows: not with each of its pieces. */
+  drawSoon() {
+    this.timer ??= setTimeout(() => this.draw(), GROWS_MS);
+  }
+
   /** Show how much is used. */
   draw() {
-    const { nUsed, nCtx } = this.now();
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const { nUsed, nCtx, isEstimate } = this.now();
     this.gauge.hidden = !nCtx;
     if (!nCtx) return;
     const share = Math.min(1, nUsed / nCtx);
-    this.gauge.textContent = `${short(nUsed)} of ${short(nCtx)}`;
+    const told = `${short(nUsed)} of ${short(nCtx)}`;
+    this.gauge.textContent = isEstimate ? `~${told}` : told;
     this.gauge.style.setProperty("--share", `${Math.round(share * 100)}%`);
     this.gauge.dataset.much = String(share >= MUCH);
-    this.gauge.setAttribute("aria-label", `${short(nUsed)} of ${short(nCtx)} tokens used: what the model sees`);
+    this.gauge.setAttribute("aria-label", `${isEstimate ? "About " : ""}${told} tokens used: what the model sees`);
   }
 
   async open() {
@@ -48,7 +57,7 @@ export class Context {
     const total = make("p", {}, `${sentence(`${about}${n_used.toLocaleString()}${share} tokens`)} `);
     if (n_max_answer) total.append(`An answer may have ${n_max_answer.toLocaleString()}.`);
     if (n_left_out) total.append(` The oldest ${counted(n_left_out, "message")} did not fit and ${n_left_out === 1 ? "is" : "are"} not sent.`);
-    const lines = parts.map((part) => partLine(part, about));
+    const lines = parts.map(partLine);
     const empty = make("p", {}, "Nothing yet: write a message.");
     const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];
     this.body.replaceChildren(total, ...kept, make("h3", {}, "Part by part"), ...(lines.length ? lines : [empty]));
@@ -78,8 +87,8 @@ export class Context {
   }
 }
 
-function partLine({ label, n_tokens, text }, about) {
+function partLine({ label, n_tokens, text, is_estimate: isEstimate }) {
   const name = make("span", { class: "name" }, label);
-  const size = make("span", { class: "size" }, `${about}${counted(n_tokens, "token")}`);
+  const size = make("span", { class: "size" }, `${isEstimate ? "about " : ""}${counted(n_tokens, "token")}`);
   return make("details", { class: "part" }, make("summary", {}, name, size), make("pre", { tabindex: "0" }, text));
 }

@@ -14,7 +14,7 @@ export async function copy(text) {
   const area = document.createElement("textarea");
   area.value = text;
   area.className = "offscreen";
-  document.body.append(area);
+  (document.querySelector("dialog[open]") ?? document.body).append(area); // beside an open box nothing can be selected
   area.select();
   const done = document.execCommand("copy");
   area.remove();

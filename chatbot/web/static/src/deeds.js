@@ -85,7 +85,8 @@ function showHelp(commands) {
 export async function askServer({ link, conversation, composer, note }, text) {
   const { place } = conversation;
   note.say("One moment…");
-  const told = await link.call("command", { chat_id: place.id, text }, SERVER_TIMEOUT_MS).finally(() => note.hide());
+  const files = composer.attachments.files.map(({ id }) => id);
+  const told = await link.call("command", { chat_id: place.id, text, files }, SERVER_TIMEOUT_MS).finally(() => note.hide());
   if (conversation.place !== place) return;
   if (told.files?.length) composer.attachments.addReady(told.files);
   if (told.text) composer.write(told.text);

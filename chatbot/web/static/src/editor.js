@@ -2,8 +2,9 @@
 import { isComposing, make } from "./dom.js";
 import { button, fitHeight, isTouch } from "./words.js";
 
-/** The form. take: called with the new text; leave: called when the person gives up. takesEnter: Enter takes it. */
-export function editor({ text, label, verb, take, leave, takesEnter }) {
+/** The form. take: called with the new text; leave: called when the person gives up. takesEnter: Enter takes it.
+ *  mayBeEmpty: something else makes up the message. */
+export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false }) {
   const form = make("form", { class: "editor" });
   const area = make("textarea");
   area.value = text;
@@ -17,11 +18,11 @@ export function editor({ text, label, verb, take, leave, takesEnter }) {
   const fit = () => fitHeight(area, form);
   area.addEventListener("input", () => {
     fit();
-    done.disabled = !area.value.trim();
+    done.disabled = !(mayBeEmpty || area.value.trim());
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (area.value.trim()) take(area.value);
+    if (mayBeEmpty || area.value.trim()) take(area.value);
   });
   form.addEventListener("keydown", (event) => {
     if (isComposing(event)) return;

@@ -8,11 +8,16 @@ export class Link {
   constructor() {
     this.socket = io({ transports: ["websocket", "polling"], reconnectionDelay: 300, reconnectionDelayMax: 3000 });
     this.refusal = ""; // why the server does not want this page, in its words
+    this.onLoggedOut = () => {};
     this.socket.on("connect", () => (this.refusal = ""));
     this.socket.on("connect_error", (error) => {
       if (this.socket.active) return; // not reached: socket.io itself tries again
       this.refusal = error.message;
+      if (error.data?.code === "not_logged_in") this.onLoggedOut();
       setTimeout(() => this.socket.connect(), REFUSED_RETRY_MS);
+    });
+    this.socket.on("disconnect", (why) => {
+      if (why === "io server disconnect") this.socket.connect(); // if this page is not wanted any more, it hears why
     });
   }
 
@@ -37,6 +42,7 @@ export class Link {
     } catch {
       throw new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
     }
+    if (answer.error?.code === "not_logged_in") this.onLoggedOut();
     if (!answer.ok) throw new Failure(answer.error.message, answer.error.code);
     return answer;
   }

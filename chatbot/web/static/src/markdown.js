@@ -4,6 +4,7 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 import { copy } from "./copy.js";
+import { make } from "./dom.js";
 import { finish } from "./finish.js";
 import { math } from "./formulas.js";
 
@@ -46,12 +47,13 @@ function safe(raw) {
   return DOMPurify.sanitize(marked.parse(raw), ALLOWED);
 }
 
-/** Renders a growing text into an element. */
+const PART_BLOCKS = 16;
+
+/** Renders a growing text into an element: blocks in parts, so that the browser can skip those out of sight whole. */
 export class Renderer {
   constructor(element) {
     this.element = element;
-    this.frozen = ""; // the text whose blocks are final
-    this.tail = null; // the element of the block that may still change
+    this.reset();
   }
 
   /** Show the whole text; cheap when it only grew. isWhole: nothing follows now, so the last block is finished too. */
@@ -59,34 +61,68 @@ export class Renderer {
     const text = content.replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
     if (!text.startsWith(this.frozen)) this.reset();
     const blocks = marked.lexer(text.slice(this.frozen.length));
-    this.tail?.remove();
     let last = blocks.length - 1;
     while (last > 0 && blocks[last].type === "space") last -= 1;
     if (blocks[last]?.type === "code" && CLOSED_FENCE.test(blocks[last].raw)) last += 1;
     for (const block of blocks.slice(0, Math.max(last, 0))) {
-      if (block.type !== "space") finish(this.append(block.raw));
+      if (block.type !== "space") finish(this.take(block.raw));
       this.frozen += block.raw;
     }
     const rest = text.slice(this.frozen.length);
-    this.tail = rest.trim() ? this.append(rest) : null;
-    if (this.tail && isWhole) finish(this.tail);
+    if (!rest.trim()) this.drop();
+    else if (isWhole) finish(this.take(rest, true));
+    else this.draw(rest);
   }
 
-  append(raw) {
-    const holder = document.createElement("div");
-    holder.className = "block";
-    holder.append(safe(raw));
-    for (const pre of holder.querySelectorAll("pre")) addCopyButton(pre);
-    for (const table of holder.querySelectorAll("table")) wrapTable(table);
-    this.element.append(holder);
+  /** A block whose text is final. It takes the place of the one that may still have changed. */
+  take(raw, mayGrow = false) {
+    const holder = this.draw(raw);
+    if (!mayGrow) this.tail = null;
+    return holder;
+  }
+
+  /** Draw the block that may still change. */
+  draw(raw) {
+    this.tail ??= this.append();
+    fill(this.tail, raw);
+    return this.tail;
+  }
+
+  drop() {
+    this.tail?.remove();
+    this.tail = null;
+  }
+
+  append() {
+    if (this.part?.childElementCount >= PART_BLOCKS) {
+      this.part.classList.add("full");
+      this.part = null;
+    }
+    if (!this.part) {
+      this.part = make("div", { class: "blocks" });
+      this.element.append(this.part);
+    }
+    const holder = make("div");
+    this.part.append(holder);
     return holder;
   }
 
   reset() {
     this.element.replaceChildren();
-    this.frozen = "";
-    this.tail = null;
+    this.frozen = ""; // the text whose blocks are final
+    this.part = null; // the element of the last blocks
+    this.tail = null; // the element of the block that may still change
   }
+}
+
+/** Put the Markdown of one block into its element. */
+function fill(holder, raw) {
+  const content = safe(raw);
+  for (const pre of content.querySelectorAll("pre")) addCopyButton(pre);
+  for (const table of content.querySelectorAll("table")) wrapTable(table);
+  for (const box of content.querySelectorAll("li > input, li > p > input")) box.closest("li").className = "task";
+  holder.className = /^H[1-4]$/.test(content.firstElementChild?.tagName) ? "block head" : "block";
+  holder.replaceChildren(content);
 }
 
 function wrapTable(table) {

@@ -1,10 +1,12 @@
 // The list of messages: one element a message, updated in place, at most once a frame.
 import { answerEntry } from "./answer.js";
 import { make } from "./dom.js";
+import { Frames } from "./frames.js";
 import { saidEntry } from "./said.js";
 import { button } from "./words.js";
 
 const FOLLOW_PX = 32;
+const DRAW_MS = 8; // of a long chat so much at a time, from its end upwards
 const FOUND_MS = 2500;
 
 export class MessageList {
@@ -17,12 +19,16 @@ export class MessageList {
     this.shown = new Map();
     this.changed = new Set();
     this.order = [];
+    this.sought = null; // the message that is being brought into sight, until all is drawn
     this.pinned = true;
     this.top = 0;
+    this.frames = new Frames(() => this.paint());
     this.nFolded = 0;
     this.fold = foldMark(deeds);
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
-    new ResizeObserver(() => this.pinned && this.follow()).observe(scroller);
+    const sizes = new ResizeObserver(() => this.pinned && this.follow());
+    sizes.observe(scroller);
+    sizes.observe(list); // what comes into sight is laid out only then
     scroller.addEventListener("wheel", (event) => event.deltaY < 0 && this.unpin(), { passive: true });
     list.addEventListener("grown", () => this.pinned && this.follow());
     list.addEventListener("toggle", () => this.pinned && this.follow(), true); // thoughts that open
@@ -42,39 +48,43 @@ export class MessageList {
     this.nFolded = Math.min(nFolded, messages.length);
     this.changed = new Set(messages);
     this.mustArrange = true;
-    this.ask();
+    this.frames.ask(true);
   }
 
   /** Show a message's newest state at the next frame. */
   update(message) {
     this.changed.add(message);
-    this.ask();
-  }
-
-  ask() {
-    this.frame ??= requestAnimationFrame(() => this.paint());
+    this.frames.ask();
   }
 
   clear() {
     this.showAll([]);
-    this.pinned = true;
+    this.pin(true);
+    this.sought = null;
   }
 
-  /** Draw now what waits for the next frame, and return a message's entry: {element, edit}. */
+  /** A message's entry, {element, edit}, drawn now where it waits for the next frame. */
   entry(id) {
-    if (this.frame !== undefined) {
-      cancelAnimationFrame(this.frame);
-      this.paint();
+    const message = this.order.find((each) => each.id === id);
+    if (message && this.changed.delete(message)) {
+      this.draw(message);
+      this.arrange();
     }
     return this.shown.get(id);
   }
 
   paint() {
-    this.frame = undefined;
-    for (const message of this.changed) this.draw(message);
-    this.changed.clear();
+    const until = performance.now() + DRAW_MS;
+    for (const message of [...this.changed].reverse()) {
+      this.changed.delete(message);
+      this.draw(message);
+      if (performance.now() > until) break;
+    }
     if (this.mustArrange) this.arrange();
+    this.mustArrange = this.changed.size > 0;
+    if (this.mustArrange) this.frames.ask(true);
     if (this.pinned) this.follow();
+    else this.seek();
     this.latest.hidden = this.pinned;
   }
 
@@ -89,11 +99,10 @@ export class MessageList {
 
   /** Put the elements into the order of the messages; those that stand right are not touched. */
   arrange() {
-    this.mustArrange = false;
-    const wanted = this.order.map(({ id }) => this.shown.get(id).element);
-    this.fold.remove();
+    const wanted = this.order.map(({ id }) => this.shown.get(id)?.element);
     if (this.nFolded) wanted.splice(this.nFolded, 0, this.fold);
-    wanted.forEach((element, at) => {
+    else this.fold.remove();
+    wanted.filter(Boolean).forEach((element, at) => {
       const there = this.list.children[at];
       if (there !== element) this.list.insertBefore(element, there ?? null);
     });
@@ -103,28 +112,42 @@ export class MessageList {
   showMessage(id) {
     const { element } = this.entry(id) ?? {};
     if (!element) return;
-    this.unpin();
-    element.scrollIntoView({ block: "center" });
+    this.pin(false);
+    this.sought = element;
+    this.seek();
     element.classList.add("found");
     setTimeout(() => element.classList.remove("found"), FOUND_MS);
+  }
+
+  /** What is drawn around the message that is sought must not push it away. */
+  seek() {
+    this.sought?.scrollIntoView({ block: "center" });
+    if (!this.changed.size) this.sought = null;
   }
 
   /** After a scroll: going up lets go of the end, going down to it takes hold again. */
   look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const below = scrollHeight - scrollTop - clientHeight;
-    if (below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX)) this.pinned = true;
-    else if (scrollTop < this.top) this.pinned = false;
+    if (below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX)) this.pin(true);
+    else if (scrollTop < this.top) this.pin(false);
     this.top = scrollTop;
     this.latest.hidden = this.pinned;
   }
 
+  /** Whether to stay at the end. While the reader is elsewhere, the browser keeps what is read in its place. */
+  pin(isPinned) {
+    this.pinned = isPinned;
+    this.scroller.classList.toggle("loose", !isPinned);
+  }
+
   unpin() {
-    if (this.scroller.scrollHeight > this.scroller.clientHeight) this.pinned = false;
+    this.sought = null;
+    if (this.scroller.scrollHeight > this.scroller.clientHeight) this.pin(false);
   }
 
   follow() {
-    this.pinned = true;
+    this.pin(true);
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.top = this.scroller.scrollTop;
   }

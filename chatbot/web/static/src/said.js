@@ -1,8 +1,9 @@
 // One message of the person: its text, its files, and what can be done with it.
 import { make } from "./dom.js";
 import { editor } from "./editor.js";
+import { isShown, pictureLine } from "./pictures.js";
 import { versions } from "./versions.js";
-import { button, counted } from "./words.js";
+import { button, counted, height } from "./words.js";
 
 /** deeds: what a click does: resend, branch. */
 export function saidEntry(message, deeds) {
@@ -27,6 +28,7 @@ export function saidEntry(message, deeds) {
     if (open) return;
     open = editor({
       text: message.content, label: "Your message", verb: "Send again", takesEnter: true, leave,
+      mayBeEmpty: message.files?.length > 0,
       take: (changed) => {
         leave();
         deeds.resend(message, changed);
@@ -42,11 +44,15 @@ export function saidEntry(message, deeds) {
     edit,
     draw(now) {
       message = now;
-      text.textContent = now.content;
+      if (text.textContent !== now.content) {
+        text.textContent = now.content;
+        element.style.setProperty("--tall", height(now.content));
+      }
+      text.hidden = !now.content;
       const rest = JSON.stringify([now.files, now.siblings, now.pending]);
       if (rest === drawn) return; // else its buttons keep the focus
       drawn = rest;
-      files.replaceChildren(...(now.files ?? []).map(fileLine));
+      files.replaceChildren(...(now.files ?? []).map((file) => (isShown(file) ? pictureLine(file) : fileLine(file))));
       files.hidden = !now.files?.length;
       row.hidden = Boolean(now.pending);
       row.replaceChildren(...versions(now, deeds.branch), button("quiet edit", "Edit", edit));

@@ -14,6 +14,7 @@ import { askTags, tagsOf, TagFilter } from "./tags.js";
 import { nextTheme, setTheme, theme, THEMES } from "./theme.js";
 import { Toast } from "./toast.js";
 import { bring, download, downloadSeveral } from "./transfer.js";
+import { isNow } from "./whose.js";
 
 export class Sidebar {
   /** page: {link, open(id, remember, messageId), fresh(), current() -> the open chat's id}. */
@@ -60,6 +61,8 @@ export class Sidebar {
     this.file.addEventListener("change", () => { this.import([...this.file.files]); this.file.value = ""; });
     const more = make("button", { id: "more", type: "button", class: "quiet", "aria-haspopup": "menu", "aria-expanded": "false" }, "More");
     more.addEventListener("click", () => this.menu.toggle(more, "More", this.listChoices()));
+    this.me = make("button", { id: "me", type: "button", class: "quiet", "aria-haspopup": "menu", "aria-expanded": "false", hidden: true });
+    this.me.addEventListener("click", () => this.menu.toggle(this.me, "Your account", this.ownChoices()));
     const fresh = make("a", { id: "new", class: "button", href: "/" }, "New chat");
     fresh.addEventListener("click", (event) => { event.preventDefault(); this.page.fresh(); });
     const help = make("button", { type: "button", class: "quiet", onclick: () => keys.show() }, "Shortcuts");
@@ -67,7 +70,7 @@ export class Sidebar {
       make("div", { class: "brand" }, make("img", { src: "/static/icon.svg", alt: "", width: "24", height: "24" }), "Paddock",
         this.panel.hide, make("button", { id: "close", class: "quiet", type: "button" }, "Close")),
       fresh, this.search.field, this.filter.element, this.selection.element, this.search.said, this.search.list, this.list,
-      make("div", { class: "foot-of-list" }, more, help), this.file);
+      make("div", { class: "foot-of-list" }, this.me, more, help), this.file);
     aside.append(this.menu.element);
     aside.after(this.toast.element);
     this.takeDrops(aside);
@@ -86,6 +89,14 @@ export class Sidebar {
   }
 
   // --- what the page tells
+
+  /** Who uses this page, as `hello` says. */
+  know({ user, accounts }) {
+    this.user = user;
+    isNow(user.id);
+    this.me.hidden = !accounts;
+    this.me.textContent = accounts ? user.name : "";
+  }
 
   /** All chats, as the server has them now. */
   take(chats) {
@@ -168,11 +179,26 @@ export class Sidebar {
     ];
   }
 
+  /** What the own account offers. Its box is a bundle of its own. */
+  ownChoices() {
+    const account = (run) => this.export(async () => run(await import("./account.js")));
+    return [
+      { label: "Account", run: () => account(({ Account }) => new Account(this.page.link)) },
+      ...this.officeChoice(),
+      { label: "Log out", run: () => account(({ logOut }) => logOut()), line: true },
+    ];
+  }
+
+  officeChoice() {
+    return this.user?.is_admin ? [{ label: "Administration", run: () => location.assign("/admin") }] : [];
+  }
+
   listChoices() {
     return [
       { label: "Select several", run: () => this.selection.begin() },
       { label: "Import chats", run: () => this.file.click() },
       { label: "Export all chats", run: () => this.export(() => download("/export/all.json")) },
+      ...(this.me.hidden ? this.officeChoice() : []),
       ...THEMES.map(([name, words], at) => (
         { label: `Theme: ${words.toLowerCase()}`, run: () => setTheme(name), checked: theme() === name, line: at === 0 })),
     ];

@@ -72,6 +72,6 @@ class Line {
     const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = true;
     this.text.textContent = "";
-    if (hadFocus && !isTouch) document.getElementById("input").focus();
+    if (hadFocus && !isTouch) document.getElementById("input")?.focus();
   }
 }

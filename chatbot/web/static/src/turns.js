@@ -87,7 +87,14 @@ export class Turns {
     }
     const asked = this.conversation.find(answer.parent_id);
     if (!(await this.view.attempt(this.link.call("dequeue", { answer_id: answer.id })))) return;
-    if (asked && !this.composer.input.value) this.composer.write(asked.content);
+    if (asked) this.giveBack(asked);
+  }
+
+  /** Put what was taken back into the composer, as far as that is empty. */
+  giveBack({ content, files }) {
+    const { input, attachments } = this.composer;
+    if (!input.value && content) this.composer.write(content);
+    if (!attachments.chips.length && files?.length) attachments.addReady(files);
   }
 
   async retry(answer) {
@@ -157,10 +164,11 @@ export class Turns {
 
   /** Take the last message and its answer back. */
   async undo() {
+    const asked = this.conversation.last("user");
     const told = await this.view.attempt(this.link.call("undo", { chat_id: this.conversation.id }));
     if (!told) return;
     await this.view.attempt(this.view.load());
-    if (!this.composer.input.value && told.text) this.composer.write(told.text);
+    this.giveBack({ content: told.text, files: asked?.content === told.text ? asked.files : [] });
   }
 }
 

@@ -25,6 +25,11 @@ export function counted(n, what) {
   return `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
 }
 
+/** About how high a text stands, as a length: what is out of sight is not laid out. */
+export function height(text) {
+  return `${Math.round(1.6 * (text.split("\n").length + text.length / 80)) + 4}rem`;
+}
+
 /** Whether fingers are the main way to point: then Enter makes a line, and nothing takes the focus by itself. */
 export const isTouch = matchMedia("(pointer: coarse)").matches;
 

@@ -1,0 +1,45 @@
+// When to draw: at most once a frame, and so seldom that drawing takes no more than a part of the time. An answer that
+// arrives quickly on a small machine is drawn thirty times a second, and keys and scrolling stay quick.
+const SHARE = 4; // one part in so many is for drawing
+const LONGEST_MS = 120;
+const FRAME_MS = 16; // a frame that is asked for comes up to this much later
+
+export class Frames {
+  constructor(draw) {
+    this.draw = draw;
+    this.frame = 0;
+    this.timer = 0;
+    this.due = 0; // not before this time
+    this.began = 0;
+    const { port1, port2 } = new MessageChannel(); // its message comes after layout and painting of the frame
+    port1.onmessage = () => this.rest();
+    this.port = port2;
+  }
+
+  /** Draw soon. isUrgent: at the next frame, however much was drawn before. */
+  ask(isUrgent = false) {
+    if (this.frame || (this.timer && !isUrgent)) return;
+    const wait = isUrgent ? 0 : this.due - performance.now();
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (wait > 0) this.timer = setTimeout(() => { this.timer = 0; this.ask(true); }, wait);
+    else this.frame = requestAnimationFrame(() => this.run());
+  }
+
+  /** Whether something waits to be drawn. */
+  get isAsked() {
+    return Boolean(this.frame || this.timer);
+  }
+
+  run() {
+    this.frame = 0;
+    this.began = performance.now();
+    this.draw();
+    this.port.postMessage(0);
+  }
+
+  rest() {
+    const took = performance.now() - this.began;
+    this.due = this.began + Math.min(SHARE * took, LONGEST_MS) - FRAME_MS;
+  }
+}

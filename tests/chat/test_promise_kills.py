@@ -1,0 +1,85 @@
+"""Never lose a token: what a killed web server and a killed model server leave behind, as the page shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.page import Tabs, stored
+from tests.fakes import FakeServer, Finish, Gate
+from tests.processes import Process, chatbot, free_port, running, until
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def started() -> Iterator[list[Process]]:
+    """A list for processes that a test starts; they all end with it."""
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        process.kill()
+
+
+def test_answer_of_a_killed_web_server_goes_on_in_the_same_message(
+    model: FakeServer, tabs: Tabs, tmp_path: Path, started: list[Process]
+) -> None:
+    gates = [Gate(), Gate()]
+    model.scripts = [["One, ", gates[0], "two, ", gates[1], "never seen", Finish()], ["three.", Finish()]]
+    port = free_port()
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[0].until_healthy()
+    tab = tabs.open(started[0])
+    tab.say("count")
+    gates[0].open()
+    tab.reads("One, two,")
+    chat_id = tab.chat_id()
+    until(lambda: stored(tmp_path, chat_id)[-1][1] == "One, two, ", "what is half a second old", timeout_s=3)
+    started[0].kill()
+
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[1].until_healthy()
+    tab.is_at("interrupted")
+    tab.reads("One, two,")
+    expect(tab.answer()).to_contain_text("Cut off")
+    tab.button("Continue").click()
+    tab.reads("One, two, three.")
+    tab.is_at("done")
+    assert model.requests[-1]["messages"][-1] == {"role": "assistant", "content": "One, two, "}
+    assert stored(tmp_path, chat_id) == [("user", "count", "done"), ("assistant", "One, two, three.", "done")]
+    expect(tab.find(".message")).to_have_count(2)
+
+
+def test_killed_model_server_leaves_the_text_a_plain_error_and_a_way_to_try_again(
+    tabs: Tabs, tmp_path: Path, started: list[Process]
+) -> None:
+    port = free_port()
+
+    def speaks() -> Process:
+        started.append(Process("-m", "chatbot.bench.scripted", "--port", str(port), port=port))
+        started[-1].until_healthy()
+        return started[-1]
+
+    server = speaks()
+    with running(chatbot(f"http://127.0.0.1:{port}/v1", tmp_path)) as chat:
+        tab = tabs.open(chat)
+        tab.say(json.dumps({"n": 40, "per_s": 20}))
+        expect(tab.answer().locator(".body")).to_contain_text(re.compile(r"\b5:\d+;"))
+        server.kill()
+        tab.is_at("error")
+        expect(tab.answer().locator(".problem")).to_contain_text("went away in the middle of the answer")
+        _, (_, text, status) = stored(tmp_path, tab.chat_id())
+        numbers = [int(piece.split(":")[0]) for piece in text.split(";")[:-1]]
+        assert status == "error"
+        assert numbers == list(range(len(numbers))) and len(numbers) > 5
+        tab.reads(text)
+        speaks()
+        tab.button("Retry").click()
+        tab.is_at("done")
+        expect(tab.answer().locator(".body")).to_contain_text(re.compile(r"\b39:\d+;"))
+        assert stored(tmp_path, tab.chat_id())[1][1] == text  # the first text is kept beside the new one

@@ -57,13 +57,14 @@ class HttpEmbedder:
         if not texts:
             return []
         wanted, model = list(texts), self.model
-        answer = self._asked(
-            lambda: self._client.embeddings.create(input=wanted, model=model, encoding_format="base64")
-        )
-        found = [_vector(each.embedding) for each in sorted(answer.data, key=lambda each: each.index)]
+        found = self._asked(lambda: self._made(wanted, model))
         if len(found) != len(texts):
             raise EmbedderAway(f"the server at {self._url} made {len(found)} embeddings of {len(texts)} texts")
         return found
+
+    def _made(self, texts: list[str], model: str) -> list[Vector]:
+        answer = self._client.embeddings.create(input=texts, model=model, encoding_format="base64")
+        return [_vector(each.embedding) for each in sorted(answer.data, key=lambda each: each.index)]
 
     def _asked(self, ask: Callable[[], T]) -> T:
         import openai
@@ -83,11 +84,10 @@ class HttpEmbedder:
 
     @cached_property
     def _client(self) -> openai.OpenAI:
-        import httpx2
         import openai
 
-        timeout = httpx2.Timeout(self._timeout_s, connect=_CONNECT_TIMEOUT_S)
-        http = httpx2.Client(timeout=timeout, trust_env=False)
+        timeout = openai.Timeout(self._timeout_s, connect=_CONNECT_TIMEOUT_S)
+        http = openai.DefaultHttpxClient(timeout=timeout, trust_env=False)
         return openai.OpenAI(base_url=self._url, api_key=self._key or "none", http_client=http, max_retries=2)
 
 

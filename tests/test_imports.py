@@ -9,7 +9,10 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
-    path for top in ("llmserver", "chatbot") for path in (REPO / top).rglob("*.py") if "node_modules" not in path.parts
+    path
+    for top in ("llmserver", "chatbot", "rag")
+    for path in (REPO / top).rglob("*.py")
+    if "node_modules" not in path.parts
 )
 
 # What decides in the engine knows no llama, no threads, no clock and no log.
@@ -22,6 +25,11 @@ NOT_PURE = ("llama_cpp", "threading", "queue", "time", "logging", "asyncio", "ll
 WALLS = [
     ("chatbot", ("llmserver", "llama_cpp", "tuning")),
     ("llmserver", ("chatbot", "rag", "tuning", "flask")),
+    ("rag", ("chatbot", "llmserver", "llama_cpp", "tuning", "flask", "flask_socketio", "fastapi")),
+    *(
+        (f"rag.{pure}", ("sqlite3", "openai", "threading", "time", "logging", "rag.database", "rag.index", "rag.embed"))
+        for pure in ("documents", "tokens", "chunk", "citations")
+    ),
     (
         "chatbot.core",
         ("chatbot.web", "chatbot.terminal", "flask", "flask_socketio", "socketio", "rich", "prompt_toolkit"),
@@ -49,8 +57,8 @@ WALLS = [
 OWNERS = {
     "fastapi": ("llmserver.api",),
     "flask": ("chatbot.web", "chatbot.__main__"),
-    "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations"),
-    "openai": (),  # only tests: it is the client that others use
+    "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations", "rag.database"),
+    "openai": ("rag.embed",),  # and the tests: it is the client that others use
     "httpx2": ("chatbot.core.llm", "chatbot.core.connection", "chatbot.core.live", "llmserver.library"),
     "llama_cpp": (
         *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),

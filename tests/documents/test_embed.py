@@ -1,0 +1,132 @@
+"""Vectors come from any OpenAI-compatible server; what a server cannot do is said in words for a person."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag.embed import HttpEmbedder
+from rag.errors import EmbedderAway, TextTooLong
+
+Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]
+
+
+class Server:
+    """Answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda path, body: (404, {})
+        self.asked: list[tuple[str, dict[str, Any], str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+                outer.asked.append((self.path, body, self.headers.get("Authorization", "")))
+                status, said = outer.answer(self.path, body)
+                out = said if isinstance(said, bytes) else json.dumps(said).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(out)))
+                self.end_headers()
+                self.wfile.write(out)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def listed(*kinds: str | None) -> Answer:
+    """A server with models of these kinds; None is one that says nothing of itself."""
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/v1/models":
+            return 200, {"data": [{"id": f"m{n}", **({"meta": {"kind": k}} if k else {})} for n, k in enumerate(kinds)]}
+        data = [{"index": n, "embedding": packed([3.0, len(text)])} for n, text in enumerate(body["input"])]
+        return 200, {"object": "list", "data": data[::-1], "model": body["model"], "usage": {}}
+
+    return answer
+
+
+def packed(numbers: list[float]) -> str:
+    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode()
+
+
+def test_vectors_come_in_order_and_of_length_one(server: Server) -> None:
+    server.answer = listed("chat", "embedding")
+    found = HttpEmbedder(server.url, "key-1").embed(["four", ""])
+    assert np.allclose(found, [[0.6, 0.8], [1, 0]])
+    assert server.asked[-1] == (
+        "/v1/embeddings",
+        {"input": ["four", ""], "model": "m1", "encoding_format": "base64"},
+        "Bearer key-1",
+    )
+
+
+def test_a_model_that_was_named_is_asked_without_looking(server: Server) -> None:
+    server.answer = listed("embedding")
+    HttpEmbedder(server.url, model="mine").embed(["x"])
+    assert [(path, body["model"]) for path, body, _ in server.asked] == [("/v1/embeddings", "mine")]
+
+
+def test_a_server_that_says_nothing_of_its_models_is_believed(server: Server) -> None:
+    server.answer = listed(None)
+    assert HttpEmbedder(server.url).model == "m0"
+
+
+def test_no_texts_ask_nobody(server: Server) -> None:
+    assert HttpEmbedder(server.url).embed([]) == []
+    assert server.asked == []
+
+
+def test_a_server_without_an_embedding_model_says_what_to_do(server: Server) -> None:
+    server.answer = listed("chat", "rerank")
+    with pytest.raises(EmbedderAway, match="models pull"):
+        HttpEmbedder(server.url).embed(["x"])
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "error", "words"),
+    [
+        (400, {"error": {"message": "too long", "code": "context_length_exceeded"}}, TextTooLong, "at once"),
+        (400, {"error": {"message": "embeddings need --embedding true"}}, EmbedderAway, "--embedding true"),
+        (401, {"error": {"message": "wrong key"}}, EmbedderAway, "wrong key"),
+        (200, {"object": "list", "data": []}, EmbedderAway, "0 embeddings of 1"),
+        (200, {"data": [{"index": 0, "embedding": packed([float("nan")])}]}, EmbedderAway, "another address"),
+        (200, {"data": [{"index": 0, "embedding": ""}]}, EmbedderAway, "another address"),
+        (200, b"<html>", EmbedderAway, "another address"),
+    ],
+)
+def test_what_goes_wrong_is_said(server: Server, status: int, said: Any, error: type[Exception], words: str) -> None:
+    server.answer = lambda path, body: (status, said)
+    with pytest.raises(error, match=words):
+        HttpEmbedder(server.url, model="m").embed(["x"])
+
+
+def test_nobody_there_is_said() -> None:
+    with pytest.raises(EmbedderAway, match=r"start the model server with \./setup\.sh"):
+        HttpEmbedder("http://127.0.0.1:9/v1", model="m").embed(["x"])

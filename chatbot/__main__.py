@@ -126,7 +126,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def _ready(self, worker: Any) -> None:
         """The worker can answer: say so to the log and to systemd."""
-        host = {"127.0.0.1": "localhost", "::1": "[::1]"}.get(self._settings.host, self._settings.host)
+        own = socket.gethostname()
+        known = {"127.0.0.1": "localhost", "::1": "[::1]", "0.0.0.0": own, "::": own}  # noqa: S104 - only named here
+        host = known.get(self._settings.host, self._settings.host)
         log.info("ready: chat at http://%s:%d", host, self._settings.port)
         if self._notify_socket:
             os.environ["NOTIFY_SOCKET"] = self._notify_socket

@@ -111,7 +111,12 @@ class WebSettings(ChatSettings):
     data_dir: str = setting("", "Folder of the chat database; empty is paddock in $XDG_DATA_HOME or ~/.local/share.")
     allowed_hosts: str = setting("", "Further host names, comma-separated, that a reverse proxy serves the page under.")
     max_message_chars: int = setting(200_000, "Longest message in characters.", 1, 2_000_000)
-    max_browsers: int = setting(64, "Browser tabs that can be connected at once; each holds one thread.", 2, 1_000)
+    max_browsers: int = setting(
+        64,
+        "Browser tabs that can be connected at once; each holds one thread. One account may have half of them.",
+        2,
+        1_000,
+    )
     log_level: str = setting("info", f"Least severe log line: {LOG_LEVELS}.", pattern=LOG_LEVELS.replace(", ", "|"))
     max_import_mb: int = setting(200, "Largest file of chats in MB that can be imported, also when unpacked.", 1, 2_000)
 

@@ -39,12 +39,12 @@ class Allowance:
                     f"{limits.answers_at_once:,} at once {'is' if limits.answers_at_once == 1 else 'are'} allowed: "
                     "send this when one has ended, or stop one"
                 )
-        self.check_storage(user, n_bytes)
+        self.check_storage(user, n_bytes + 1)  # an answer has room for a character at least
 
     def check_storage(self, user: User, n_bytes: int) -> None:
         """Raise LimitReached when the user may not store so much more."""
         most_mb = self._store.limits_of(user).storage_mb
-        if not most_mb:
+        if not most_mb or not n_bytes:  # who adds nothing may always make room
             return
         used = self._use_of(user).storage_bytes
         if used + n_bytes > most_mb * _MB:

@@ -280,6 +280,7 @@ class Jobs:
                     now.id, now.content, now.status, now.meta, reasoning=now.reasoning, seq=now.seq
                 )
             except UnknownAnswer:  # its chat was removed for good meanwhile
+                job.cancel.set()
                 with self._lock:
                     job.saved_seq = now.seq
             except ChatError as why:

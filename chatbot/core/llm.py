@@ -208,6 +208,8 @@ class ModelClient:
             return ModelGone("the model server went away in the middle of the answer")
         if is_silent:
             return ModelAway(f"the model server at {self._url} did not answer in time")
+        if secrecy := _failed_secrecy(why):
+            return ModelAway(f"there is no safe connection to {self._url}: {secrecy}")
         return ModelAway(f"nobody answers at {self._url}: start the model server with ./setup.sh")
 
 
@@ -227,6 +229,19 @@ def _pieces(response: httpx2.Response, *, continues: bool) -> Iterator[Piece]:
         yield piece
     if not is_finished:
         raise ModelGone("the model server ended the answer before it was finished")
+
+
+def _failed_secrecy(why: BaseException | None) -> str:
+    """What was wrong with the server's certificate or its TLS, where that is what an error comes from."""
+    import ssl
+
+    while why is not None:
+        if isinstance(why, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({why.verify_message})"
+        if isinstance(why, ssl.SSLError):
+            return f"TLS failed ({why.reason or 'no reason is known'})"
+        why = why.__cause__ or why.__context__
+    return ""
 
 
 def _kind(response: httpx2.Response) -> str:

@@ -31,6 +31,9 @@ _USE = {
         FROM messages m JOIN chats c ON c.id = m.chat_id GROUP BY c.owner_id""",
     "file_bytes": """SELECT coalesce(c.owner_id, f.owner_id) AS owner_id, sum(f.n_chars + coalesce(length(f.data), 0))
         FROM files f LEFT JOIN chats c ON c.id = f.chat_id GROUP BY 1""",
+    "shelf_bytes": """SELECT owner_id, sum(size) FROM (
+        SELECT owner_id, length(text) AS size FROM prompts UNION ALL SELECT owner_id, length(options) FROM presets
+        ) GROUP BY owner_id""",
     "messages_today": """SELECT c.owner_id, count(*) FROM chats c JOIN messages m ON m.chat_id = c.id
         WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since GROUP BY c.owner_id""",
     "seen_at": "SELECT user_id AS owner_id, max(seen_at) FROM sessions GROUP BY user_id",
@@ -164,7 +167,7 @@ class Accounts(Database):
         return {
             owner: Use(
                 each.get("n_chats", 0),
-                each.get("message_bytes", 0) + each.get("file_bytes", 0),
+                sum(each.get(name, 0) for name in ("message_bytes", "file_bytes", "shelf_bytes")),
                 each.get("messages_today", 0),
                 each.get("seen_at"),
             )

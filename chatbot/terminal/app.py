@@ -17,6 +17,7 @@ from chatbot.terminal.flags import TerminalSettings, Wanted
 from chatbot.terminal.input import Editor, Lines, Reader
 from chatbot.terminal.look import can_draw
 from chatbot.terminal.obey import obey
+from chatbot.terminal.paint import aside, clean, size
 from chatbot.terminal.session import Session, in_background
 
 _BARE_COMMANDS = {"exit": "/exit", "quit": "/exit"}
@@ -35,13 +36,15 @@ class App:
 
     def converse(self) -> int:
         """Read messages and answer them; the exit status."""
-        asking = in_background(self._look)
         reader = self._reader()
-        asking.join(_GREET_WITHIN_S)
-        self._greet()
-        if isinstance(reader, Editor):
-            reader.when_shown(partial(in_background, self._warm_up))
+        if isinstance(reader, Editor) and self._desk.is_drawn:
+            self._show_branch()
+            reader.when_shown(partial(in_background, self._greet_above, reader))
         else:
+            asking = in_background(self._look)
+            asking.join(_GREET_WITHIN_S)
+            self._desk.say(self._greeting())
+            self._show_branch()
             in_background(self._warm_up)
         with _between_answers(self._note_interrupt):
             for name in self._wanted.files:
@@ -179,21 +182,26 @@ class App:
         was, self._session.was_interrupted = self._session.was_interrupted, False
         return was
 
-    def _greet(self) -> None:
-        """Say who answers; a server that is away is said now and tried again at the first message."""
-        info = self._session.info
-        if info is None:
-            try:
-                self._session.learn()
-            except ChatError as why:
-                self._desk.say(why.message)
-            info = self._session.info
-        if info is not None:
-            demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
-            base = f"; a base model, {CONTINUES}" if info.is_base else ""
-            self._desk.say(f"{info.name}{demo}{base}. /help for help")
-        if self._desk.is_drawn:
-            sys.stderr.write("\n")
+    def _greet_above(self, reader: Editor) -> None:
+        """Greet while the person may be typing already: a prompt need not wait for the server."""
+        with suppress(ChatError):
+            self._look()
+        lines = aside(clean(self._greeting()), size()[0], "dim")
+        reader.say_above("".join(f"{line}\n" for line in [*lines, ""]))
+        self._warm_up()
+
+    def _greeting(self) -> str:
+        """Who answers; a server that is away is said now and tried again at the first message."""
+        try:
+            info = self._session.learn()
+        except ChatError as why:
+            return why.message
+        demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
+        base = f"; a base model, {CONTINUES}" if info.is_base else ""
+        return f"{info.name}{demo}{base}. /help for help"
+
+    def _show_branch(self) -> None:
+        """The end of the chat that goes on."""
         branch = self._session.branch()
         if branch:
             self._session.news()

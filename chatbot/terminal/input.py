@@ -24,6 +24,9 @@ class Editor(Protocol):
     def remember(self, text: str) -> None:
         """Keep a message that was not read here."""
 
+    def say_above(self, text: str) -> None:
+        """Write lines above the one that is written in, now or before it is shown next; from any thread."""
+
     def when_shown(self, do: Callable[[], object]) -> None:
         """Do something as soon as the line is first there to be written in."""
 

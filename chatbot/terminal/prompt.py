@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ class Prompt:
     def __init__(self, history: Path | None, completer: Completer, was_interrupted: Callable[[], bool]) -> None:
         self.pastes = Pastes()
         self._was_interrupted = was_interrupted
+        self._unsaid: deque[str] = deque()
         plain = {"no_color": True} if os.environ.get("NO_COLOR") else {}
         self._session: PromptSession[str] = PromptSession(
             [("class:prompt", "> ")],
@@ -67,8 +70,31 @@ class Prompt:
         """One message. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C with nothing typed."""
         if not draft:
             self.pastes.forget()
+        self._write_unsaid()
         text = self._session.prompt(default=draft, pre_run=self._leave_if_interrupted)
         return joined(self.pastes.whole(text))
+
+    def say_above(self, text: str) -> None:
+        """Write lines above the one that is written in, now or before it is shown next; from any thread."""
+        self._unsaid.append(text)
+        loop = self._session.app.loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._say_unsaid)
+
+    def _say_unsaid(self) -> None:
+        """In the editor's own loop: put the line lower."""
+        app = self._session.app
+        if app.is_running and not app.is_done and self._unsaid:
+            app.renderer.erase()
+            self._write_unsaid()
+            app.invalidate()
+
+    def _write_unsaid(self) -> None:
+        output = self._session.app.output
+        while self._unsaid:
+            output.write_raw(self._unsaid.popleft().replace("\n", "\r\n"))
+        output.flush()
 
     def when_shown(self, do: Callable[[], object]) -> None:
         """Do something as soon as the line is first there to be written in."""

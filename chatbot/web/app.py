@@ -16,7 +16,7 @@ from chatbot import __version__
 from chatbot.core.llm import ModelClient
 from chatbot.errors import BadRequest, ChatError, OriginRefused, TooManyTries
 from chatbot.settings import WebSettings, is_loopback
-from chatbot.web.auth import add_auth, keep_cookie, to_login
+from chatbot.web.auth import add_auth, to_login
 from chatbot.web.hosts import HostCheck, Strangers, TrustedProxy
 from chatbot.web.service import ChatService
 from chatbot.web.shell import add_shell
@@ -82,9 +82,9 @@ def _add_routes(app: Flask, service: ChatService) -> None:
         if not service.auth.is_known():
             return to_login()
         is_local = is_loopback(urlsplit(service.settings.url).hostname or "")
-        limit = service.settings.max_message_chars
-        text = render_template("chat.html", version=__version__, max_chars=limit, is_local=is_local)
-        return keep_cookie(Response(text))
+        limit, where = service.settings.max_message_chars, "server" if service.auth.in_force else "machine"
+        text = render_template("chat.html", version=__version__, max_chars=limit, is_local=is_local, where=where)
+        return service.auth.keep_cookie(Response(text))
 
     @app.get("/health")
     def health() -> Response:

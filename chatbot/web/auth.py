@@ -7,6 +7,7 @@ session, and a session that ends takes its open pages with it at once.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,10 +22,12 @@ from chatbot import __version__
 from chatbot.core.accounts import NOBODY_ELSE, Session, User
 from chatbot.core.entrance import Entrance, Entry
 from chatbot.core.store import Store
-from chatbot.errors import BadRequest, NotAllowed, NotLoggedIn
+from chatbot.errors import BadRequest, NotAllowed, NotLoggedIn, WrongPassword
 from chatbot.settings import WebSettings
 from chatbot.web import parse
 from chatbot.web.hosts import COOKIE
+
+log = logging.getLogger("chatbot")
 
 R = TypeVar("R", bound=AnyResponse)
 
@@ -68,6 +71,12 @@ class Auth:
     def is_known(self, token: str | None = None) -> bool:
         """Whether this request, or one with that token, comes from somebody who may come in."""
         return not self.in_force or self.entrance.user_of(_token() if token is None else token) is not None
+
+    def keep_cookie(self, answer: Response) -> Response:
+        """Let the browser of who is logged in keep its cookie for longer, whenever the page is loaded."""
+        if self.in_force:
+            _set_cookie(answer, _token())
+        return answer
 
     def administrator(self) -> User:
         """Who sends this request. Raises NotLoggedIn, or NotAllowed for who is no administrator."""
@@ -139,7 +148,13 @@ def add_auth(app: Flask, auth: Auth) -> None:
     def log_in() -> Response:
         body = _sent(auth)
         name, password = (parse.text(body, field, _SECRET_CHARS) for field in ("name", "password"))
-        return _came_in(auth, entrance.log_in(name, password, _address(), _device()))
+        try:
+            entry = entrance.log_in(name, password, _address(), _device())
+        except WrongPassword:
+            log.warning("a wrong name or password from %s", _address())  # no name: it may be a password
+            raise
+        log.info("%s logged in from %s", entry.user.name, _address())
+        return _came_in(auth, entry)
 
     @app.post("/join")
     def join() -> Response:
@@ -170,13 +185,6 @@ def to_login() -> AnyResponse:
     """Send a browser to the page for logging in, which leads back to where it wanted to go."""
     way_back = "" if request.path == "/" else f"?next={quote(request.path, safe='')}"
     return _private(redirect(f"/login{way_back}"))
-
-
-def keep_cookie(answer: Response) -> Response:
-    """Let the browser keep its cookie for longer, whenever the page is loaded."""
-    if token := _token():
-        _set_cookie(answer, token)
-    return answer
 
 
 def need_admin(user: User) -> User:

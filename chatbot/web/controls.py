@@ -123,7 +123,7 @@ class Controls:
         n_tokens = None if new.data is None else pictures.n_tokens(new.data)
         try:
             system, most = options.system_prompt or "", options.max_tokens or 0
-            n_others = self._n_beside(beside, user.id, options.model)
+            n_others = self._n_beside(beside, options.model)
             room = files.check_room(
                 new.text,
                 self._model,
@@ -142,14 +142,13 @@ class Controls:
         kept = self._store.add_file(chat_id, *told, owner_id=user.id, media_type=new.media_type, data=new.data)
         return self._wire(kept, n_tokens)
 
-    def _n_beside(self, file_ids: Sequence[str], owner_id: str, wanted: str) -> int:
-        """Tokens of a user's files that go with the same message."""
+    def _n_beside(self, file_ids: Sequence[str], wanted: str) -> int:
+        """Tokens of the files that go with the same message."""
         n_others = 0
         for file_id in file_ids:
             with suppress(UnknownFile):  # removed meanwhile
                 file = self._store.file(file_id)
-                is_own = file.owner_id == owner_id
-                n_others += files.n_tokens(file.text, file.data, self._model, wanted) if is_own else 0
+                n_others += files.n_tokens(file.text, file.data, self._model, wanted)
         return n_others
 
     def check_sight(self, asked: ChatRequest) -> None:

@@ -145,8 +145,9 @@ class ChatService:
         """End an answer that is running or waiting."""
         return self.jobs.stop(answer_id)
 
-    def edit(self, answer_id: str, content: str) -> dict[str, Any]:
+    def edit(self, user: User, answer_id: str, content: str) -> dict[str, Any]:
         """Take a person's words for an answer's text."""
+        self.allowance.check_storage(user, len(content))
         edited = self.jobs.edit(answer_id, content)
         self.announce_chat(edited.chat_id)
         return {"message": self.announce_message(edited)}

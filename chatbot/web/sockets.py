@@ -57,7 +57,8 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
 
 def all_events(service: ChatService) -> dict[str, Handler]:
     """Every event by its name."""
-    return {**talk_events(service), **list_events(service), **control_events(service), **admin_events(service)}
+    families = (talk_events, list_events, control_events, shelf_events, admin_events)
+    return {name: handler for family in families for name, handler in family(service).items()}
 
 
 def talk_events(service: ChatService) -> dict[str, Handler]:
@@ -75,6 +76,9 @@ def talk_events(service: ChatService) -> dict[str, Handler]:
         _enter(made["chat"]["id"], caller)
         return made
 
+    def edit(caller: Caller, body: Body) -> Body:
+        return service.edit(caller.user, parse.an_id(body, "answer_id"), parse.text(body, "content", limit))
+
     handlers: dict[str, Handler] = {
         "open": open_chat,
         "send": send,
@@ -83,7 +87,7 @@ def talk_events(service: ChatService) -> dict[str, Handler]:
         "retry": lambda caller, body: service.retry(caller.user, parse.an_id(body, "answer_id")),
         "continue": lambda caller, body: service.resume(caller.user, parse.an_id(body, "answer_id")),
         "branch": lambda _, body: service.branch(parse.an_id(body, "chat_id"), parse.an_id(body, "message_id")),
-        "edit": lambda _, body: service.edit(parse.an_id(body, "answer_id"), parse.text(body, "content", limit)),
+        "edit": edit,
         "undo": lambda _, body: service.undo(parse.an_id(body, "chat_id")),
     }
     return handlers
@@ -124,14 +128,6 @@ def control_events(service: ChatService) -> dict[str, Handler]:
     def set_options(_: Caller, body: Body) -> Body:
         return {"options": controls.set_options(parse.an_id(body, "chat_id"), parse.an_object(body, "options"))}
 
-    def preset(caller: Caller, body: Body) -> Body:
-        name, options = parse.text(body, "name"), parse.an_object_or_none(body, "options")
-        return {"presets": controls.preset(name, options, caller.user.id)}
-
-    def prompt(caller: Caller, body: Body) -> Body:
-        name, text = parse.text(body, "name"), parse.text_or_none(body, "text", limit)
-        return {"prompts": controls.prompt(name, text, caller.user.id)}
-
     def notes(_: Caller, body: Body) -> Body:
         return {"notes": controls.set_notes(parse.an_id(body, "chat_id"), parse.text_or_none(body, "text", limit))}
 
@@ -148,15 +144,34 @@ def control_events(service: ChatService) -> dict[str, Handler]:
         "about": lambda _, b: {"about": asdict(service.model.about(parse.text(b, "model") or service.settings.model))},
         "models": lambda *_: {"models": controls.models()},
         "options": set_options,
-        "presets": lambda caller, _: {"presets": controls.presets(caller.user.id)},
-        "preset": preset,
-        "prompts": lambda caller, _: {"prompts": controls.prompts(caller.user.id)},
-        "prompt": prompt,
         "notes": notes,
         "context": context,
         "command": command,
         "url": url,
         "unfile": unfile,
+    }
+    return handlers
+
+
+def shelf_events(service: ChatService) -> dict[str, Handler]:
+    """What belongs to no chat: presets and prompts."""
+    controls, limit = service.controls, service.settings.max_message_chars
+
+    def preset(caller: Caller, body: Body) -> Body:
+        name, options = parse.text(body, "name"), parse.an_object_or_none(body, "options")
+        service.allowance.check_storage(caller.user, len(str(options or "")))
+        return {"presets": controls.preset(name, options, caller.user.id)}
+
+    def prompt(caller: Caller, body: Body) -> Body:
+        name, text = parse.text(body, "name"), parse.text_or_none(body, "text", limit)
+        service.allowance.check_storage(caller.user, len(text or ""))
+        return {"prompts": controls.prompt(name, text, caller.user.id)}
+
+    handlers: dict[str, Handler] = {
+        "presets": lambda caller, _: {"presets": controls.presets(caller.user.id)},
+        "preset": preset,
+        "prompts": lambda caller, _: {"prompts": controls.prompts(caller.user.id)},
+        "prompt": prompt,
     }
     return handlers
 

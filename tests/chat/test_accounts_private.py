@@ -328,7 +328,8 @@ def test_neither_password_nor_code_nor_token_is_logged(tmp_path: Path) -> None:
             ask(f"{web.url}/logout", {}, cookie=joined)
             page.client.disconnect()
             web.terminate()
-        assert "ready" in started.output
+        assert "ready" in started.output and "admin logged in from 127.0.0.1" in started.output
+        assert "a wrong name or password from 127.0.0.1" in started.output
         secrets = (password, wrong, code, code.replace("-", ""), *(c.partition("=")[2] for c in (cookie, joined)))
         for secret in secrets:
             assert secret and secret not in started.output

@@ -226,6 +226,12 @@ def test_limits_reach_the_page_as_an_error_that_names_them(tmp_path: Path) -> No
         for path in ("/files", "/import"):
             full = ask(f"{web.url}{path}", form, cookie, Content_Type=kind)
             assert (full.status, full.body["error"]["code"]) == (429, "limit_reached"), full
+        kept = [ben.call("prompt", {"name": f"p{n}", "text": "x" * 190_000}) for n in range(6)]
+        assert [each["ok"] for each in kept] == [True] * 5 + [False]
+        assert kept[-1]["error"]["code"] == "limit_reached"
+        long_one = {"answer_id": turn["answer"]["id"], "content": "x" * 190_000}
+        assert ben.call("edit", long_one)["error"]["code"] == "limit_reached"
+        assert ben.call("prompt", {"name": "p0", "text": None})["ok"]  # who is full may make room
         assert anna.call("send", {"text": "an administrator's"})["ok"]
         for page in (anna, ben):
             page.client.disconnect()

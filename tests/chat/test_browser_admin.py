@@ -78,10 +78,17 @@ def test_a_code_is_made_handed_on_used_and_withdrawn(house: Process, cookie: str
     handed = tab.find(".handed")
     expect(handed).to_contain_text(f"Open {house.url}/join and type this code to join: {code}")
     expect(tab.button("Copy this text")).to_be_focused()
+    tab.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as over plain http
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("dialog")).to_contain_text("Copied.")
     tab.page.keyboard.press("Escape")
     expect(tab.button("Invite somebody")).to_be_focused()
     expect(tab.page.locator("#users li", has_text="for Zoe")).to_be_visible()
     assert code not in tab.page.content()
+    note = tab.page.get_by_label("Message", exact=True)
+    note.press("Control+V")
+    expect(note).to_have_value(re.compile(code))
+    note.fill("")
     tab.button("Withdraw: for Zoe").click()
     expect(tab.page.locator("#users li", has_text="for Zoe")).to_have_count(0)
     assert admin.call("admin")["invitations"] == []

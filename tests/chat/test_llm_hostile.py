@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from chatbot.core.cancel import Cancel
 from chatbot.core.events import Message
 from chatbot.core.llm import Ask, ModelClient, Piece
 from chatbot.errors import ModelAway, ModelError, ModelGone
+from tests.chat.hostile_web import certificate
+from tests.fakes import WAIT_S
 
 ASK = Ask([Message("user", "hello")], "fake-model", 0.5, 100)
 STREAM, JSON, PAGE = "text/event-stream", "application/json", "text/html"
@@ -186,3 +190,43 @@ def test_headers_without_an_answer_are_told_as_one_that_broke_off() -> None:
         answer(model)
     with pytest.raises(ModelAway):
         answer(model)
+
+
+def test_tls_is_used_checked_and_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls, _ = certificate(tmp_path, "localhost")
+    sent, goes_on, cancel = threading.Event(), threading.Event(), Cancel()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", STREAM)
+            self.end_headers()
+            self.wfile.write(FIRST)
+            sent.set()
+            goes_on.wait(WAIT_S)
+
+        def log_message(self, *_: object) -> None:
+            """A test says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"https://localhost:{server.server_address[1]}/v1"
+        with pytest.raises(ModelAway, match=r"no safe connection .* certificate is not trusted \(self-signed"):
+            answer(ModelClient(url, "", 5))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        pieces = ModelClient(url, "", 60).stream(ASK, cancel)
+        assert next(pieces) == Piece("Hi")
+        assert sent.wait(WAIT_S)
+        threading.Timer(0.05, cancel.set).start()
+        began = time.monotonic()
+        assert list(pieces) == []
+        assert time.monotonic() - began < WAIT_S, "the read that was blocked has woken up"
+        goes_on.set()
+        server.shutdown()
+
+
+def test_what_speaks_no_tls_is_said() -> None:
+    with answering(FIRST) as model, pytest.raises(ModelAway, match=r"no safe connection to https://.*TLS failed"):
+        answer(ModelClient(model._url.replace("http:", "https:"), "", 5))

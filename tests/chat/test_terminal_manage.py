@@ -6,11 +6,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.chat.terminal import chat, manage
+from chatbot.core.events import Status
+from chatbot.core.store import Store
+from tests.chat.terminal import chat, converse, manage
 from tests.fakes import FakeServer, Finish
 from tests.processes import free_port
 
@@ -112,3 +115,21 @@ def test_bash_completes_flags_and_commands() -> None:
     for typed, wanted in (("--temp", "--temperature"), ("mod", "models")):
         shown = subprocess.run(["bash", "-c", f"{script}\n{check}", "x", typed], capture_output=True, text=True).stdout
         assert shown.split() == [wanted]
+
+
+def test_the_terminal_is_its_machines_owner_and_knows_nobody_elses_chats(server: FakeServer, home: Path) -> None:
+    with closing(Store(home / "paddock" / "chat.db")) as store:
+        guest = store.add_user("Guest", "no-password", is_admin=False)
+        user, answer = store.add_turn(None, "a secret about leeks", "k", owner_id=guest.id)
+        store.save(answer.id, "hush", Status.DONE, {})
+        store.set_house_options({"model": "house-model", "temperature": 0.2})
+    assert chat(server.url, "-c", "mine?").returncode == 2
+    for args in (["search", "leeks"], ["list"], ["export"]):
+        assert b"leeks" not in manage(*args).stdout
+    assert b"no chat has an id" in chat(server.url, "--id", user.chat_id, "hi").stderr
+    assert b"no chat has an id" in manage("export", user.chat_id).stderr
+    told = converse(server.url, f"/open {user.chat_id}", "/search leeks", "/list", "mine", "/set temperature")
+    assert b"secret" not in told.stdout + told.stderr
+    assert (server.requests[-1]["model"], server.requests[-1]["temperature"]) == ("house-model", 0.2)
+    assert b"[temperature is 0.2: " in told.stderr
+    assert manage("list", "--json").stdout.count(b'"title"') == 1

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chat.terminal import Terminal, Tmux
 from tests.fakes import FakeServer, Finish, Gate, Refuse
-from tests.processes import until
+from tests.processes import free_port, until
 
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 STOPPED = "[stopped; what was written is kept]"
@@ -61,6 +61,21 @@ def test_ctrl_c_ends_each_wait_for_the_server_and_the_next_message_works(server:
         tmux.keys("three", "Enter")
         tmux.until("Hello you")
     assert statuses(home) == ["stopped", "stopped", "done"]
+
+
+@needs_tmux
+def test_the_prompt_waits_for_no_server_and_the_greeting_comes_above_what_is_typed(server: FakeServer) -> None:
+    with Tmux(f"http://127.0.0.1:{free_port()}/v1") as tmux:
+        tmux.until_prompt()
+        tmux.keys("a draft")
+        tmux.until("nobody answers at")
+        until(lambda: tmux.screen().endswith("> a draft"), "the draft below the greeting")
+        assert tmux.screen().count("a draft") == 1
+        tmux.keys("Enter")
+        until(lambda: tmux.screen().count("nobody answers at") == 2, "the failed answer")
+    server.notice = "a demonstration"
+    with Tmux(server.url) as tmux:
+        tmux.until("fake-model; a demonstration model, do not rely on what it says. /help for help\n\n>")
 
 
 def test_ctrl_c_while_connecting_comes_back_to_the_prompt() -> None:

@@ -6,7 +6,7 @@ import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
 import { post } from "./post.js";
 import { forgetAll, loginPath } from "./whose.js";
-import { button, counted, sentence } from "./words.js";
+import { button, sentence } from "./words.js";
 
 /** Leave: the server forgets this browser, and this browser what was being written. */
 export async function logOut() {
@@ -93,10 +93,12 @@ export class Account {
 
 function usage(limits, used) {
   const of = (shown, most, words) => (most ? `${shown} of ${words}` : shown);
+  const number = (n) => n.toLocaleString("en");
+  const { messages_per_day: messages, answers_at_once: answers, storage_mb: megabytes } = limits;
   const lines = [
-    ["Messages in the last 24 hours", of(used.messages_today.toLocaleString("en"), limits.messages_per_day, counted(limits.messages_per_day ?? 0, "message"))],
-    ["Answers now", of(String(used.answers_now), limits.answers_at_once, `${limits.answers_at_once} at once`)],
-    ["Storage", of(bytes(used.storage_mb * 1e6), limits.storage_mb, bytes((limits.storage_mb ?? 0) * 1e6))],
+    ["Messages in 24 hours", of(number(used.messages_today), messages, number(messages ?? 0))],
+    ["Answers at once", of(number(used.answers_now), answers, number(answers ?? 0))],
+    ["Storage", of(bytes(used.storage_mb * 1e6), megabytes, bytes((megabytes ?? 0) * 1e6))],
   ];
   return [make("h3", {}, "What you use"), make("dl", { class: "facts-list" }, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))];
 }

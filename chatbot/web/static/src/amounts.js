@@ -7,7 +7,7 @@ const STEPS = [[60, "minute"], [24, "hour"], [30, "day"], [12, "month"], [Infini
 /** A number of bytes: 980 bytes, 3.4 MB, 12 GB. */
 export function bytes(n) {
   const step = n < 1000 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(n) / 3));
-  return `${rounded(n / 1000 ** step)} ${UNITS[step]}`;
+  return `${rounded(n / 1000 ** step)}\u00a0${UNITS[step]}`;
 }
 
 /** A number with two figures or more: 0, 0.4, 3.4, 12, 1,234. */

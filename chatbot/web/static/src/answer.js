@@ -1,7 +1,7 @@
 // One answer: thoughts, text, how far it is, how it ended, and what can be done with it.
 import { isFinal } from "./conversation.js";
 import { copy } from "./copy.js";
-import { make } from "./dom.js";
+import { hide, make } from "./dom.js";
 import { editor } from "./editor.js";
 import { Renderer } from "./markdown.js";
 import { words } from "./progress.js";
@@ -73,8 +73,8 @@ export function answerEntry(deeds) {
       wasWhole = isWhole;
       const isThinking = now.reasoning && now.status !== "queued" && !now.progress; // its block tells of that
       tell(stage, isThinking ? "" : words(now.progress) || (STAGES[now.status] ?? ""));
-      bar.hidden = now.progress?.type !== "reading";
-      bar.value = now.progress?.percent ?? 0;
+      hide(bar, now.progress?.type !== "reading");
+      if (!bar.hidden) bar.value = now.progress.percent;
       const below = JSON.stringify([now.status, now.meta, now.siblings, isLast, !now.content]);
       if (below !== drawnFoot) drawFoot(foot, now, isLast, { ...deeds, edit }); // else its buttons keep the focus
       drawnFoot = below;
@@ -84,7 +84,7 @@ export function answerEntry(deeds) {
 
 function tell(element, text) {
   if (element.textContent !== text) element.textContent = text;
-  element.hidden = !text;
+  hide(element, !text);
 }
 
 /** How far the model has read; hidden from screen readers, which get the words. */

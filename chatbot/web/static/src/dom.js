@@ -40,6 +40,11 @@ export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 
+/** Show or hide an element; one that is so already is not touched, which would cost as much as a change. */
+export function hide(element, isHidden) {
+  if (element.hidden !== isHidden) element.hidden = isHidden;
+}
+
 /** Use the browser's storage where it is allowed and has room; null where not. */
 export function stored(use) {
   try {

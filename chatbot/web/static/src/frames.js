@@ -1,8 +1,8 @@
 // When to draw: at most once a frame, and so seldom that drawing takes no more than a part of the time. An answer that
 // arrives quickly on a small machine is drawn thirty times a second, and keys and scrolling stay quick.
-const SHARE = 4; // one part in so many is for drawing
+const SHARE = 6; // one part in so many is for drawing
 const LONGEST_MS = 120;
-const FRAME_MS = 16; // a frame that is asked for comes up to this much later
+const HALF_A_FRAME_MS = 8; // a frame that is asked for comes so much later
 
 export class Frames {
   constructor(draw) {
@@ -40,6 +40,6 @@ export class Frames {
 
   rest() {
     const took = performance.now() - this.began;
-    this.due = this.began + Math.min(SHARE * took, LONGEST_MS) - FRAME_MS;
+    this.due = this.began + Math.min(SHARE * took, LONGEST_MS) - HALF_A_FRAME_MS;
   }
 }

@@ -43,8 +43,8 @@ function asText({ text, block }) {
   return block ? `<p>${shown.replace(/\n/g, "<br>")}</p>` : shown;
 }
 
-function safe(raw) {
-  return DOMPurify.sanitize(marked.parse(raw), ALLOWED);
+function safe(blocks) {
+  return DOMPurify.sanitize(marked.parser(blocks), ALLOWED);
 }
 
 const PART_BLOCKS = 16;
@@ -60,31 +60,32 @@ export class Renderer {
   show(content, isWhole = false) {
     const text = content.replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
     if (!text.startsWith(this.frozen)) this.reset();
-    const blocks = marked.lexer(text.slice(this.frozen.length));
+    const rest = text.slice(this.frozen.length);
+    const blocks = marked.lexer(rest);
     let last = blocks.length - 1;
     while (last > 0 && blocks[last].type === "space") last -= 1;
     if (blocks[last]?.type === "code" && CLOSED_FENCE.test(blocks[last].raw)) last += 1;
     for (const block of blocks.slice(0, Math.max(last, 0))) {
-      if (block.type !== "space") finish(this.take(block.raw));
+      if (block.type !== "space") finish(this.take([block]));
       this.frozen += block.raw;
     }
-    const rest = text.slice(this.frozen.length);
-    if (!rest.trim()) this.drop();
-    else if (isWhole) finish(this.take(rest, true));
-    else this.draw(rest);
+    const tail = blocks.slice(Math.max(last, 0)).filter(({ type }) => type !== "space");
+    if (!tail.length) this.drop();
+    else if (isWhole) finish(this.draw(tail));
+    else this.draw(tail);
   }
 
   /** A block whose text is final. It takes the place of the one that may still have changed. */
-  take(raw, mayGrow = false) {
-    const holder = this.draw(raw);
-    if (!mayGrow) this.tail = null;
+  take(blocks) {
+    const holder = this.draw(blocks);
+    this.tail = null;
     return holder;
   }
 
   /** Draw the block that may still change. */
-  draw(raw) {
+  draw(blocks) {
     this.tail ??= this.append();
-    fill(this.tail, raw);
+    fill(this.tail, blocks);
     return this.tail;
   }
 
@@ -115,9 +116,9 @@ export class Renderer {
   }
 }
 
-/** Put the Markdown of one block into its element. */
-function fill(holder, raw) {
-  const content = safe(raw);
+/** Put what the lexer found into the element of a block. */
+function fill(holder, blocks) {
+  const content = safe(blocks);
   for (const pre of content.querySelectorAll("pre")) addCopyButton(pre);
   for (const table of content.querySelectorAll("table")) wrapTable(table);
   for (const box of content.querySelectorAll("li > input, li > p > input")) box.closest("li").className = "task";

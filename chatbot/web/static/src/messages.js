@@ -1,6 +1,6 @@
 // The list of messages: one element a message, updated in place, at most once a frame.
 import { answerEntry } from "./answer.js";
-import { make } from "./dom.js";
+import { hide, make } from "./dom.js";
 import { Frames } from "./frames.js";
 import { saidEntry } from "./said.js";
 import { button } from "./words.js";
@@ -85,7 +85,7 @@ export class MessageList {
     if (this.mustArrange) this.frames.ask(true);
     if (this.pinned) this.follow();
     else this.seek();
-    this.latest.hidden = this.pinned;
+    hide(this.latest, this.pinned);
   }
 
   draw(message) {
@@ -132,7 +132,7 @@ export class MessageList {
     if (below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX)) this.pin(true);
     else if (scrollTop < this.top) this.pin(false);
     this.top = scrollTop;
-    this.latest.hidden = this.pinned;
+    hide(this.latest, this.pinned);
   }
 
   /** Whether to stay at the end. While the reader is elsewhere, the browser keeps what is read in its place. */

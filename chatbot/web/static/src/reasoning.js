@@ -1,6 +1,6 @@
 // The thoughts before an answer: folded, live and timed while the model thinks, never read aloud.
 import { isFinal } from "./conversation.js";
-import { make, stored } from "./dom.js";
+import { hide, make, stored } from "./dom.js";
 import { Renderer } from "./markdown.js";
 
 const CHOICE = "reasoning"; // whether the person wants the thoughts open
@@ -30,12 +30,12 @@ export class Reasoning {
   draw(message) {
     this.message = message;
     if (!message) return;
-    this.element.hidden = !message.reasoning;
+    hide(this.element, !message.reasoning);
     if (!message.reasoning) return;
     const isThinking = !message.content && !isFinal(message);
     if (isThinking && !this.since) this.since = performance.now() - 1000 * (message.meta.thought_s ?? 0);
     if (!isThinking && this.since && !this.lasted) this.lasted = this.seconds();
-    this.element.dataset.live = String(isThinking);
+    if (this.element.dataset.live !== String(isThinking)) this.element.dataset.live = String(isThinking);
     this.tell(isThinking);
     if (this.element.open) this.render(message.reasoning, !isThinking);
   }

@@ -1,0 +1,196 @@
+"""Measure the terminal chat against a model server that speaks Markdown at a given pace, in a process of its own.
+
+python -m tests.chat.measure_terminal [N_TOKENS]   prints one JSON object: seconds that the first piece of a single
+answer comes after curl's, and until the prompt stands; milliseconds until a key is seen while 100 tokens a second
+stream; processor time and memory of an answer of N_TOKENS (default 10,000) at 400 a second, drawn and in a pipe.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import resource
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from typing import Any
+
+from chatbot.bench.processes import running
+from chatbot.bench.scripted import Handler, Server
+from tests.chat.measure_page import SECTION
+from tests.chat.terminal import CHAT
+from tests.processes import REPO, environment, free_port
+
+_WORDS = re.findall(r"\s*\S+", "".join(SECTION.format(n=n) for n in range(40)))
+_PAIRS, _STARTS, _KEYS = 9, 5, 150
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class _Writer(Handler):
+    """The scripted server, with words of Markdown in place of numbers."""
+
+    def _event(self, delta: dict[str, str], reason: str | None) -> None:
+        if delta:
+            number = int(delta["content"].partition(":")[0])
+            delta = {"content": _WORDS[number % len(_WORDS)]}
+        super()._event(delta, reason)
+
+
+class _Typist:
+    """The chat on a pseudo-terminal that can draw."""
+
+    def __init__(self, url: str) -> None:
+        self.began = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(REPO)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
+            os.execve(sys.executable, [*CHAT, "-n", "--url", url], environment(TERM="xterm-256color"))
+        self._seen = b""
+
+    def until(self, what: bytes) -> None:
+        while what not in self._seen:
+            ready, _, _ = select.select([self._fd], [], [], 120)
+            assert ready, f"{what!r} never came: {self._seen[-500:]!r}"
+            self._seen += os.read(self._fd, 65_536)
+        self._seen = self._seen.split(what, 1)[1]
+
+    def watch(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._fd], [], [], left)[0]:
+                self._seen = (self._seen + os.read(self._fd, 65_536))[-1000:]
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def cpu_s(self) -> float:
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def memory_mb(self) -> float:
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) / 1e3 * 1.024 for line in file if line.startswith("VmHWM"))
+
+    def leave(self) -> None:
+        self.type(b"\x15\x04")
+        try:
+            while os.read(self._fd, 65_536):
+                pass
+        except OSError:
+            os.waitpid(self.pid, 0)
+            os.close(self._fd)
+
+
+def _asked(n: int, per_s: float) -> str:
+    return json.dumps({"n": n, "per_s": per_s})
+
+
+def first_piece(url: str) -> float:
+    """Seconds that one answer begins later than curl's: the median of pairs."""
+    question = {"model": "x", "stream": True, "messages": [{"role": "user", "content": _asked(2, 1000)}]}
+    curl = ["curl", "-sN", f"{url}/chat/completions", "-H", "Content-Type: application/json", "-d"]
+    commands = ([*curl, json.dumps(question)], [*CHAT, "--url", url, _asked(2, 1000)])
+    added = []
+    for _ in range(_PAIRS):
+        took = []
+        for command in commands:
+            began = time.monotonic()
+            with subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=REPO, env=environment()
+            ) as run:
+                assert run.stdout and run.stdout.read(1)
+                took.append(time.monotonic() - began)
+                run.stdout.read()
+        added.append(took[1] - took[0])
+    return statistics.median(added)
+
+
+def start(url: str) -> float:
+    """Seconds until the prompt stands: the median."""
+    took = []
+    for _ in range(_STARTS):
+        typist = _Typist(url)
+        typist.until(b"> ")
+        took.append(time.monotonic() - typist.began)
+        typist.leave()
+    return statistics.median(took)
+
+
+def echo(url: str) -> dict[str, float]:
+    """Milliseconds until a key is seen while 100 tokens a second stream. The letters are in no answer."""
+    typist = _Typist(url)
+    typist.until(b"> ")
+    typist.watch(2)
+    typist.type(_asked(100 * _KEYS // 5 + 500, 100).encode() + b"\r")
+    typist.watch(2)
+    found = []
+    for number in range(_KEYS):
+        typist.watch(0.1 + number % 7 / 100)
+        key = chr(0x3B1 + number % 24).encode()
+        began = time.monotonic()
+        typist.type(key)
+        typist.until(key)
+        found.append(1000 * (time.monotonic() - began))
+        if number % 24 == 23:
+            typist.type(b"\x15")
+    typist.type(b"\x15")
+    typist.until(b"first word after")
+    typist.leave()
+    found.sort()
+    return {f"p{share}": round(found[len(found) * share // 100], 1) for share in (50, 95, 99)} | {
+        "max": round(found[-1], 1)
+    }
+
+
+def drawn(url: str, n: int) -> dict[str, float]:
+    """Processor seconds and memory of a long answer on a terminal."""
+    typist = _Typist(url)
+    typist.until(b"> ")
+    typist.watch(2)
+    before = typist.cpu_s()
+    typist.type(_asked(n, 400).encode() + b"\r")
+    typist.until(b"first word after")
+    out = {"cpu_s": round(typist.cpu_s() - before, 2), "memory_mb": round(typist.memory_mb(), 1)}
+    typist.leave()
+    return out
+
+
+def piped(url: str, n: int) -> dict[str, float]:
+    """The same in a pipe, with the start."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [*CHAT, "--url", url, "--max_tokens", str(2 * n), _asked(n, 400)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd=REPO, env=environment())
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"cpu_s": round(cpu_s, 2)}
+
+
+def main(n_tokens: int) -> dict[str, Any]:
+    """All of it."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as home, running("tests.chat.measure_terminal", port):
+        os.environ["XDG_DATA_HOME"] = home
+        url = f"http://127.0.0.1:{port}/v1"
+        return {
+            "first_piece_after_curl_s": round(first_piece(url), 3),
+            "start_to_prompt_s": round(start(url), 3),
+            "echo_ms": echo(url),
+            "drawn": drawn(url, n_tokens),
+            "piped": piped(url, n_tokens),
+        }
+
+
+if __name__ == "__main__":
+    if "--port" in sys.argv:
+        Server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), _Writer).serve_forever()
+    sys.stdout.write(f"{json.dumps(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))}\n")

@@ -1,4 +1,4 @@
-"""One chat server with a scripted model behind it for all browser tests of a module, and tabs that close."""
+"""One chat server with a scripted model behind it for all browser tests of a module, tabs and pages that close."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tests.processes import Process, chatbot, running
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.chat.browser import Browser as Sockets
+    from tests.chat.hostile_web import Web
     from tests.chat.page import Tabs
 
 
@@ -51,3 +53,22 @@ def tabs(browser: Browser) -> Iterator[Tabs]:
     opened = Tabs(browser)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def page(web: Process) -> Iterator[Sockets]:
+    """A page without a page, before the module's own chat server."""
+    from tests.chat.browser import Browser as Sockets
+
+    made = Sockets(web.url)
+    yield made
+    made.client.disconnect()
+
+
+@pytest.fixture
+def net() -> Iterator[Web]:
+    """A web server that does what a test tells it, and the net that leads to it under any name."""
+    from tests.chat.hostile_web import web
+
+    with web() as made:
+        yield made

@@ -26,7 +26,7 @@ def draw() -> None:
             ("icon-maskable-512", 512, drawing.replace(ROUNDED, "")),
         ):
             page = chromium.new_page(viewport={"width": size, "height": size})
-            page.set_content(f"<style>* {{ margin: 0; display: block }}</style>{svg}")
+            page.set_content(f"<style>body {{ margin: 0 }} svg {{ display: block }}</style>{svg}")
             page.screenshot(path=STATIC / f"{name}.png", omit_background=True)
             page.close()
         chromium.close()

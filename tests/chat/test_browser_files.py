@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.chat.page import Tab, Tabs
+from tests.chat.site import recorded
 from tests.fakes import FakeServer, Finish
 from tests.processes import Process, chatbot, running
 
@@ -109,27 +108,11 @@ PAGE = b"<html><title>Herons</title><body><h1>Herons</h1><p>They wade slowly.</p
 FEED = b"<rss version='2.0'><channel><title>T</title><item><title>Heron seen</title></item></channel></rss>"
 
 
-class _Site(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = {"/herons": PAGE, "/feed": FEED}.get(self.path)
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", "application/rss+xml" if body is FEED else "text/html")
-        self.send_header("Content-Length", str(len(body or b"")))
-        self.end_headers()
-        self.wfile.write(body or b"")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def site() -> Iterator[str]:
     """The address of a page of the web."""
-    server = HTTPServer(("127.0.0.1", 0), _Site)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/herons"
-    server.shutdown()
-    server.server_close()
+    with recorded({"/herons": PAGE, "/feed": FEED}) as address:
+        yield f"{address}/herons"
 
 
 def test_address_behind_a_hash_is_read_and_sent_with_the_message(

@@ -9,7 +9,6 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ from chatbot.errors import AddressRefused, ChatError, FetchFailed
 from tests.chat.hostile_web import OUTSIDE, Web, certificate, dripping, endless, page, to, web
 
 QUICK = Limits(n_bytes=100_000, seconds=0.6)
-
-
-@pytest.fixture
-def net() -> Iterator[Web]:
-    with web() as made:
-        yield made
 
 
 def fetched(net: Web, url: str = "http://site.test/") -> bytes:

@@ -27,12 +27,15 @@ def test_screen_reader_hears_that_an_answer_comes_and_then_all_of_it_once(
 ) -> None:
     hold = Gate()
     pieces = [f"word{n} " for n in range(30)]
-    model.scripts = [[*pieces[:15], hold, *pieces[15:], Finish()]]
+    model.scripts = [["first", Finish()], [*pieces[:15], hold, *pieces[15:], Finish()]]
     tab = tabs.open(chat)
+    tab.say("begin")
+    tab.is_at("done")
     log = tab.page.get_by_role("log", name="Conversation")
     expect(log).to_have_attribute("aria-live", "off")  # else each token would be read out
     live = tab.find("#live")
     expect(live).to_have_attribute("aria-live", "polite")
+    expect(live).to_have_text("first")
     live.evaluate(LISTEN)
     tab.say("say many words")
     expect(tab.answer()).to_contain_text("word14")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,37 +11,22 @@ from playwright.sync_api import expect
 
 from chatbot.core.commands import COMMANDS, PAGE
 from tests.chat.page import Tab, Tabs
+from tests.chat.site import recorded
 from tests.chat.test_sources import RSS, WEATHER
 from tests.fakes import FakeServer, Finish
 from tests.processes import chatbot, running
 
 pytestmark = pytest.mark.browser
 
-RECORDED = {"/rss": RSS, "/search?q=rain": RSS, "/Oslo": json.dumps(WEATHER).encode()}
 ARTICLE = b"<html><title>Herons</title><body><p>They wade slowly.</p></body></html>"
-
-
-class _Site(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = RECORDED.get(self.path, ARTICLE)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html" if body is ARTICLE else "application/octet-stream")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+WEB = {"/rss": RSS, "/search?q=rain": RSS, "/Oslo": json.dumps(WEATHER).encode(), "/herons": ARTICLE}
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """News, the weather and an article, as they were recorded."""
-    server = HTTPServer(("127.0.0.1", 0), _Site)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with recorded(WEB) as address:
+        yield address
 
 
 def flags(site: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.chat.page import Tab, Tabs
+from tests.chat.site import recorded
 from tests.fakes import FakeServer, Finish, Gate, Reason, Refuse
 from tests.processes import Process, chatbot, running
 
@@ -107,10 +108,14 @@ def test_pictures_of_elsewhere_are_not_loaded_by_themselves(model: FakeServer, c
     assert_nothing_ran(tab, "pictures")
 
 
+PAGE = f"""<html><title>{ATTACK.replace("<", "&lt;")}</title><body><h1>{ATTACK}</h1><p>A heron {ATTACK}</p>
+<p>{ATTACK.replace("<", "&lt;")}</p><a href="javascript:window.ran=5">z</a></body></html>"""
+
+
 @pytest.fixture
 def hostile(model: FakeServer, tmp_path: Path) -> Iterator[Process]:
     """A chat server whose chats, presets and prompts are to bear hostile names."""
-    with running(chatbot(model.url, tmp_path)) as process:
+    with running(chatbot(model.url, tmp_path, "--allowed_fetch_hosts", "127.0.0.1")) as process:
         yield process
 
 
@@ -120,10 +125,14 @@ def test_hostile_words_are_text_wherever_the_page_shows_them(model: FakeServer, 
     tab = watched(tabs.open(hostile))
     tab.find("#picker").set_input_files([{"name": f"{IMAGE}.txt", "mimeType": "text/plain", "buffer": ATTACK.encode()}])
     expect(tab.find(".chip .name")).to_contain_text("onerror")
-    assert_nothing_ran(tab, "a chip")
+    with recorded({"/page": PAGE.encode()}) as site:
+        tab.say(f"/url {site}/page")
+        expect(tab.find(".chip .name").last).to_contain_text("onerror")
+    assert_nothing_ran(tab, "chips of a file and of a page")
     tab.say(f"heron {ATTACK}")
     tab.is_at("done")
-    expect(tab.find(".files .name")).to_contain_text("onerror")
+    expect(tab.find(".files .name").first).to_contain_text("onerror")
+    expect(tab.find(".files a.name")).to_have_attribute("rel", "noopener noreferrer")
     tab.answer().locator("summary").click()
     expect(tab.answer().locator(".thoughts")).to_contain_text("onerror")
     assert_nothing_ran(tab, "title, message, file, thoughts and answer")

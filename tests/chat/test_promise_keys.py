@@ -47,14 +47,15 @@ def test_files_options_presets_tags_and_themes_are_reached_with_the_keys_alone(
 
 def attach_by_keys(tab: Tab) -> None:
     """A file, and one more that is taken away again."""
+    tab.page.on("filechooser", lambda _: None)  # the browser goes on leaving them to this test
     for name in ("notes.txt", "other.txt"):
         reach(tab, "Attach files")
         with tab.page.expect_file_chooser() as chooser:
             press(tab, "Enter")
         chooser.value.set_files([{"name": name, "mimeType": "text/plain", "buffer": b"heron"}])
         expect(tab.find(".chip .name").last).to_have_text(name)
+        expect(tab.find(".chip .size").last).to_contain_text("token")
         expect(tab.input).to_be_focused()
-    expect(tab.find(".chip .size").filter(has_text="token")).to_have_count(2)
     reach(tab, "Remove other.txt")
     press(tab, "Enter")
     expect(tab.find(".chip")).to_have_count(1)

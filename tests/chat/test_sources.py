@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from chatbot.core import sources
 from chatbot.errors import AddressRefused, BadRequest, ChatError, FetchFailed
 from chatbot.settings import ChatSettings
 from tests.chat import samples
-from tests.chat.hostile_web import Web, page, to, web
+from tests.chat.hostile_web import Web, page, to
 
 SETTINGS = ChatSettings(
     news_url="http://news.test/rss",
@@ -56,12 +55,6 @@ WEATHER = {
         }
     ],
 }
-
-
-@pytest.fixture
-def net() -> Iterator[Web]:
-    with web() as made:
-        yield made
 
 
 def found(net: Web, command: str, argument: str = "") -> sources.Found:

@@ -29,13 +29,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield process
 
 
-@pytest.fixture
-def page(web: Process) -> Iterator[Browser]:
-    made = Browser(web.url)
-    yield made
-    made.client.disconnect()
-
-
 def upload(url: str, data: bytes, *, field: str = "file", **headers: str) -> tuple[int, dict[str, Any]]:
     head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="any name"\r\n\r\n'.encode()
     sent = {"Content-Type": "multipart/form-data; boundary=x", "Accept": "application/json", **headers}

@@ -70,13 +70,6 @@ def web(tmp_path: Path, fake_server: FakeServer) -> Iterator[Process]:
         yield process
 
 
-@pytest.fixture
-def page(web: Process) -> Iterator[Browser]:
-    made = Browser(web.url)
-    yield made
-    made.client.disconnect()
-
-
 def heard(page: Browser, name: str, **wanted: Any) -> Any:
     """Wait for an event of a message in this state, and return it."""
 

@@ -29,13 +29,6 @@ def web(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def page(web: Process) -> Iterator[Browser]:
-    made = Browser(web.url)
-    yield made
-    made.client.disconnect()
-
-
-@pytest.fixture
 def other(web: Process) -> Iterator[Browser]:
     made = Browser(web.url)
     yield made

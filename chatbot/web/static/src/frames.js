@@ -1,7 +1,7 @@
 // When to draw: at most once a frame, and so seldom that drawing takes no more than a part of the time. An answer that
 // arrives quickly on a small machine is drawn thirty times a second, and keys and scrolling stay quick.
-const SHARE = 6; // one part in so many is for drawing
-const LONGEST_MS = 120;
+const SHARE = 5; // one part in so many is for drawing
+const LONGEST_MS = 50;
 const HALF_A_FRAME_MS = 8; // a frame that is asked for comes so much later
 
 export class Frames {

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.chat.axe import violations
 from tests.chat.page import Tab, Tabs
-from tests.fakes import Cut, FakeServer, Finish, Gate, Reason
+from tests.fakes import Cut, FakeServer, Finish, Gate, Reason, Refuse
 from tests.processes import Process, chatbot, running
 
 pytestmark = pytest.mark.browser
@@ -47,6 +47,17 @@ def test_screen_reader_hears_that_an_answer_comes_and_then_all_of_it_once(
     whole = "".join(pieces)
     tab.page.wait_for_function("whole => spoken.at(-1) === whole", arg=whole)
     assert tab.page.evaluate("spoken") == ["Answering…", whole]
+
+
+def test_first_answer_of_a_new_chat_is_heard_however_quick_it_is(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    for script, heard in (
+        (["quick", Finish()], "quick"),
+        ([Refuse(400, "bad", "this is refused")], "this is refused"),
+    ):
+        model.scripts = [script]
+        tab = tabs.open(chat)
+        tab.say("first of a new chat")
+        tab.page.wait_for_function("text => document.getElementById('live').textContent.includes(text)", arg=heard)
 
 
 def test_copy_and_send_work_on_plain_http_of_the_home_network(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:

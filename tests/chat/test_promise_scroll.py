@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -35,12 +35,20 @@ def swipe(tab: Tab) -> None:
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
+def key(name: str) -> Callable[[Tab], None]:
+    def press(tab: Tab) -> None:
+        tab.find("#scroller").focus()
+        tab.page.keyboard.press(name)
+
+    return press
+
+
 def drag(tab: Tab) -> None:
     """What a hand on the scroll bar does."""
     tab.find("#scroller").evaluate("scroller => { scroller.scrollTop -= 150; }")
 
 
-WAYS = {"wheel": wheel, "bar": drag, "touch": swipe}
+WAYS = {"wheel": wheel, "bar": drag, "touch": swipe, "PageUp": key("PageUp"), "ArrowUp": key("ArrowUp")}
 
 
 @contextlib.contextmanager

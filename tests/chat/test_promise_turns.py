@@ -32,9 +32,13 @@ def test_double_click_and_two_returns_in_one_moment_make_one_turn(model: FakeSer
     twice = "(e, init) => { for (let n = 0; n < 2; n++) e.dispatchEvent(new KeyboardEvent('keydown', init)); }"
     tab.input.evaluate(twice, enter)
     expect(tab.find(".answer[data-status=done]")).to_have_count(2)
+    tab.button("Answer again").last.dblclick()
+    expect(tab.find(".answer .place")).to_have_text("2/2")
+    tab.is_at("done")
     tab.page.reload()
+    expect(tab.find(".answer .place")).to_have_text("2/2")
     expect(tab.find(".user")).to_have_text(["by the mouse", "by the keys"])
-    assert asked(model) == ["by the mouse", "by the keys"]
+    assert asked(model) == ["by the mouse", "by the keys", "by the keys"]
 
 
 def test_message_whose_receipt_was_lost_is_sent_again_and_makes_one_turn(

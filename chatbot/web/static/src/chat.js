@@ -64,6 +64,7 @@ const deeds = deedsOf({
   },
 });
 let chats = [];
+let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
 let syncing = false;
 let syncAgain = false;
 
@@ -174,6 +175,7 @@ async function load() {
 
 function showOpened({ chat, messages, notes }) {
   if (conversation.take(messages)) sync();
+  if (isUnspoken) sayState(conversation.last("assistant"));
   conversation.nFolded = notes?.n_folded ?? 0;
   options.show(chat.options);
   showAll();
@@ -191,6 +193,17 @@ function showTurn(turn) {
   showAll();
 }
 
+/** Say once how the first answer of a new chat stands. */
+function sayState(answer) {
+  isUnspoken = false;
+  if (answer && isFinal(answer)) sayEnd(answer);
+  else speaker.sayBegun();
+}
+
+function sayEnd(answer) {
+  speaker.say(answer.content || answer.meta.error?.message || "Stopped.");
+}
+
 function showAnswer(answer, event) {
   list.update(answer);
   if (event.type === "delta" || event.type === "thought") {
@@ -202,8 +215,8 @@ function showAnswer(answer, event) {
     return;
   }
   drawState();
-  if (event.type === "done") speaker.say(answer.content || answer.meta.error?.message || "Stopped.");
-  if (event.status === "reading") speaker.say("Answering…");
+  if (event.type === "done") sayEnd(answer);
+  if (event.status === "reading") speaker.sayBegun();
   if (event.status === "streaming") speaker.endProgress();
 }
 
@@ -297,6 +310,7 @@ async function showMessage(id) {
 }
 
 function enter(id) {
+  isUnspoken = false;
   conversation.enter(id);
   list.clear();
   note.hide();
@@ -326,6 +340,7 @@ function leave() {
 
 /** The new chat of this page has an id now. */
 function begun(id) {
+  isUnspoken = true;
   history.replaceState(null, "", `/c/${id}`);
   drawTitle();
 }

@@ -8,6 +8,8 @@ import { button } from "./words.js";
 const FOLLOW_PX = 32;
 const DRAW_MS = 8; // of a long chat so much at a time, from its end upwards
 const FOUND_MS = 2500;
+const UPWARDS = new Set(["ArrowUp", "PageUp", "Home"]);
+const LEAVING_MS = 250; // a key scrolls smoothly: its first steps are still at the end, and must not take hold of it again
 
 export class MessageList {
   /** deeds: what the buttons of messages do. */
@@ -22,6 +24,7 @@ export class MessageList {
     this.sought = null; // the message that is being brought into sight, until all is drawn
     this.pinned = true;
     this.top = 0;
+    this.leavesUntil = 0;
     this.frames = new Frames(() => this.paint());
     this.nFolded = 0;
     this.fold = foldMark(deeds);
@@ -30,6 +33,7 @@ export class MessageList {
     sizes.observe(scroller);
     sizes.observe(list); // what comes into sight is laid out only then
     scroller.addEventListener("wheel", (event) => event.deltaY < 0 && this.unpin(), { passive: true });
+    scroller.addEventListener("keydown", ({ key, target }) => target === scroller && UPWARDS.has(key) && this.unpin());
     list.addEventListener("grown", () => this.pinned && this.follow());
     list.addEventListener("toggle", () => this.pinned && this.follow(), true); // thoughts that open
     latest.addEventListener("click", () => this.follow());
@@ -129,7 +133,8 @@ export class MessageList {
   look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const below = scrollHeight - scrollTop - clientHeight;
-    if (below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX)) this.pin(true);
+    const isBack = below <= 1 || (scrollTop > this.top && below <= FOLLOW_PX);
+    if (isBack && performance.now() > this.leavesUntil) this.pin(true);
     else if (scrollTop < this.top) this.pin(false);
     this.top = scrollTop;
     hide(this.latest, this.pinned);
@@ -143,10 +148,12 @@ export class MessageList {
 
   unpin() {
     this.sought = null;
+    this.leavesUntil = performance.now() + LEAVING_MS;
     if (this.scroller.scrollHeight > this.scroller.clientHeight) this.pin(false);
   }
 
   follow() {
+    this.leavesUntil = 0;
     this.pin(true);
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.top = this.scroller.scrollTop;

@@ -1,6 +1,7 @@
 // What is told while an answer has not begun: its words, and how often they are spoken aloud.
 const SPEAK_EVERY_MS = 1000;
 const STEP_PERCENT = 10;
+const BEGUN = "Answering…";
 
 /** The words for a progress, or nothing where there is none. */
 export function words(progress) {
@@ -23,6 +24,11 @@ export class Speaker {
     this.region.textContent = text;
   }
 
+  /** An answer is on its way: said once. */
+  sayBegun() {
+    if (this.region.textContent !== BEGUN) this.say(BEGUN);
+  }
+
   sayProgress(progress) {
     const step = progress.type === "reading" ? `read ${Math.floor(progress.percent / STEP_PERCENT)}` : words(progress);
     if (step === this.step) return;
@@ -38,7 +44,7 @@ export class Speaker {
   endProgress() {
     const wasSpoken = this.step !== "";
     this.forget();
-    if (wasSpoken) this.region.textContent = "Answering…";
+    if (wasSpoken) this.region.textContent = BEGUN;
   }
 
   forget() {

@@ -98,7 +98,10 @@ export class Turns {
   }
 
   async retry(answer) {
+    if (this.isRetrying) return; // a double click
+    this.isRetrying = true;
     const turn = await this.view.attempt(this.link.call("retry", { answer_id: answer.id }));
+    this.isRetrying = false;
     if (!turn || turn.chat.id !== this.conversation.id) return;
     this.list.follow();
     this.view.showTurn(turn);

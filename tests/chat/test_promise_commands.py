@@ -211,4 +211,5 @@ def test_nothing_is_fetched_where_the_network_is_turned_off(
         for command in ("/news", "/weather Oslo", f"/url {site}/herons"):
             tab.say(command)
             expect(tab.problem).to_contain_text("turned off here")
+            expect(tab.find("#input")).to_have_value(command)  # it stands there again, to be changed
         expect(tab.find(".chip")).to_have_count(0)

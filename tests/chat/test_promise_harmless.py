@@ -106,6 +106,9 @@ def test_pictures_of_elsewhere_are_not_loaded_by_themselves(model: FakeServer, c
     tab.is_at("done")
     expect(tab.answer()).to_contain_text("the end")
     assert_nothing_ran(tab, "pictures")
+    link = tab.answer().locator(".body a", has_text="Picture: one").first
+    expect(link).to_have_attribute("href", "http://evil.example/1.png")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
 
 
 PAGE = f"""<html><title>{ATTACK.replace("<", "&lt;")}</title><body><h1>{ATTACK}</h1><p>A heron {ATTACK}</p>

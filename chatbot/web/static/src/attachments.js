@@ -50,10 +50,10 @@ export class Attachments {
     return `${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
   }
 
-  /** Attach the text of a web page. */
+  /** Attach the text of a web page; the chip in the end, nothing when it cannot be fetched. */
   addPage(url) {
     const asked = { chat_id: this.current(), url, files: idsOf(this.chips) };
-    this.begin(url, this.link.call("url", asked, PAGE_TIMEOUT_MS).then(({ file }) => file));
+    return this.begin(url, this.link.call("url", asked, PAGE_TIMEOUT_MS).then(({ file }) => file));
   }
 
   /** Attach what the server has made ready. */

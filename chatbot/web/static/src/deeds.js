@@ -31,7 +31,11 @@ export function deedsOf({ conversation, composer, options, list, say, chats, act
       return value ? choose(known, value) : options.open(known);
     },
     file: () => composer.picker.click(),
-    url: (address) => composer.attachments.addPage(address.replace(/^#/, "")),
+    url: async (address) => {
+      const { place } = conversation;
+      const chip = await composer.attachments.addPage(address.replace(/^#/, ""));
+      if (!chip && conversation.place === place && !composer.input.value) composer.write(`/url ${address}`);
+    },
     regen: () => acts.again() || say("There is no answer yet that could be given again."),
     edit: () => acts.editLast() || say("You have said nothing yet that could be changed."),
     undo: () => (conversation.messages.length ? acts.undo() : say("There is nothing yet to take back.")),

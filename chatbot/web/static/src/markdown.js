@@ -8,7 +8,7 @@ import { make } from "./dom.js";
 import { finish } from "./finish.js";
 import { math } from "./formulas.js";
 
-const marked = new Marked({ gfm: true, breaks: true, renderer: { html: asText }, extensions: math });
+const marked = new Marked({ gfm: true, breaks: true, renderer: { html: asText, image: asLink }, extensions: math });
 
 const NOT_A_PLAIN_TAG = /<(?!\/?(?:b|br|del|em|i|s|strong|sub|sup)\s*\/?>)/gi;
 const CLOSED_FENCE = /\n {0,3}(?:`{3,}|~{3,}) *\n+$/;
@@ -41,6 +41,15 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 function asText({ text, block }) {
   const shown = text.trimEnd().replace(NOT_A_PLAIN_TAG, "&lt;");
   return block ? `<p>${shown.replace(/\n/g, "<br>")}</p>` : shown;
+}
+
+/** A picture that an answer names: a link, so that nothing is asked of another server before somebody clicks. */
+function asLink({ href, text }) {
+  return `<a href="${escaped(href)}">${escaped(`Picture: ${text || href}`)}</a>`;
+}
+
+function escaped(text) {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
 function safe(blocks) {

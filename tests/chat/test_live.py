@@ -170,7 +170,8 @@ def test_administrators_see_who_is_answered_but_no_titles_of_others(fake_server:
     assert told["metrics"]["requests_running"] == 3.0
     ben.call("send", {"text": "more", "chat_id": sent["chat"]["id"]})
     own = Browser(house.url, Cookie=logged_in(house, "admin"))
-    own.call("send", {"text": "mine"})
+    mine = own.call("send", {"text": "mine"})
+    own.until(lambda: own.text_of(mine["answer"]["id"]) == "begun")
     told = admin.call("live")
     assert sorted((each["user"], each["title"], each["status"]) for each in told["answers"]) == [
         ("Ben", None, "streaming"),

@@ -10,6 +10,7 @@ import { askServer, copyLast, deedsOf } from "./deeds.js";
 import { Failure, Link } from "./link.js";
 import { MessageList } from "./messages.js";
 import { Note } from "./note.js";
+import { warmUp } from "./markdown.js";
 import { Options } from "./options.js";
 import { Speaker } from "./progress.js";
 import { keys } from "./sheet.js";
@@ -297,6 +298,7 @@ async function openChat(id, remember = true, messageId = undefined) {
   composer.restore(id);
   drawTitle();
   composer.focus();
+(window.requestIdleCallback ?? setTimeout)(warmUp);
   await attempt(load());
   if (messageId && conversation.id === id) await showMessage(messageId);
 }
@@ -323,6 +325,7 @@ function openNew() {
   surface.showSide(false);
   problem("");
   composer.focus();
+(window.requestIdleCallback ?? setTimeout)(warmUp);
 }
 
 function startNew() {
@@ -389,3 +392,4 @@ function idInAddress() {
 if (conversation.id === null) options.showKept();
 composer.restore(conversation.id);
 composer.focus();
+(window.requestIdleCallback ?? setTimeout)(warmUp);

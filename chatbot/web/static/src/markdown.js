@@ -56,6 +56,13 @@ function safe(blocks) {
   return DOMPurify.sanitize(marked.parser(blocks), ALLOWED);
 }
 
+const SAMPLE = "# a\n\nb **c** `d` [e](https://f)\n\n- g\n\n1. h\n\n| i | j |\n|---|---|\n| k | l |\n\n> m\n\n";
+
+/** Do it once while nobody waits: the first pieces of the first answer then find everything ready. */
+export function warmUp() {
+  new Renderer(document.createElement("div")).show(SAMPLE, true);
+}
+
 const PART_BLOCKS = 16;
 
 /** Renders a growing text into an element: blocks in parts, so that the browser can skip those out of sight whole. */

@@ -24,9 +24,9 @@ export class Speaker {
     this.region.textContent = text;
   }
 
-  /** An answer is on its way: said once. */
+  /** An answer is on its way: said once, and not in place of how far it is, which may be about to be said. */
   sayBegun() {
-    if (this.region.textContent !== BEGUN) this.say(BEGUN);
+    if (!this.step && this.region.textContent !== BEGUN) this.region.textContent = BEGUN;
   }
 
   sayProgress(progress) {

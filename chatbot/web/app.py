@@ -57,7 +57,7 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     """Open the database and build the application with its background threads."""
     app = Flask(__name__)
     socketio = SocketIO(
-        async_mode="threading", max_http_buffer_size=_MAX_PACKET_BYTES, ping_interval=20, ping_timeout=20
+        app, async_mode="threading", max_http_buffer_size=_MAX_PACKET_BYTES, ping_interval=20, ping_timeout=20
     )
     service = ChatService(settings, model, socketio)
     app.extensions["chat"] = service
@@ -67,7 +67,6 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     add_uploads(app, service)
     add_transfer(app, service)
     attach(socketio, service)
-    socketio.init_app(app)
     if service.auth.in_force:
         app.wsgi_app = Strangers(app.wsgi_app, service.auth.is_known)  # type: ignore[method-assign,assignment]
     app.wsgi_app = HostCheck(app.wsgi_app, settings)  # type: ignore[method-assign,assignment]

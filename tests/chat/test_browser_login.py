@@ -224,7 +224,9 @@ def test_the_door_and_the_account_are_fit_for_all(house: Process, tabs: Tabs, sc
 def test_without_accounts_there_is_no_door(chat: Process, tabs: Tabs) -> None:
     tab = tabs.open(chat)
     expect(tab.input).to_be_visible()
-    tab.page.wait_for_function("localStorage.getItem('user') === 'owner'")  # the server has said who uses the page
+    tab.page.wait_for_function(
+        "() => localStorage.getItem('user') === 'owner'"
+    )  # the server has said who uses the page
     tab.button("More").click()
     expect(tab.page.get_by_role("menuitem", name="Administration")).to_be_visible()
     expect(tab.find("#me")).to_be_hidden()

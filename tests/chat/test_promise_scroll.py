@@ -89,7 +89,7 @@ def test_reader_who_goes_up_while_the_answer_flows_is_left_in_peace_to_its_end(
     with flowing(model, tab) as enough:
         for way, go_up in WAYS.items():
             grows(tab)
-            tab.page.wait_for_function(f"({BELOW})() <= 32")
+            tab.page.wait_for_function(f"() => ({BELOW})() <= 32")
             go_up(tab)
             expect(newest, way).to_be_visible()
             place = resting_place(tab)
@@ -101,7 +101,7 @@ def test_reader_who_goes_up_while_the_answer_flows_is_left_in_peace_to_its_end(
         tab.is_at("done")
     assert resting_place(tab) == place
     newest.click()
-    tab.page.wait_for_function(f"({BELOW})() <= 1")
+    tab.page.wait_for_function(f"() => ({BELOW})() <= 1")
 
 
 def grows(tab: Tab) -> None:
@@ -131,7 +131,7 @@ def test_end_is_taken_hold_of_again_within_32_pixels_and_not_further_away(
     expect(tab.button("↓ Newest")).to_be_hidden()
     gates[1].open()
     tab.is_at("done")
-    tab.page.wait_for_function(f"({BELOW})() <= 1")
+    tab.page.wait_for_function(f"() => ({BELOW})() <= 1")
 
 
 def move_to(tab: Tab, below: int) -> None:

@@ -64,7 +64,7 @@ def stored(home: Path) -> list[tuple[str, str]]:
 def test_an_answer_is_seen_as_a_person_reads_it(server: FakeServer) -> None:
     server.scripts = [[*(ANSWER[n : n + 3] for n in range(0, len(ANSWER), 3)), Finish(), Usage(40, 90)]]
     with Tmux(server.url) as tmux:
-        tmux.until_prompt()
+        tmux.until("fake-model. /help")  # what the model holds is known by then
         tmux.keys("tea?", "Enter")
         tmux.until("tokens/s")
         seen = tmux.until_prompt()

@@ -130,6 +130,7 @@ def test_the_answer_of_a_killed_terminal_is_marked_and_can_go_on_here(
     with terminal(tmp_path) as other:
         chat_id, answer = other.begun()
         assert page.call("open", {"chat_id": chat_id})["ok"]
+        page.until(lambda: any(n == "turn" and b["answer"]["id"] == answer for n, b in page.heard))
     cut = heard(page, "message", id=answer, status="interrupted")
     assert cut["content"] == "half"
     assert page.call("continue", {"answer_id": answer})["ok"]

@@ -200,7 +200,19 @@ run_tests() {
   "$venv/bin/mypy"
   "$venv/bin/shellcheck" -x setup.sh setup/*.sh systemd/install.sh .ci/run
   step "Tests"
-  PADDOCK_BROWSER=$browser exec "$python" -m pytest -m "$select"
+  export PADDOCK_BROWSER=$browser
+  "$python" -m pytest -m "$select" || test_again $?
+}
+
+# A real browser, terminal and systemd on a busy machine now and then miss a deadline. One to three failed tests get
+# one more try, and say so; a fault in the code fails again, and more than three are not a matter of chance.
+test_again() {
+  local status=$1 failed=$here/.pytest_cache/v/cache/lastfailed n
+  [ "$status" = 1 ] && [ -f "$failed" ] || exit "$status"
+  n=$("$python" -c 'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$failed")
+  [ "$n" -ge 1 ] && [ "$n" -le 3 ] || exit "$status"
+  step "$n unsteady or broken: once more, alone"
+  "$python" -m pytest --last-failed --last-failed-no-failures none
 }
 
 number() {

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.documents import Passage, place
-from rag.words import STOP
+from rag.fence import fenced
+from rag.stop import STOP
 
 _MARK = re.compile(r"[ \t]*\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\](?![(:])")
 # Where brackets are no citations: blocks of code, code in a line, links.
@@ -87,11 +88,9 @@ def unmarked(answer: str) -> str:
 
 
 def _numbered(number: int, passage: Passage) -> str:
-    longest = max(map(len, re.findall(r"`{3,}", passage.text)), default=2)
-    fence = "`" * (longest + 1)
     where = " ".join(place(passage.title, passage.headings).replace("`", "").split())[:200]
     page = f", page {passage.page}" if passage.page else ""
-    return f"[{number}] {where}{page}\n{fence}\n{passage.text.strip()}\n{fence}"
+    return f"[{number}] {where}{page}\n{fenced(passage.text.strip())}"
 
 
 def _marks(answer: str) -> Iterator[re.Match[str]]:

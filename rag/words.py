@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Collection
 
 from rag.database import Database
+from rag.stop import STOP, WORD
 
-_WORD = re.compile(r"[^\W_]+")
-_MAX_WORDS = 32
-# Words that stand in any question and say nothing of what it is about.
-STOP = frozenset(
-    _WORD.findall(
-        """a about am an and any are as at be been but by can could did do does for from get had has have how i if in
-        into is it its me my no not of on one or our should so some than that the their them then there these they this
-        those to up us was we were what when where which who whom why will with would you your"""
-    )
-)
-
+_MAXWORDS = 32
 # Weights of bm25 for a document's title, the headings over a chunk, and its text.
 _FIND = """SELECT i.rowid, -bm25(chunk_index, ?, ?, ?) AS score FROM chunk_index i
     JOIN chunks c ON c.id = i.rowid JOIN documents d ON d.id = c.document_id
@@ -29,9 +19,9 @@ WEIGHTS = (1.0, 2.0, 1.0)
 
 def query(question: str) -> str:
     """The question as FTS5 reads it: any of its words; empty when it has none."""
-    found = [word.lower() for word in _WORD.findall(unicodedata.normalize("NFC", question))]
+    found = [word.lower() for word in WORD.findall(unicodedata.normalize("NFC", question))]
     telling = [word for word in found if word not in STOP] or found
-    return " OR ".join(f'"{word}"' for word in dict.fromkeys(telling[:_MAX_WORDS]))
+    return " OR ".join(f'"{word}"' for word in dict.fromkeys(telling[:_MAXWORDS]))
 
 
 def find(

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from chatbot.core import pictures
 from chatbot.core.events import Image, Message
-from chatbot.core.extract import bounded
-from chatbot.core.extract.decode import NotText, decode
-from chatbot.core.extract.kinds import kind_of, refusal
-from chatbot.core.extract.limits import MAX_CHARS, Unreadable
 from chatbot.core.model import ModelInfo
 from chatbot.errors import ContextFull, FileRefused, FileTooLarge
+from rag.extract import bounded
+from rag.extract.decode import NotText, decode
+from rag.extract.kinds import kind_of, refusal
+from rag.extract.limits import MAX_CHARS, Unreadable
+from rag.fence import fenced
 
 MAX_BYTES = 20_000_000
 _MAX_NAME = 120
@@ -120,11 +121,9 @@ def as_content(text: str, files: Sequence[Attached]) -> str:
 
 def _fenced(file: Attached) -> str:
     """The file between two lines of more backticks than any in it, so that its text cannot end the fence."""
-    longest = max(map(len, re.findall(r"`{3,}", file.text)), default=2)
-    fence = "`" * (longest + 1)
     source = _UNNAMEABLE.sub("", file.source)[:500]
     origin = f" from {source}" if source else ""
-    return f"File {clean_name(file.name)}{origin}:\n{fence}\n{file.text}\n{fence}"
+    return f"File {clean_name(file.name)}{origin}:\n{fenced(file.text)}"
 
 
 def clean_name(name: str) -> str:

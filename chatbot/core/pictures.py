@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chatbot.core.events import Message
-from chatbot.core.extract.limits import Unreadable
 from chatbot.core.model import ModelInfo
 from chatbot.errors import CannotSee, ChatError
+from rag.extract.limits import Unreadable
 
 KIND = "image"  # of a file that is a picture
 MAX_PIXELS = 40_000_000

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from chatbot.core.extract import bounded
-from chatbot.core.extract.limits import Bounds, Unreadable
 from chatbot.core.files import Room, as_content, check_room, clean_name, extract
 from chatbot.core.model import ModelInfo
 from chatbot.errors import ContextFull, FileRefused, FileTooLarge
+from rag.extract import bounded
+from rag.extract.limits import Bounds, Unreadable
 from tests.chat import samples
 from tests.fakes import FakeModel
 

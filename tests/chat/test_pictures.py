@@ -15,7 +15,6 @@ import pytest
 from chatbot.core import context, fold, pictures, sources, turn
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Done, Image, Message, Notice, Status
-from chatbot.core.extract.limits import Unreadable
 from chatbot.core.files import check_room, extract, message_of
 from chatbot.core.model import ModelInfo, meta_of, read_info
 from chatbot.core.store import Store, StoredFile
@@ -23,6 +22,7 @@ from chatbot.core.turn import Turn
 from chatbot.core.wire import message_wire
 from chatbot.errors import ContextFull, FileRefused
 from chatbot.settings import ChatSettings
+from rag.extract.limits import Unreadable
 from tests.chat import samples
 from tests.chat.browser import Browser
 from tests.chat.test_uploads import OURS, upload

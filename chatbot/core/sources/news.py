@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, urlsplit
 
-from chatbot.core.extract.safe_xml import BadXml, walk
 from chatbot.core.sources.fetch import Fetched
 from chatbot.errors import BadRequest, FetchFailed
+from rag.extract.safe_xml import BadXml, walk
 
 MOST = 25
 _KEPT = frozenset(("title", "link", "pubDate", "published", "updated", "source"))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from chatbot.core import pictures
-from chatbot.core.extract.limits import Unreadable
 from chatbot.core.store_rows import NewFile
 from chatbot.core.transfer import clean
+from rag.extract.limits import Unreadable
 
 MAX_BYTES = 40_000_000
 # The bytes of a picture by the id that the file gives it; None where they are not there.

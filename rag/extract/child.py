@@ -11,8 +11,8 @@ import resource
 import sys
 from contextlib import suppress
 
-from chatbot.core.extract.decode import NotText, clean, decode, html_charset
-from chatbot.core.extract.limits import MAX_CHARS, Unreadable
+from rag.extract.decode import NotText, clean, decode, html_charset
+from rag.extract.limits import MAX_CHARS, Unreadable
 
 
 def main(time_s: str, memory_bytes: str, kind: str, charset: str, url: str) -> None:
@@ -32,14 +32,14 @@ def main(time_s: str, memory_bytes: str, kind: str, charset: str, url: str) -> N
 
 def _read(kind: str, data: bytes, charset: str, url: str) -> tuple[str, str, str]:
     if kind == "pdf":
-        from chatbot.core.extract import pdf
+        from rag.extract import pdf
 
         return *pdf.read(data), "pdf"
     if kind == "zip":
-        from chatbot.core.extract import docx
+        from rag.extract import docx
 
         return *docx.read(data), "document"
-    from chatbot.core.extract.page import readable
+    from rag.extract.page import readable
 
     declared = html_charset(data) if charset in {"", "utf-8"} else charset  # UTF-8 is tried in any case
     try:

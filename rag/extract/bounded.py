@@ -14,10 +14,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from chatbot.core.extract.limits import DOCUMENT, PAGE, Bounds, Unreadable
+from rag.extract.limits import DOCUMENT, PAGE, Bounds, Unreadable
 
-_ROOT = str(Path(__file__).resolve().parents[3])
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from chatbot.core.extract.child import main; main(*sys.argv[2:])"
+_ROOT = str(Path(__file__).resolve().parents[2])
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from rag.extract.child import main; main(*sys.argv[2:])"
 _AT_ONCE = threading.BoundedSemaphore(2)  # a limit of the machine's, however many pages ask
 
 

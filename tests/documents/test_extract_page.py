@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.core.extract.page import readable
+from rag.extract.page import readable
 
 LONG = "A sentence that says something about the matter at hand, with some words more. " * 4
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bs4 import BeautifulSoup, Comment, Tag
 
-from chatbot.core.extract.markdown import write
+from rag.extract.markdown import write
 
 _NEVER = frozenset((
     *("script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "audio", "video", "map"),

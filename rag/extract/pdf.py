@@ -6,7 +6,7 @@ import io
 import logging
 from typing import TYPE_CHECKING
 
-from chatbot.core.extract.limits import MAX_CHARS, MAX_PAGES, Unreadable
+from rag.extract.limits import MAX_CHARS, MAX_PAGES, Unreadable
 
 if TYPE_CHECKING:
     from pypdf import PdfReader

@@ -7,8 +7,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 
-from chatbot.core.extract.limits import MAX_CHARS, MAX_PART_BYTES, Unreadable
-from chatbot.core.extract.safe_xml import BadXml, walk
+from rag.extract.limits import MAX_CHARS, MAX_PART_BYTES, Unreadable
+from rag.extract.safe_xml import BadXml, walk
 
 _DOCUMENT, _STYLES = "word/document.xml", "word/styles.xml"
 _MAX_ENTRIES = 10_000

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from rag.citations import numbered, unmarked
+from rag.citations import by_number, numbered, unmarked
 from rag.documents import Passage
 from rag.tokens import estimate
 
@@ -21,7 +21,9 @@ MOST_QUESTIONS = 4
 MOST_CALLS = 12  # of the model for one answer, the answer itself not counted
 _AT_ONCE = 4
 _SUB_TOKENS = 220
+LEAST_TOKENS = 200  # a budget below this holds no passage worth the name
 _FRAME_TOKENS = 120  # of what stands around the passages
+_LINE_TOKENS = 16  # of a passage's number, place and fence
 
 NOT_FOUND = "That is not in your documents."
 _RULES = (
@@ -75,10 +77,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the model gets in place of the question; or, where nothing was found, the answer itself."""
+    """What the model gets in place of the question, with the passages by their numbers; or, where nothing was found,
+    the answer itself."""
 
     content: str
-    passages: tuple[Passage, ...] = ()
+    passages: Mapping[int, Passage] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     refusal: str = ""
 
@@ -95,14 +98,31 @@ Find = Callable[[str], Sequence[Passage]]
 
 @dataclass(frozen=True)
 class Budget:
-    """Tokens that the passages may take in all, and the score below which nothing answers."""
+    """Tokens that the passages and drafts may take in all, and the score below which nothing answers. count: tokens of
+    a text for the model."""
 
     n_tokens: int
     min_score: float
+    count: Callable[[str], int] = estimate
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. sought: what is looked for where the question alone does not say it; pinned: passages whose
+    numbers are taken already, by the part of the answer that is there."""
+
+    text: str
+    sought: str = ""
+    pinned: Mapping[int, Passage] = field(default_factory=dict)
+
+    @property
+    def looked_for(self) -> str:
+        """What is looked for."""
+        return self.sought or self.text
 
 
 def prepare(
-    question: str,
+    question: Question | str,
     find: Find,
     budget: Budget,
     depth: Depth = Depth.QUICK,
@@ -111,11 +131,25 @@ def prepare(
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Prepared:
     """Get a question ready. Raises what find and the model raise."""
+    asked = Question(question) if isinstance(question, str) else question
     if depth is Depth.QUICK or model is None:
-        found = _telling(find(question), budget)
-        tell(Step(question, len(found)))
-        return _prepared(question, found, (), budget)
-    return _Deep(question, find, budget, model, tell, is_cancelled).prepare(is_careful=depth is Depth.CAREFUL)
+        found = _telling(find(asked.looked_for), budget)
+        step = Step(asked.looked_for, len(found))
+        tell(step)
+        return _prepared(asked, found, (step,), budget)
+    return _Deep(asked, find, budget, model, tell, is_cancelled).prepare(is_careful=depth is Depth.CAREFUL)
+
+
+def prepare_whole(
+    question: Question, passages: Sequence[Passage], budget: Budget, tell: Callable[[Step], None]
+) -> Prepared | None:
+    """Get a question ready with documents that are sent whole, in their order; None where they do not fit."""
+    kept = _fitting(passages, budget)
+    if not kept or kept != list(passages):
+        return None
+    step = Step(question.looked_for, len(passages))
+    tell(step)
+    return _with_numbers(question, passages, (step,))
 
 
 class _Deep:
@@ -123,7 +157,7 @@ class _Deep:
 
     def __init__(
         self,
-        question: str,
+        question: Question,
         find: Find,
         budget: Budget,
         model: Model,
@@ -137,8 +171,10 @@ class _Deep:
     def prepare(self, *, is_careful: bool) -> Prepared:
         """Ask for the smaller questions, look for each and answer it, side by side; then put together."""
         questions = self._smaller()
-        share = replace(self._budget, n_tokens=max(1, self._budget.n_tokens // len(questions)))
-        found = [_fitting(_telling(self._find(each), share), share.n_tokens) for each in questions]
+        share = replace(
+            self._budget, n_tokens=self._budget.n_tokens // min(2, len(questions))
+        )  # each has its own prompt
+        found = [_fitting(_telling(self._find(each), share), share) for each in questions]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             steps = list(
                 pool.map(lambda pair: self._step(*pair, is_careful=is_careful), zip(questions, found, strict=True))
@@ -148,14 +184,14 @@ class _Deep:
 
     def _smaller(self) -> list[str]:
         """The smaller questions; the question itself where the model makes none."""
-        prompt = _BREAK_DOWN.format(n=MOST_QUESTIONS, question=self._question)
+        prompt = _BREAK_DOWN.format(n=MOST_QUESTIONS, question=self._question.looked_for)
         try:
             listed = json.loads(self._ask(prompt, _QUESTIONS))["questions"]
         except (ValueError, KeyError, TypeError):
             listed = None
         found = listed if isinstance(listed, list) else []
         made = [" ".join(each.split()) for each in found if isinstance(each, str) and each.strip()]
-        return list(dict.fromkeys(made))[:MOST_QUESTIONS] or [self._question]
+        return list(dict.fromkeys(made))[:MOST_QUESTIONS] or [self._question.looked_for]
 
     def _step(self, question: str, found: Sequence[Passage], *, is_careful: bool) -> Step:
         step = Step(question, len(found), is_answered=None if found else False)
@@ -163,7 +199,7 @@ class _Deep:
             if is_careful:
                 step = replace(step, is_answered=self._is_enough(question, found))
             if step.is_answered is not False:
-                step = replace(step, answer=self._ask(_content(question, found, ()), None).strip())
+                step = replace(step, answer=self._ask(_content(question, by_number(found), ()), None).strip())
         self._tell(step)
         return step
 
@@ -186,12 +222,12 @@ def _telling(found: Iterable[Passage], budget: Budget) -> list[Passage]:
     return [each for each in found if each.score >= budget.min_score]
 
 
-def _fitting(found: Iterable[Passage], n_tokens: int) -> list[Passage]:
+def _fitting(found: Iterable[Passage], budget: Budget) -> list[Passage]:
     """The best passages that fit together; a single one that does not is cut."""
     kept: list[Passage] = []
-    left = n_tokens - _FRAME_TOKENS
+    left = budget.n_tokens - _FRAME_TOKENS
     for each in found:
-        size = estimate(each.text) + estimate(each.title) + 16
+        size = budget.count(each.text) + budget.count(each.title) + _LINE_TOKENS
         if size <= left:
             kept.append(each)
             left -= size
@@ -212,15 +248,30 @@ def _merged(lists: Collection[Sequence[Passage]]) -> list[Passage]:
     return list(places.values())
 
 
-def _prepared(question: str, found: Sequence[Passage], steps: tuple[Step, ...], budget: Budget) -> Prepared:
-    kept = tuple(_fitting(found, budget.n_tokens))
-    if not kept:
-        return Prepared("", (), steps, NOT_FOUND)
-    return Prepared(_content(question, kept, steps), kept, steps)
+def _prepared(question: Question, found: Sequence[Passage], steps: tuple[Step, ...], budget: Budget) -> Prepared:
+    drafts = budget.count(_drafts(steps))
+    kept = _fitting(found, replace(budget, n_tokens=max(budget.n_tokens // 2, budget.n_tokens - drafts)))
+    if not kept and not question.pinned:
+        return Prepared("", {}, steps, NOT_FOUND)
+    return _with_numbers(question, kept, steps)
 
 
-def _content(question: str, found: Sequence[Passage], steps: Sequence[Step]) -> str:
-    """The message for the model. Answers to smaller questions go along without their marks, which counted otherwise."""
+def _with_numbers(question: Question, kept: Sequence[Passage], steps: tuple[Step, ...]) -> Prepared:
+    """Number the passages; those that are pinned keep their numbers, the others take the free ones."""
+    numbers = dict(question.pinned)
+    taken = {(each.document_id, each.start) for each in numbers.values()}
+    free = (number for number in range(1, len(numbers) + len(kept) + 1) if number not in question.pinned)
+    numbers.update(zip(free, (each for each in kept if (each.document_id, each.start) not in taken), strict=False))
+    passages = dict(sorted(numbers.items()))
+    return Prepared(_content(question.text, passages, steps), passages, steps)
+
+
+def _drafts(steps: Sequence[Step]) -> str:
+    """Answers to smaller questions go along without their marks, which counted otherwise."""
     drafts = [f"- {step.question} {unmarked(step.answer)}" for step in steps if step.answer]
-    told = "\n".join(("Drafts for parts of the answer, from the same passages:", *drafts)) if len(drafts) > 1 else ""
-    return "\n\n".join(filter(None, (_RULES, numbered(found), told, f"Question: {question}")))
+    return "\n".join(("Drafts for parts of the answer, from the same passages:", *drafts)) if len(drafts) > 1 else ""
+
+
+def _content(question: str, found: Mapping[int, Passage], steps: Sequence[Step]) -> str:
+    """The message for the model."""
+    return "\n\n".join(filter(None, (_RULES, numbered(found), _drafts(steps), f"Question: {question}")))

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.documents import Passage, place
 from rag.fence import fenced
+from rag.marks import Mark, Marks, marks
 from rag.stop import STOP
 
-_MARK = re.compile(r"[ \t]*\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\](?![(:])")
-# Where brackets are no citations: blocks of code, code in a line, links.
-_APART = re.compile(r"(?ms)^(?P<f>`{3,}|~{3,}).*?(?:^(?P=f)|\Z)|`[^`\n]+`|\[[^\]\n]*\]\([^)\s]*\)")
 _END = re.compile(r"(?:[.!?\u3002\uff01\uff1f]+[\"')\]*_]*(?=\s|\[|$))|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
 _LEAST_SHARE = 0.5
 _LEAST_WORDS = 2
 _STEM_CHARS = 5  # words that begin with the same five letters are taken for forms of one
+
+Numbered = Sequence[Passage] | Mapping[int, Passage]
 
 
 @dataclass(frozen=True)
@@ -49,42 +49,44 @@ class Checked:
         return tuple(dict.fromkeys(each.number for each in self.citations))
 
 
-def numbered(passages: Sequence[Passage]) -> str:
+def by_number(passages: Numbered) -> Mapping[int, Passage]:
+    """The passages by their numbers, which count from 1 where none are given."""
+    return passages if isinstance(passages, Mapping) else dict(enumerate(passages, 1))
+
+
+def numbered(passages: Numbered) -> str:
     """The passages as the model gets them: each under its number, fenced as data."""
-    return "\n\n".join(_numbered(number, each) for number, each in enumerate(passages, 1))
+    return "\n\n".join(_numbered(number, each) for number, each in by_number(passages).items())
 
 
-def check(answer: str, passages: Sequence[Passage]) -> Checked:
+def check(answer: str, passages: Numbered) -> Checked:
     """Take out the marks that name no passage, and see of each other one whether its passage says so.
 
-    Marks of several numbers become one mark a number.
+    Marks of several numbers become one mark a number. What Marks wrote stays as it is.
     """
-    known = [_Words(" ".join((place(each.title, each.headings), each.text))) for each in passages]
-    written: list[str] = []
-    citations: list[Citation] = []
-    n_dropped = n_written = at = 0
-    for mark in _marks(answer):
-        written.append(answer[at : mark.start()])
-        n_written += len(written[-1])
-        claim = _Words(_claim(answer, mark.start()))
-        for number in dict.fromkeys(int(digits) for digits in re.findall(r"\d+", mark[1])):
-            if not 1 <= number <= len(passages):
-                n_dropped += 1
-                continue
-            told = f"[{number}]"
-            lead = " " if written and not "".join(written[-2:]).endswith((" ", "\n", "]")) else ""
-            start = n_written + len(lead)
-            written.append(lead + told)
-            n_written += len(lead) + len(told)
-            citations.append(Citation(number, start, n_written, claim.is_in(known[number - 1])))
-        at = mark.end()
-    written.append(answer[at:])
-    return Checked("".join(written), tuple(citations), n_dropped)
+    known = by_number(passages)
+    stream = Marks(known)
+    text = stream.feed(answer) + stream.end()
+    told = {number: _Words(" ".join((place(each.title, each.headings), each.text))) for number, each in known.items()}
+    found = list(marks(text))
+    citations = tuple(
+        Citation(number, *_place_of(text, mark), _Words(_claim(text, at, found)).is_in(told[number]))
+        for at, mark in enumerate(found)
+        for number in mark.numbers
+        if number in told
+    )
+    return Checked(text, citations, stream.n_dropped)
+
+
+def without_marks(answer: str) -> str:
+    """An answer as it reads without its marks."""
+    stream = Marks(())
+    return stream.feed(answer) + stream.end()
 
 
 def unmarked(answer: str) -> str:
     """An answer without its marks, in one line."""
-    return " ".join(_MARK.sub("", answer).split())
+    return " ".join(without_marks(answer).split())
 
 
 def _numbered(number: int, passage: Passage) -> str:
@@ -93,27 +95,33 @@ def _numbered(number: int, passage: Passage) -> str:
     return f"[{number}] {where}{page}\n{fenced(passage.text.strip())}"
 
 
-def _marks(answer: str) -> Iterator[re.Match[str]]:
-    apart = [found.span() for found in _APART.finditer(answer)]
-    for mark in _MARK.finditer(answer):
-        if not any(start <= mark.start(1) < end for start, end in apart):
-            yield mark
+def _place_of(text: str, mark: Mark) -> tuple[int, int]:
+    """Where the mark itself stands, without the white space before it."""
+    return mark.end - len(text[mark.start : mark.end].lstrip()), mark.end
 
 
-def _claim(answer: str, at: int) -> str:
-    """What a mark at this place stands behind: the words since the mark or the sentence before it.
+def _claim(text: str, at: int, found: Sequence[Mark]) -> str:
+    """What the mark at this place of them all stands behind: the words since the mark or the sentence before it.
 
     A mark that begins a sentence stands for what follows it.
     """
-    before = answer[:at]
-    ends = [found.end() for found in _END.finditer(before) if _WORD.search(_MARK.sub("", before[found.end() :]))]
-    begun = before[ends[-1] if ends else 0 :]
-    parts = [part for part in _MARK.split(begun)[::2] if len(_WORD.findall(part)) >= _LEAST_WORDS]
-    if parts:
-        return parts[-1]
-    rest = _MARK.sub("", answer[at:])
-    found = _END.search(rest)
-    return begun + rest[: found.start() if found else len(rest)]
+    for i in range(at, -1, -1):
+        before = text[found[i - 1].end if i else 0 : found[i].start]
+        said = _last_sentence(before)
+        if len(_WORD.findall(said)) >= _LEAST_WORDS:
+            return said
+        if _END.search(before):
+            break
+    end = found[at + 1].start if at + 1 < len(found) else len(text)
+    rest = text[found[at].end : end]
+    stop = _END.search(rest)
+    return rest[: stop.start() if stop else len(rest)]
+
+
+def _last_sentence(part: str) -> str:
+    """The last sentence of a text that says something."""
+    ends = [each.end() for each in _END.finditer(part) if _WORD.search(part[each.end() :])]
+    return part[ends[-1] if ends else 0 :]
 
 
 class _Words:

@@ -12,25 +12,44 @@ from rag.errors import LibraryBroken
 
 Connection = sqlite3.Connection
 
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+
 _FIRST = (
     """CREATE TABLE shelves (
         id INTEGER PRIMARY KEY,
         owner_id TEXT NOT NULL,
         name TEXT NOT NULL,
         is_shared INTEGER NOT NULL DEFAULT 0,
+        is_hidden INTEGER NOT NULL DEFAULT 0,
         created_at REAL NOT NULL,
         deleted_at REAL
     )""",
-    "CREATE UNIQUE INDEX shelf_names ON shelves(owner_id, name) WHERE deleted_at IS NULL",
+    "CREATE UNIQUE INDEX shelf_names ON shelves(owner_id, name) WHERE deleted_at IS NULL AND NOT is_hidden",
     """CREATE TABLE sources (
         id INTEGER PRIMARY KEY,
         shelf_id INTEGER NOT NULL REFERENCES shelves(id) ON DELETE CASCADE,
         kind TEXT NOT NULL,
         address TEXT NOT NULL,
         options TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'new',
+        problem TEXT NOT NULL DEFAULT '',
+        runner TEXT,
         refreshed_at REAL,
-        UNIQUE (shelf_id, address)
+        look TEXT NOT NULL DEFAULT '',
+        UNIQUE (shelf_id, kind, address)
     )""",
+    """CREATE TABLE failures (
+        source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
+        uri TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (source_id, uri)
+    ) WITHOUT ROWID""",
+    # What a person deleted of a source: it stays away although the source still has it.
+    """CREATE TABLE put_away (
+        source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
+        uri TEXT NOT NULL,
+        PRIMARY KEY (source_id, uri)
+    ) WITHOUT ROWID""",
     """CREATE TABLE documents (
         id INTEGER PRIMARY KEY,
         shelf_id INTEGER NOT NULL REFERENCES shelves(id) ON DELETE CASCADE,
@@ -39,12 +58,15 @@ _FIRST = (
         title TEXT NOT NULL,
         kind TEXT NOT NULL,
         sha256 TEXT NOT NULL,
-        text TEXT NOT NULL,
-        pages TEXT NOT NULL,
-        meta TEXT NOT NULL,
+        n_chars INTEGER NOT NULL,
         added_at REAL NOT NULL,
-        UNIQUE (shelf_id, uri)
+        deleted_at REAL,
+        meta TEXT NOT NULL,
+        pages TEXT NOT NULL,
+        text TEXT NOT NULL
     )""",
+    "CREATE UNIQUE INDEX document_uris ON documents(shelf_id, uri) WHERE deleted_at IS NULL",
+    "CREATE INDEX documents_deleted ON documents(deleted_at) WHERE deleted_at IS NOT NULL",
     "CREATE INDEX documents_by_source ON documents(source_id)",
     """CREATE TABLE chunks (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -68,9 +90,8 @@ _FIRST = (
     "CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE VIEW chunk_words AS SELECT c.id AS id, d.title AS title, c.headings AS headings,"
     " substr(d.text, c.start + 1, c.stop - c.start) AS body FROM chunks c JOIN documents d ON d.id = c.document_id",
-    """CREATE VIRTUAL TABLE chunk_index USING fts5(
-        title, headings, body, content='chunk_words', content_rowid='id',
-        tokenize='porter unicode61 remove_diacritics 2'
+    f"""CREATE VIRTUAL TABLE chunk_index USING fts5(
+        title, headings, body, content='chunk_words', content_rowid='id', tokenize='{TOKENIZER}'
     )""",
 )
 
@@ -78,7 +99,8 @@ _FIRST = (
 def m001_initial(db: Connection) -> None:
     """Shelves, sources, documents with their chunks, the vectors of each model, the index of words.
 
-    The index takes its words from the documents' texts, so a chunk has to leave it before its document changes.
+    A document's text stands last, so that its other columns are read without it. The index takes its words from the
+    texts, so a chunk has to leave it before its document changes.
     """
     for change in _FIRST:
         db.execute(change)

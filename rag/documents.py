@@ -47,7 +47,8 @@ class Chunk:
 class Passage:
     """What a search found: text[start:end] of a document, one chunk or several that follow each other.
 
-    score: from 0 to 1, comparable within one embedding model. page: from 1, or None where there are no pages.
+    score: comparable within one embedding model; cosine and words are what it was made of. cosine is None for a chunk
+    that has no vector yet. page: from 1, or None where there are no pages.
     """
 
     document_id: int
@@ -60,12 +61,17 @@ class Passage:
     end: int
     score: float
     page: int | None = None
+    cosine: float | None = None
+    words: float = 0.0
 
 
 def place(title: str, headings: tuple[str, ...]) -> str:
-    """The titles over a chunk in one line, without a document's title that its first heading says again."""
+    """The titles over a chunk in one line, without a document's title that begins as its first heading does.
+
+    Many pages add the name of their site to it, which says nothing of this one.
+    """
     parts = [part for part in (title, *headings) if part]
-    if len(parts) > 1 and parts[0].casefold() == parts[1].casefold():
+    if len(parts) > 1 and parts[0].casefold().startswith(parts[1].casefold()):
         parts = parts[1:]
     return " > ".join(parts)
 

@@ -4,6 +4,9 @@ RagError
 ├── LibraryBroken    the index cannot be read or written
 ├── UnknownShelf     no shelf, or document, of that name
 ├── SourceFailed     a page, folder or repository could not be read
+│   └── PartUnread   a folder of it, or a list of pages: what lies there stays as it is
+├── SourceStopped    its run was ended before it had listed anything
+├── SourceBusy       another run reads it at this moment
 ├── DocumentRefused  one document cannot be taken; the others go on
 ├── EmbedderAway     nobody makes embeddings
 └── TextTooLong      the embedding model cannot read so much at once
@@ -35,9 +38,33 @@ class UnknownShelf(RagError):
 
 
 class SourceFailed(RagError):
-    """Where documents were to come from cannot be read."""
+    """Where documents were to come from cannot be read. status: what a server of the web answered, or 0."""
 
     code = "source_failed"
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PartUnread(SourceFailed):
+    """A part of a source cannot be read. below: how the uris begin of what lies there, and stays as it is."""
+
+    def __init__(self, message: str, below: str) -> None:
+        super().__init__(message)
+        self.below = below
+
+
+class SourceStopped(RagError):
+    """A run was ended on demand before its source had listed anything."""
+
+    code = "source_stopped"
+
+
+class SourceBusy(RagError):
+    """Another run reads this source at this moment."""
+
+    code = "source_busy"
 
 
 class DocumentRefused(RagError):

@@ -14,33 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.database import Connection, Database
+from rag.database import Connection
 from rag.documents import Chunk, Document, Passage, page_of
-from rag.errors import UnknownShelf
+from rag.errors import RagError, UnknownShelf
+from rag.listing import OF_DOCUMENT, Listing, unindex
 
 Vector = NDArray[np.float32]
 
 _TO_INDEX = "INSERT INTO chunk_index (rowid, title, headings, body) SELECT id, title, headings, body FROM chunk_words"
-_FROM_INDEX = (
-    "INSERT INTO chunk_index (chunk_index, rowid, title, headings, body)"
-    " SELECT 'delete', id, title, headings, body FROM chunk_words"
-)
-_OF_DOCUMENT = " WHERE id IN (SELECT id FROM chunks WHERE document_id = ?)"
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A document as it is kept, without its text."""
-
-    id: int
-    shelf_id: int
-    uri: str
-    title: str
-    kind: str
-    sha256: str
-    n_chars: int
-    n_chunks: int
-    added_at: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,7 @@ class Told:
     text: str
 
 
-class Index(Database):
+class Index(Listing):
     """The documents of all shelves."""
 
     def put(
@@ -79,44 +60,11 @@ class Index(Database):
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            db.execute(_TO_INDEX + _OF_DOCUMENT, (document_id,))
+            db.execute(_TO_INDEX + OF_DOCUMENT, (document_id,))
             found = db.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY place", (document_id,)).fetchall()
             for model, given in (vectors or {}).items():
                 _write_vectors(db, model, [row[0] for row in found], given)
             return document_id
-
-    def remove(self, document_ids: Iterable[int]) -> int:
-        """Forget documents; how many there were."""
-        n_removed = 0
-        with self.writing() as db:
-            for document_id in document_ids:
-                _unindex(db, document_id)
-                n_removed += db.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount
-        return n_removed
-
-    def documents(self, shelf_id: int, source_id: int | None = None) -> list[Kept]:
-        """The documents of a shelf, or of one source of it, by uri."""
-        query = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, length(d.text),
-            (SELECT count(*) FROM chunks c WHERE c.document_id = d.id), d.added_at
-            FROM documents d WHERE d.shelf_id = ? AND (? IS NULL OR d.source_id = ?) ORDER BY d.uri"""
-        with self.reading() as db:
-            return [Kept(*row) for row in db.execute(query, (shelf_id, source_id, source_id))]
-
-    def known(self, shelf_id: int) -> dict[str, tuple[str, str]]:
-        """(sha256, stamp) of each document of a shelf by its uri; the stamp is its source's, or empty."""
-        query = "SELECT uri, sha256, coalesce(json_extract(meta, '$.stamp'), '') FROM documents WHERE shelf_id = ?"
-        with self.reading() as db:
-            return {uri: (sha256, stamp) for uri, sha256, stamp in db.execute(query, (shelf_id,))}
-
-    def document(self, document_id: int) -> tuple[int, Document]:
-        """The shelf of a document, and the document. Raises UnknownShelf."""
-        query = "SELECT shelf_id, uri, title, text, kind, sha256, pages, meta FROM documents WHERE id = ?"
-        with self.reading() as db:
-            row = db.execute(query, (document_id,)).fetchone()
-        if row is None:
-            raise UnknownShelf("this document is no longer in the library")
-        shelf_id, uri, title, text, kind, sha256, pages, meta = row
-        return shelf_id, Document(uri, title, text, kind, sha256, tuple(json.loads(pages)), json.loads(meta))
 
     def chunks(self, document_id: int) -> list[Chunk]:
         """The chunks of a document in their order."""
@@ -129,20 +77,20 @@ class Index(Database):
         query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title, v.vector
             FROM documents d JOIN chunks c ON c.document_id = d.id
             JOIN models m ON m.name = ? JOIN vectors v ON v.model_id = m.id AND v.chunk_id = c.id
-            WHERE d.shelf_id = ? AND d.uri = ?"""
+            WHERE d.shelf_id = ? AND d.uri = ? AND d.deleted_at IS NULL"""
         with self.reading() as db:
             rows = db.execute(query, (model, shelf_id, uri)).fetchall()
         return {_chunk(row[:5]).told(row[5], row[6]): np.frombuffer(row[7], "<f4") for row in rows}
 
-    def without_vectors(self, model: str, limit: int) -> list[Told]:
-        """Chunks that have no vector of this model yet, in the order in which they came."""
+    def without_vectors(self, model: str, limit: int, after: int = 0) -> list[Told]:
+        """Chunks that have no vector of this model yet, in the order in which they came, after one of them."""
         query = """SELECT c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title
             FROM chunks c JOIN documents d ON d.id = c.document_id
-            WHERE NOT EXISTS (
+            WHERE c.id > ? AND NOT EXISTS (
                 SELECT 1 FROM vectors v JOIN models m ON m.id = v.model_id WHERE v.chunk_id = c.id AND m.name = ?
             ) ORDER BY c.id LIMIT ?"""
         with self.reading() as db:
-            rows = db.execute(query, (model, limit)).fetchall()
+            rows = db.execute(query, (after, model, limit)).fetchall()
         return [Told(row[0], _chunk(row[1:6]).told(row[6], row[7])) for row in rows]
 
     def set_vectors(self, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
@@ -191,32 +139,33 @@ def _need_shelf(db: Connection, shelf_id: int) -> None:
 
 def _write_document(db: Connection, shelf_id: int, new: Document, source_id: int | None) -> int:
     """Insert or replace; what a replaced one had of chunks, words and vectors goes."""
-    row = db.execute("SELECT id FROM documents WHERE shelf_id = ? AND uri = ?", (shelf_id, new.uri)).fetchone()
+    query = "SELECT id FROM documents WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"
+    row = db.execute(query, (shelf_id, new.uri)).fetchone()
     values = (
-        *(source_id, new.title, new.kind, new.sha256, new.text),
-        *(json.dumps(new.pages), json.dumps(dict(new.meta)), time.time()),
+        *(source_id, _storable(new.title), new.kind, new.sha256, len(new.text), time.time()),
+        *(json.dumps(dict(new.meta)), json.dumps(new.pages), _storable(new.text)),
     )
     if row is None:
         made = db.execute(
-            "INSERT INTO documents (source_id, title, kind, sha256, text, pages, meta, added_at, shelf_id, uri)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents (source_id, title, kind, sha256, n_chars, added_at, meta, pages, text, shelf_id,"
+            " uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, shelf_id, new.uri),
         )
         return int(made.lastrowid or 0)
     document_id = int(row[0])
-    _unindex(db, document_id)
+    unindex(db, document_id)
     db.execute("DELETE FROM chunks WHERE document_id = ?", (document_id,))
     db.execute(
-        "UPDATE documents SET source_id = ?, title = ?, kind = ?, sha256 = ?, text = ?, pages = ?, meta = ?,"
-        " added_at = ? WHERE id = ?",
+        "UPDATE documents SET source_id = ?, title = ?, kind = ?, sha256 = ?, n_chars = ?, added_at = ?, meta = ?,"
+        " pages = ?, text = ? WHERE id = ?",
         (*values, document_id),
     )
     return document_id
 
 
-def _unindex(db: Connection, document_id: int) -> None:
-    """Take a document's words out of the index, while its text is still there."""
-    db.execute(_FROM_INDEX + _OF_DOCUMENT, (document_id,))
+def _storable(text: str) -> str:
+    """The text, as long as it was, without what SQLite cannot keep or would end it at."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
@@ -228,7 +177,10 @@ def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], vectors
     db.execute("INSERT OR IGNORE INTO models (name, n_dims) VALUES (?, ?)", (model, n_dims))
     model_id, n_known = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (model,)).fetchone()
     if any(len(vector) != n_known for vector in vectors):
-        raise ValueError(f"the vectors of {model} have {n_known} numbers, these have {n_dims}")
+        raise RagError(
+            f"{model} makes vectors of {n_dims} numbers now, and the library has some of {n_known} under this name: "
+            "serve it under another name, and all are made anew"
+        )
     db.executemany(
         "INSERT OR REPLACE INTO vectors (model_id, chunk_id, vector) VALUES (?, ?, ?)",
         [(model_id, i, np.asarray(v, "<f4").tobytes()) for i, v in zip(chunk_ids, vectors, strict=True)],

@@ -7,21 +7,27 @@ was: what is kept is known by the hash of its bytes. Documents are read while th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rag.chunk import Limits, chunk
 from rag.documents import Chunk, Document
 from rag.embed import Embedder, Vector
-from rag.errors import DocumentRefused, EmbedderAway, RagError, TextTooLong
+from rag.errors import DocumentRefused, EmbedderAway, LibraryBroken, PartUnread, RagError, SourceFailed, TextTooLong
+from rag.fill import Fill
 from rag.index import Index
 
 _BATCH = 16  # texts a request: the server answers others between two
 _AT_ONCE = 2  # requests under way, so that the server never waits for the next one
 _WINDOW = 64  # texts that are collected before they are sent: memory holds at most two windows
 _LEAST_TOKENS = 32
+_TIMES = 200  # documents by which the time that is left is told
+_LOOK_S = 0.2  # between two looks whether the run shall stop
+_GONE = (404, 410)  # what a server says of a page that is no longer there
 
 
 class Item(Protocol):
@@ -33,13 +39,16 @@ class Item(Protocol):
 
     @property
     def stamp(self) -> str:
-        """What is the same as long as nobody has changed it, without reading it; empty where nothing tells."""
+        """What is the same as long as nobody has changed it, without reading it; empty where nothing tells.
+
+        Asked for again after sha256, when more may be known.
+        """
 
     def sha256(self) -> str:
         """Of its bytes, in hex. Raises RagError."""
 
     def read(self) -> Document:
-        """The document. Raises DocumentRefused, or RagError."""
+        """The document. Raises DocumentRefused; PartUnread for what is a part of the source; or RagError."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +72,16 @@ class Failure:
 
 @dataclass
 class Report:
-    """What a run did. is_whole: it came to its end, so that what it did not meet is gone from the source."""
+    """What a run did. is_whole: it came to its end, so that what it did not meet is gone from the source.
+
+    n_put_away: what a person deleted and the source still has. without_vectors: why vectors are to follow, or empty.
+    """
 
     n_new: int = 0
     n_changed: int = 0
     n_same: int = 0
     n_removed: int = 0
+    n_put_away: int = 0
     n_chunks: int = 0
     n_embedded: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -113,9 +126,18 @@ class Ingest:
         With a source_id, what the source no longer has is removed at the end. Raises LibraryBroken and what the
         iteration of the items raises.
         """
-        return _Run(self._index, self._embedder, self._limits, shelf_id, source_id, tell).take(
-            items, n_all, is_cancelled
-        )
+        run = _Run(self._index, self._embedder, self._limits, shelf_id, source_id, tell, is_cancelled)
+        return run.take(items, n_all)
+
+    def put(self, shelf_id: int, document: Document) -> int:
+        """Keep one document; its id. A short one has its vectors at once, a long one when they are filled in."""
+        chunks = chunk(document.text, document.title, self._limits)
+        vectors: dict[str, list[Vector]] = {}
+        if len(chunks) <= _BATCH:
+            with suppress(EmbedderAway, TextTooLong):
+                texts = [each.told(document.text, document.title) for each in chunks]
+                vectors = {self._embedder.model: self._embedder.embed(texts)}
+        return self._index.put(shelf_id, document, chunks, vectors)
 
     def fill(
         self, tell: Callable[[int, int], None] = lambda _, __: None, is_cancelled: Callable[[], bool] = lambda: False
@@ -124,15 +146,7 @@ class Ingest:
 
         The vectors of another model answer until then. Raises EmbedderAway.
         """
-        model, n_made = self._embedder.model, 0
-        while not is_cancelled() and (waiting := self._index.without_vectors(model, _BATCH)):
-            vectors = _embedded(self._embedder, [each.text for each in waiting])
-            self._index.set_vectors(model, [each.chunk_id for each in waiting], vectors)
-            n_made += len(waiting)
-            tell(*self._index.n_vectors(model))
-        if not is_cancelled() and self._index.n_vectors(model)[1]:
-            self._index.choose_model(model)
-        return n_made
+        return Fill(self._index, self._embedder, tell, is_cancelled).run()
 
 
 class _Run:
@@ -146,17 +160,21 @@ class _Run:
         shelf_id: int,
         source_id: int | None,
         tell: Callable[[Progress], None],
+        is_cancelled: Callable[[], bool],
     ) -> None:
         self._index, self._embedder, self._limits = index, embedder, limits
-        self._shelf_id, self._source_id, self._tell = shelf_id, source_id, tell
+        self._shelf_id, self._source_id = shelf_id, source_id
+        self._tell, self._is_cancelled = tell, is_cancelled
         self._known = index.known(shelf_id)
+        self._unread: list[str] = []
         self._report = Report()
-        self._began = time.monotonic()
+        # When the last documents were done: those before tell little, when most of them were there already.
+        self._times = deque([time.monotonic()], _TIMES)
         self._n_done = 0
         self._n_all: int | None = None
         self._model = ""
 
-    def take(self, items: Iterable[Item], n_all: int | None, is_cancelled: Callable[[], bool]) -> Report:
+    def take(self, items: Iterable[Item], n_all: int | None) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
         self._n_all = n_all
         try:
@@ -164,29 +182,30 @@ class _Run:
         except EmbedderAway as why:
             self._report.without_vectors = why.message
         seen: set[str] = set()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
             before: list[tuple[_Work, list[Future[list[Vector]]]]] = []
-            for window in self._windows(items, seen, is_cancelled):
+            for window in self._windows(items, seen):
                 now = [(work, self._asked(pool, work)) for work in window]
                 self._keep(before)
                 before = now
             self._keep(before)
-        if not is_cancelled():
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a request under way ends by itself
+        if not self._is_cancelled():
             self._report.is_whole = True
             self._remove_others(seen)
         return self._report
 
-    def _windows(
-        self, items: Iterable[Item], seen: set[str], is_cancelled: Callable[[], bool]
-    ) -> Iterator[list[_Work]]:
+    def _windows(self, items: Iterable[Item], seen: set[str]) -> Iterator[list[_Work]]:
         """Documents to embed, so many that their texts fill a window."""
         window: list[_Work] = []
         n_texts = 0
         for item in items:
-            if is_cancelled():
+            if self._is_cancelled():
                 break
             seen.add(item.uri)
-            work = self._read(item)
+            work = self._read(item, seen)
             if work is None:
                 self._n_done += 1
                 self._say(item.uri)
@@ -198,8 +217,11 @@ class _Run:
                 window, n_texts = [], 0
         yield window
 
-    def _read(self, item: Item) -> _Work | None:
+    def _read(self, item: Item, seen: set[str]) -> _Work | None:
         """The document in chunks; None when it is here already, or cannot be taken."""
+        if self._index.is_put_away(self._source_id, item.uri):
+            self._report.n_put_away += 1
+            return None
         try:
             if self._is_same(item):
                 self._report.n_same += 1
@@ -207,7 +229,13 @@ class _Run:
             document = item.read()
             if not document.text.strip():
                 raise DocumentRefused("has no text")
+        except LibraryBroken:
+            raise
         except RagError as why:
+            if isinstance(why, PartUnread):
+                self._unread.append(why.below)
+            if isinstance(why, SourceFailed) and why.status in _GONE:
+                seen.discard(item.uri)
             self._report.failures.append(Failure(item.uri, why.message))
             return None
         chunks = chunk(document.text, document.title, self._limits)
@@ -218,7 +246,13 @@ class _Run:
     def _is_same(self, item: Item) -> bool:
         """Whether it is here as it is now: by its stamp, else by the hash of its bytes."""
         sha256, stamp = self._known.get(item.uri, ("", ""))
-        return bool(sha256) and ((bool(stamp) and stamp == item.stamp) or sha256 == item.sha256())
+        if not sha256 or (stamp and stamp == item.stamp):
+            return bool(sha256)
+        if sha256 != item.sha256():
+            return False
+        if item.stamp != stamp:
+            self._index.set_stamp(self._shelf_id, item.uri, item.stamp)
+        return True
 
     def _asked(self, pool: ThreadPoolExecutor, work: _Work) -> list[Future[list[Vector]]]:
         """The vectors that a document lacks, on their way."""
@@ -228,8 +262,10 @@ class _Run:
         return [pool.submit(self._embedder.embed, texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
 
     def _keep(self, window: Sequence[tuple[_Work, list[Future[list[Vector]]]]]) -> None:
-        """Keep the documents of a window, each with its vectors."""
+        """Keep the documents of a window, each with its vectors; on demand those that are left are not waited for."""
         for work, futures in window:
+            if not self._is_ready(futures):
+                return
             try:
                 ready = self._with_vectors(work, [vector for each in futures for vector in each.result()])
             except TextTooLong:
@@ -240,6 +276,13 @@ class _Run:
             self._put(ready)
             self._n_done += 1
             self._say(work.document.uri)
+
+    def _is_ready(self, futures: Collection[Future[list[Vector]]]) -> bool:
+        """Wait for vectors; False when the run shall end."""
+        while not self._is_cancelled():
+            if not wait(futures, _LOOK_S).not_done:
+                return True
+        return False
 
     def _with_vectors(self, work: _Work, made: Sequence[Vector]) -> _Work:
         self._report.n_embedded += len(made)
@@ -268,6 +311,9 @@ class _Run:
         texts = work.texts()
         is_whole = all(text in work.known for text in texts)
         vectors = {self._model: [work.known[text] for text in texts]} if is_whole and self._model else None
+        if self._index.is_put_away(self._source_id, work.document.uri):  # deleted since it was read
+            self._report.n_put_away += 1
+            return
         self._index.put(self._shelf_id, work.document, work.chunks, vectors, self._source_id)
         self._report.n_chunks += len(work.chunks)
         if work.is_new:
@@ -279,20 +325,13 @@ class _Run:
         """Forget what the source no longer has. A document that failed is still there, with its old text."""
         if self._source_id is not None:
             kept = self._index.documents(self._shelf_id, self._source_id)
-            self._report.n_removed = self._index.remove([each.id for each in kept if each.uri not in seen])
+            gone = [each.id for each in kept if each.uri not in seen and not each.uri.startswith(tuple(self._unread))]
+            self._report.n_removed = sum(self._index.remove([each]) for each in gone)
 
     def _say(self, uri: str) -> None:
+        self._times.append(time.monotonic())
         left = None
-        if self._n_all is not None and self._n_done:
-            left = (time.monotonic() - self._began) / self._n_done * max(0, self._n_all - self._n_done)
+        if self._n_all is not None and len(self._times) > 1:
+            each_s = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+            left = each_s * max(0, self._n_all - self._n_done)
         self._tell(Progress(self._n_done, self._n_all, self._report.n_chunks, left, uri))
-
-
-def _embedded(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
-    """The vectors of texts, each of as much of it as the model can read. Raises EmbedderAway."""
-    try:
-        return embedder.embed(texts)
-    except TextTooLong:
-        if len(texts) > 1:
-            return [_embedded(embedder, [text])[0] for text in texts]
-        return _embedded(embedder, [texts[0][: len(texts[0]) * 3 // 4]])

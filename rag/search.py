@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag import words
-from rag.documents import Passage
-from rag.embed import Embedder
+from rag import gate
+from rag.documents import Passage, place
+from rag.embed import Embedder, Server
+from rag.errors import EmbedderAway
 from rag.index import Index
 from rag.vectors import Rows, Vector, VectorStore, best
+from rag.words import Words
 
-_CANDIDATES = 60  # of each list
+_CANDIDATES = 60
+_RERANKED = 20
+_RERANKED_CHARS = 1_600  # of each: rerankers read 512 tokens
 _TWIN_COSINE = 0.985  # two chunks this near say the same
+
+
+def min_score_of(model: str) -> float:
+    """The score below which a passage answers no question, by the name of the embedding model."""
+    return (gate.known(model) or gate.TYPICAL).min_score
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How the two lists are weighed: a chunk's score is its cosine with the question plus so much of its share of the
-    best BM25 score."""
+    """How vectors and words are weighed: a chunk's score is so much of its cosine with the question plus so much of its
+    share of the question's words, where one is what parts related from unrelated texts in the model's cosines.
+    docs/decisions/0011-index.md says where the numbers are from."""
 
-    words: float = 0.15
+    words: float = 0.6
+    cosine: float = 1.0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A chunk that a search found. cosine is None while it has no vector; words is its share of the best BM25 score."""
+    """A chunk that a search found. cosine is None while it has no vector; words is its share of the question's."""
 
     chunk_id: int
     score: float
@@ -36,27 +47,22 @@ class Candidate:
     words: float
 
 
-def merge(
-    near: Sequence[tuple[int, float]], told: Sequence[tuple[int, float]], cosines: Mapping[int, float], weights: Weights
-) -> list[Candidate]:
-    """Weigh two lists together, best first. near: (chunk, cosine); told: (chunk, BM25); cosines: of the told ones.
+def weigh(cosines: Vector, has_vector: NDArray[np.bool_], shares: Vector, words: float) -> Vector:
+    """The score of each chunk. One without a vector gets the mean cosine of the best, so that its words decide."""
+    near = cosines[has_vector]
+    middle = np.float32(np.partition(near, -min(_CANDIDATES, len(near)))[-_CANDIDATES:].mean())
+    waiting = np.where(shares > 0, middle, -np.inf)
+    found: Vector = (np.where(has_vector, cosines, waiting) + words * shares).astype(np.float32)
+    return found
 
-    A chunk without a vector has the mean cosine of the others, so that its words decide.
-    """
-    most = max((score for _, score in told), default=0.0) or 1.0
-    shares = {chunk_id: score / most for chunk_id, score in told}
-    known = {**dict(near), **cosines}
-    middle = float(np.mean([value for _, value in near])) if near else 0.0
-    found = [
-        Candidate(
-            chunk_id,
-            known.get(chunk_id, middle) + weights.words * shares.get(chunk_id, 0.0),
-            known.get(chunk_id),
-            shares.get(chunk_id, 0.0),
-        )
-        for chunk_id in dict.fromkeys([*(i for i, _ in near), *shares])
-    ]
-    return sorted(found, key=lambda each: -each.score)
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody."""
+
+    rows: Rows
+    model: str
+    embedder: Embedder | None
 
 
 class Search:
@@ -65,51 +71,126 @@ class Search:
     def __init__(self, index: Index, embedder: Embedder, weights: Weights | None = None) -> None:
         self._index, self._embedder = index, embedder
         self._weights = weights or Weights()
+        self._words = Words(index)
         self._stores: dict[str, VectorStore] = {}
+        self._scales: dict[str, gate.Scale] = {}
 
-    def passages(self, question: str, shelf_ids: Collection[int], n_most: int = 5) -> list[Passage]:
-        """The passages that fit a question best, best first; neighbours are one passage. Raises EmbedderAway."""
-        found = self.candidates(question, shelf_ids)
-        return read(self._index, self._without_twins(found, 2 * n_most))[:n_most]
+    def passages(
+        self,
+        question: str,
+        shelf_ids: Collection[int],
+        n_most: int = 5,
+        document_ids: Collection[int] | None = None,
+    ) -> list[Passage]:
+        """The passages that fit a question best, best first; neighbours are one passage. Raises EmbedderAway.
 
-    def candidates(self, question: str, shelf_ids: Collection[int]) -> list[Candidate]:
-        """All chunks that were looked at, with their scores."""
-        told = words.find(self._index, question, shelf_ids, _CANDIDATES)
-        rows = self._rows()
-        if not len(rows.chunk_ids):
-            return merge([], told, {}, self._weights)
-        return self._weighed(self._embedder.embed([question])[0], told, rows, shelf_ids)
+        document_ids: look in these documents alone, of those on the shelves. A reranker of the server decides on the
+        order; the scores stay what they are.
+        """
+        seen = self._seen()
+        found = self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
+        kept = without_twins(found, seen.rows, max(2 * n_most, _RERANKED if self._reranker() else 0))
+        made = read(self._index, kept)
+        return self._reranked(question, made)[:n_most]
 
-    def _weighed(
-        self, query: Vector, told: Sequence[tuple[int, float]], rows: Rows, shelf_ids: Collection[int]
+    def min_score(self) -> float:
+        """The score below which nothing answers, for the model whose vectors search."""
+        return self._scale(self._seen()).min_score
+
+    def candidates(
+        self, question: str, shelf_ids: Collection[int], document_ids: Collection[int] | None = None
     ) -> list[Candidate]:
-        scores = rows.scores(query, shelf_ids)
-        nearest = best(scores, _CANDIDATES)
-        near = [(int(rows.chunk_ids[row]), float(scores[row])) for row in nearest]
-        told_rows = rows.rows_of(np.array([chunk_id for chunk_id, _ in told], np.int64))
-        cosines = {chunk_id: float(scores[row]) for (chunk_id, _), row in zip(told, told_rows, strict=True) if row >= 0}
-        return merge(near, told, cosines, self._weights)
+        """The best chunks, with their scores. Raises EmbedderAway."""
+        seen = self._seen()
+        return self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
 
-    def _without_twins(self, found: Sequence[Candidate], n_most: int) -> list[Candidate]:
-        """The best ones, without those that say what a better one says."""
-        rows = self._rows()
-        at = rows.rows_of(np.array([each.chunk_id for each in found], np.int64))
-        kept: list[Candidate] = []
-        vectors: list[NDArray[np.float32]] = []
-        for each, row in zip(found, at, strict=True):
-            vector = rows.matrix[row] if row >= 0 else None
-            if vector is not None:
-                if any(float(vector @ other) > _TWIN_COSINE for other in vectors):
-                    continue
-                vectors.append(vector)
-            kept.append(each)
-            if len(kept) == n_most:
-                break
-        return kept
+    def _candidates(self, question: str, seen: _Seen, wanted: NDArray[np.bool_]) -> list[Candidate]:
+        rows = seen.rows
+        if not wanted.any():
+            return []
+        shares = self._words.shares(question, rows)
+        has_vector = rows.has_vector & wanted
+        scale, query = self._scale(seen), self._asked(question, seen) if has_vector.any() else None
+        cosines = rows.matrix @ query if query is not None else None
+        if cosines is None:
+            scores = np.where(shares > 0, scale.of_words(shares), np.float32(-np.inf))
+        else:
+            words = self._weights.words * scale.spread
+            scores = weigh(self._weights.cosine * cosines, has_vector, shares, words)
+        scores[~wanted] = -np.inf
+        return [
+            Candidate(
+                int(rows.chunk_ids[row]),
+                float(scores[row]),
+                float(cosines[row]) if cosines is not None and has_vector[row] else None,
+                float(shares[row]),
+            )
+            for row in best(scores, _CANDIDATES)
+        ]
 
-    def _rows(self) -> Rows:
-        model = next(iter(self._index.models()), self._embedder.model)
-        return self._stores.setdefault(model, VectorStore(self._index, model)).rows()
+    def _seen(self) -> _Seen:
+        """The chunks as they are now. While another model's vectors are made, those of the one before search, if the
+        server still has it."""
+        model = next(iter(self._index.models()), "")
+        rows = self._stores.setdefault(model, VectorStore(self._index, model)).rows()
+        return _Seen(rows, model, self._embedder_of(model) if rows.has_vector.any() else None)
+
+    def _embedder_of(self, model: str) -> Embedder | None:
+        if self._embedder.model == model:
+            return self._embedder
+        return self._embedder.of(model) if isinstance(self._embedder, Server) else None
+
+    def _asked(self, question: str, seen: _Seen) -> Vector | None:
+        """The question's vector; None where the server no longer has the model. Raises EmbedderAway."""
+        if seen.embedder is None:
+            return None
+        try:
+            return seen.embedder.embed([question])[0]
+        except EmbedderAway:
+            if seen.embedder is self._embedder:
+                raise
+            return None  # the words search until the vectors of the new model are made
+
+    def _scale(self, seen: _Seen) -> gate.Scale:
+        if seen.model not in self._scales:
+            if seen.embedder is not self._embedder:
+                return gate.known(seen.model) or gate.TYPICAL
+            self._scales[seen.model] = gate.of_library(self._index, seen.embedder, seen.model)
+        return self._scales[seen.model]
+
+    def _reranker(self) -> Server | None:
+        return self._embedder if isinstance(self._embedder, Server) and self._embedder.can_rerank() else None
+
+    def _reranked(self, question: str, found: list[Passage]) -> list[Passage]:
+        """In the order of the server's reranker; as they are where it has none, or it fails."""
+        server = self._reranker()
+        first = found[:_RERANKED]
+        if server is None or len(first) < 2:
+            return found
+        scores = server.rerank(
+            question, [f"{place(each.title, each.headings)}\n{each.text[:_RERANKED_CHARS]}" for each in first]
+        )
+        if scores is None:
+            return found
+        order = sorted(range(len(first)), key=lambda number: -scores[number])
+        return [*(first[number] for number in order), *found[_RERANKED:]]
+
+
+def without_twins(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidate]:
+    """The best ones, without those that say what a better one says."""
+    at = rows.rows_of(np.array([each.chunk_id for each in found], np.int64))
+    kept: list[Candidate] = []
+    vectors: list[Vector] = []
+    for each, row in zip(found, at, strict=True):
+        if rows.has_vector[row]:
+            vector = rows.matrix[row]
+            if any(float(vector @ other) > _TWIN_COSINE for other in vectors):
+                continue
+            vectors.append(vector)
+        kept.append(each)
+        if len(kept) == n_most:
+            break
+    return kept
 
 
 def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
@@ -118,7 +199,7 @@ def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
     for each, part in zip(found, index.parts([each.chunk_id for each in found]), strict=True):
         if part is None:  # gone meanwhile
             continue
-        passage = replace(part, score=each.score)
+        passage = replace(part, score=each.score, cosine=each.cosine, words=each.words)
         near = next((i for i, other in enumerate(made) if _touches(other, passage)), None)
         if near is None:
             made.append(passage)

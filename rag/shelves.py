@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from rag.database import Connection
 from rag.errors import RagError, UnknownShelf
 from rag.index import Index
 
@@ -13,7 +14,8 @@ _NAME_CHARS = 80
 
 @dataclass(frozen=True)
 class Shelf:
-    """A set of documents with a name. is_own: whether the user who asked may change it."""
+    """A set of documents with a name. is_own: whether the user who asked may change it. is_hidden: it is in no list;
+    the long files of a user's chats stand there."""
 
     id: int
     owner_id: str
@@ -22,12 +24,16 @@ class Shelf:
     is_own: bool
     n_documents: int
     n_chunks: int
+    is_hidden: bool = False
 
 
 _QUERY = """SELECT s.id, s.owner_id, s.name, s.is_shared, s.owner_id = ?,
-    (SELECT count(*) FROM documents d WHERE d.shelf_id = s.id),
-    (SELECT count(*) FROM chunks c JOIN documents d ON d.id = c.document_id WHERE d.shelf_id = s.id)
+    (SELECT count(*) FROM documents d WHERE d.shelf_id = s.id AND d.deleted_at IS NULL),
+    (SELECT count(*) FROM chunks c JOIN documents d ON d.id = c.document_id
+        WHERE d.shelf_id = s.id AND d.deleted_at IS NULL), s.is_hidden
     FROM shelves s WHERE s.deleted_at IS NULL AND (s.owner_id = ? OR s.is_shared)"""
+_OWN = "WHERE id = ? AND owner_id = ? AND deleted_at IS NULL AND NOT is_hidden"
+_HIDDEN = "files of chats"
 
 
 class Shelves(Index):
@@ -36,7 +42,7 @@ class Shelves(Index):
     def shelves(self, owner_id: str) -> list[Shelf]:
         """The shelves that a user may read, by name."""
         with self.reading() as db:
-            rows = db.execute(_QUERY, (owner_id, owner_id)).fetchall()
+            rows = db.execute(f"{_QUERY} AND NOT s.is_hidden", (owner_id, owner_id)).fetchall()
         return sorted((_shelf(row) for row in rows), key=lambda shelf: shelf.name.casefold())
 
     def shelf(self, owner_id: str, name: str) -> Shelf:
@@ -47,13 +53,37 @@ class Shelves(Index):
         there = ", ".join(shelf.name for shelf in self.shelves(owner_id))
         raise UnknownShelf(f"there is no shelf {name}: {f'there are {there}' if there else 'add one first'}")
 
+    def hidden_shelf(self, owner_id: str) -> Shelf:
+        """The one shelf of a user that is in no list; it is made when it is first asked for."""
+        with self.writing() as db:
+            db.execute(
+                "INSERT INTO shelves (owner_id, name, is_hidden, created_at) SELECT ?, ?, 1, ?"
+                " WHERE NOT EXISTS (SELECT 1 FROM shelves WHERE owner_id = ? AND is_hidden)",
+                (owner_id, _HIDDEN, time.time(), owner_id),
+            )
+            query = f"{_QUERY} AND s.is_hidden AND s.owner_id = ?"
+            return _shelf(db.execute(query, (owner_id, owner_id, owner_id)).fetchone())
+
+    def readable(self, owner_id: str, shelf_id: int) -> Shelf:
+        """A shelf that this user may read. Raises UnknownShelf."""
+        with self.reading() as db:
+            row = db.execute(f"{_QUERY} AND s.id = ?", (owner_id, owner_id, shelf_id)).fetchone()
+        if row is None:
+            raise _unknown()
+        return _shelf(row)
+
+    def own(self, owner_id: str, shelf_id: int) -> Shelf:
+        """A shelf that this user may change. Raises UnknownShelf."""
+        found = self.readable(owner_id, shelf_id)
+        if not found.is_own:
+            raise _unknown()
+        return found
+
     def add_shelf(self, owner_id: str, name: str, *, is_shared: bool = False) -> Shelf:
         """Begin a shelf. Raises RagError for a name that is taken or none."""
         flat = _clean(name)
         with self.writing() as db:
-            query = "SELECT 1 FROM shelves WHERE owner_id = ? AND name = ? COLLATE NOCASE AND deleted_at IS NULL"
-            if db.execute(query, (owner_id, flat)).fetchone():
-                raise RagError(f"there is a shelf {flat} already: add to it, or choose another name")
+            _need_free(db, owner_id, flat)
             made = db.execute(
                 "INSERT INTO shelves (owner_id, name, is_shared, created_at) VALUES (?, ?, ?, ?)",
                 (owner_id, flat, int(is_shared), time.time()),
@@ -66,23 +96,62 @@ class Shelves(Index):
     ) -> None:
         """Rename a shelf, or share it with all users or with nobody. Raises UnknownShelf for another's."""
         with self.writing() as db:
+            if name is not None:
+                _need_free(db, owner_id, _clean(name), but=shelf_id)
             changes = {"name": _clean(name) if name is not None else None, "is_shared": is_shared}
             for column, value in changes.items():
                 if value is not None:
-                    query = f"UPDATE shelves SET {column} = ? WHERE id = ? AND owner_id = ? AND deleted_at IS NULL"  # noqa: S608
+                    query = f"UPDATE shelves SET {column} = ? {_OWN}"  # noqa: S608
                     _need(db.execute(query, (value, shelf_id, owner_id)).rowcount)
 
     def delete_shelf(self, owner_id: str, shelf_id: int) -> None:
         """Take a shelf away; restore_shelf brings it back until it is purged. Raises UnknownShelf."""
         with self.writing() as db:
-            query = "UPDATE shelves SET deleted_at = ? WHERE id = ? AND owner_id = ? AND deleted_at IS NULL"
-            _need(db.execute(query, (time.time(), shelf_id, owner_id)).rowcount)
+            _need(db.execute(f"UPDATE shelves SET deleted_at = ? {_OWN}", (time.time(), shelf_id, owner_id)).rowcount)  # noqa: S608
 
     def restore_shelf(self, owner_id: str, shelf_id: int) -> None:
-        """Bring a deleted shelf back. Raises UnknownShelf when it is gone for good."""
+        """Bring a deleted shelf back. Raises UnknownShelf when it is gone for good, RagError when its name is taken."""
         with self.writing() as db:
+            row = db.execute("SELECT name FROM shelves WHERE id = ? AND owner_id = ?", (shelf_id, owner_id)).fetchone()
+            if row:
+                _need_free(db, owner_id, row[0], but=shelf_id)
             query = "UPDATE shelves SET deleted_at = NULL WHERE id = ? AND owner_id = ?"
             _need(db.execute(query, (shelf_id, owner_id)).rowcount)
+
+    def shelf_of(self, document_id: int) -> int:
+        """The shelf of a document, deleted or not. Raises UnknownShelf."""
+        with self.reading() as db:
+            row = db.execute("SELECT shelf_id FROM documents WHERE id = ?", (document_id,)).fetchone()
+        if row is None:
+            raise UnknownShelf("this document is no longer in the library")
+        return int(row[0])
+
+    def hidden_documents(self) -> list[tuple[int, str]]:
+        """(id, uri) of the documents on all hidden shelves."""
+        query = "SELECT d.id, d.uri FROM documents d JOIN shelves s ON s.id = d.shelf_id AND s.is_hidden ORDER BY d.id"
+        with self.reading() as db:
+            return [(row[0], row[1]) for row in db.execute(query)]
+
+    def readers(self, shelf_id: int) -> tuple[str, bool]:
+        """(whose a shelf is, whether all users may read it). Raises UnknownShelf."""
+        with self.reading() as db:
+            row = db.execute("SELECT owner_id, is_shared FROM shelves WHERE id = ?", (shelf_id,)).fetchone()
+        if row is None:
+            raise _unknown()
+        return row[0], bool(row[1])
+
+    def n_chars(self, owner_id: str) -> int:
+        """Characters of all documents on a user's own shelves."""
+        query = """SELECT coalesce(sum(d.n_chars), 0) FROM documents d JOIN shelves s ON s.id = d.shelf_id
+            WHERE s.owner_id = ? AND s.deleted_at IS NULL AND d.deleted_at IS NULL"""
+        with self.reading() as db:
+            return int(db.execute(query, (owner_id,)).fetchone()[0])
+
+    def remove_owner(self, owner_id: str) -> None:
+        """Forget all shelves of a user at once."""
+        with self.writing() as db:
+            db.execute("UPDATE shelves SET deleted_at = 0, is_shared = 0 WHERE owner_id = ?", (owner_id,))
+        self.purge_shelves(1.0)
 
     def purge_shelves(self, before: float) -> int:
         """Really delete the shelves that were deleted before that time; how many documents went with them."""
@@ -102,11 +171,22 @@ def _clean(name: str) -> str:
     return flat
 
 
+def _need_free(db: Connection, owner_id: str, name: str, but: int = 0) -> None:
+    """No other shelf of the user may have this name: a shelf is called by it, whatever its case."""
+    query = "SELECT name FROM shelves WHERE owner_id = ? AND deleted_at IS NULL AND NOT is_hidden AND id <> ?"
+    if name.casefold() in {row[0].casefold() for row in db.execute(query, (owner_id, but))}:
+        raise RagError(f"there is a shelf {name} already: add to it, or choose another name")
+
+
+def _unknown() -> UnknownShelf:
+    return UnknownShelf("this shelf is no longer in the library, or is not yours")
+
+
 def _need(n_changed: int) -> None:
     if not n_changed:
-        raise UnknownShelf("this shelf is no longer in the library, or is not yours")
+        raise _unknown()
 
 
-def _shelf(row: tuple[int, str, str, int, int, int, int]) -> Shelf:
-    shelf_id, owner_id, name, is_shared, is_own, n_documents, n_chunks = row
-    return Shelf(shelf_id, owner_id, name, bool(is_shared), bool(is_own), n_documents, n_chunks)
+def _shelf(row: tuple[int, str, str, int, int, int, int, int]) -> Shelf:
+    shelf_id, owner_id, name, is_shared, is_own, n_documents, n_chunks, is_hidden = row
+    return Shelf(shelf_id, owner_id, name, bool(is_shared), bool(is_own), n_documents, n_chunks, bool(is_hidden))

@@ -1,4 +1,5 @@
-"""One model's vectors in memory, brought up to date from the index: which chunks are nearest to a question, exactly."""
+"""All chunks in memory with one model's vectors, brought up to date from the index: which are nearest to a question,
+exactly."""
 
 from __future__ import annotations
 
@@ -14,26 +15,32 @@ from rag.database import Database
 Vector = NDArray[np.float32]
 
 _AT_ONCE = 2_000  # vectors read under one lock
+_CHUNKS = """SELECT c.id, c.document_id, d.shelf_id, c.n_tokens, v.chunk_id IS NOT NULL FROM chunks c
+    JOIN documents d ON d.id = c.document_id LEFT JOIN vectors v ON v.model_id = ? AND v.chunk_id = c.id
+    WHERE d.deleted_at IS NULL ORDER BY c.id"""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """All vectors of a model, one a row, with the chunk and the shelf of each; chunk_ids ascend."""
+    """All chunks, one a row: its document, its shelf, its size, and its vector, which is zero where has_vector says
+    that there is none yet. chunk_ids ascend."""
 
     chunk_ids: NDArray[np.int64]
+    document_ids: NDArray[np.int64]
     shelf_ids: NDArray[np.int64]
+    n_tokens: NDArray[np.float32]
+    has_vector: NDArray[np.bool_]
     matrix: NDArray[np.float32]
 
-    def scores(self, query: Vector, shelf_ids: Collection[int]) -> NDArray[np.float32]:
-        """The cosine of each row with a query of length one; -1 for rows of other shelves."""
-        if not len(self.chunk_ids):
-            return np.zeros(0, np.float32)
-        found = self.matrix @ query
-        wanted = np.isin(self.shelf_ids, list(shelf_ids))
-        return np.where(wanted, found, np.float32(-1))
+    def wanted(self, shelf_ids: Collection[int], document_ids: Collection[int] | None = None) -> NDArray[np.bool_]:
+        """The rows on these shelves, and where documents are named, of these documents."""
+        found = np.isin(self.shelf_ids, list(shelf_ids))
+        if document_ids is not None:
+            found &= np.isin(self.document_ids, list(document_ids))
+        return found
 
     def rows_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each chunk, -1 for one without a vector."""
+        """The row of each chunk, -1 for one that is not here."""
         if not len(self.chunk_ids):
             return np.full(len(chunk_ids), -1, np.int64)
         at = np.minimum(np.searchsorted(self.chunk_ids, chunk_ids), len(self.chunk_ids) - 1)
@@ -41,17 +48,18 @@ class Rows:
 
 
 def best(scores: NDArray[np.float32], n_most: int) -> NDArray[np.int64]:
-    """The rows with the highest scores, best first, without those of other shelves."""
+    """The rows with the highest scores, best first; none that has minus infinity."""
     n_kept = min(n_most, len(scores))
     if not n_kept:
         return np.zeros(0, np.int64)
-    found = np.argpartition(-scores, n_kept - 1)[:n_kept]
+    found = np.sort(np.argpartition(-scores, n_kept - 1)[:n_kept])
     ordered = found[np.argsort(-scores[found], kind="stable")]
-    return ordered[scores[ordered] > -1].astype(np.int64)
+    return ordered[np.isfinite(scores[ordered])].astype(np.int64)
 
 
 class VectorStore:
-    """The vectors of one model. Safe to use from several threads; a search sees all that was committed before it."""
+    """The chunks with the vectors of one model. Safe to use from several threads; a search sees all that was committed
+    before it."""
 
     def __init__(self, database: Database, model: str) -> None:
         self._database, self._model = database, model
@@ -60,7 +68,7 @@ class VectorStore:
         self._seen: tuple[int, int] | None = None
 
     def rows(self) -> Rows:
-        """The vectors as the file has them now. What is here already is not read again."""
+        """The chunks as the file has them now. What is here already is not read again."""
         with self._lock:
             seen = self._state()
             if self._rows is None or seen != self._seen:
@@ -74,23 +82,21 @@ class VectorStore:
             return int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
 
     def _read(self, old: Rows | None) -> Rows:
-        query = """SELECT v.chunk_id, d.shelf_id FROM vectors v JOIN models m ON m.id = v.model_id AND m.name = ?
-            JOIN chunks c ON c.id = v.chunk_id JOIN documents d ON d.id = c.document_id ORDER BY v.chunk_id"""
         with self._database.reading() as db:
             row = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (self._model,)).fetchone()
-            listed = np.array(db.execute(query, (self._model,)).fetchall(), np.int64).reshape(-1, 2)
-        model_id, n_dims = row or (0, 0)
-        ids = listed[:, 0]
+            model_id, n_dims = row or (0, 0)
+            listed = np.array(db.execute(_CHUNKS, (model_id,)).fetchall(), np.int64).reshape(-1, 5)
+        ids, has_vector = listed[:, 0].copy(), listed[:, 4] > 0
         matrix = np.zeros((len(ids), n_dims), np.float32)
         known = np.full(len(ids), -1, np.int64)
         if old is not None and old.matrix.shape[1] == n_dims:
             known = old.rows_of(ids)
+            known[known >= 0] = np.where(old.has_vector[known[known >= 0]], known[known >= 0], -1)
             matrix[known >= 0] = old.matrix[known[known >= 0]]
-        fresh = np.flatnonzero(known < 0)
+        fresh = np.flatnonzero((known < 0) & has_vector)
         for at in range(0, len(fresh), _AT_ONCE):
-            part = fresh[at : at + _AT_ONCE]
-            self._fill(matrix, part, ids, model_id)
-        return Rows(ids, listed[:, 1], matrix)
+            self._fill(matrix, fresh[at : at + _AT_ONCE], ids, model_id)
+        return Rows(ids, listed[:, 1].copy(), listed[:, 2].copy(), listed[:, 3].astype(np.float32), has_vector, matrix)
 
     def _fill(
         self, matrix: NDArray[np.float32], part: NDArray[np.int64], ids: NDArray[np.int64], model_id: int

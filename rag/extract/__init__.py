@@ -1,1 +1,26 @@
 """From a file's bytes to its text. The child process reads what is more than plain text; nothing here fetches."""
+
+from __future__ import annotations
+
+from rag.errors import DocumentRefused
+from rag.extract.limits import Unreadable
+from rag.sources import Readable
+
+
+def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Readable:
+    """A file as a search finds it: tables and JSON as lines with their names, links without their addresses.
+
+    name, content_type: how it is read; the bytes count more. Raises DocumentRefused, its reason without the name.
+    """
+    from rag.extract.reading import read_as
+
+    try:
+        return read_as(name, data, content_type=content_type, url=url)
+    except Unreadable as why:
+        raise DocumentRefused(why.reason) from why
+
+
+def searchable(text: str, kind: str) -> str:
+    """A text that was kept as it is, as read gives it: a table or JSON with its names, all else unchanged."""
+    names = {"table": "a.csv", "json": "a.json"}
+    return read(names[kind], text.encode("utf-8", "replace")).text if kind in names else text

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from rag.extract.limits import MAX_CHARS, MAX_PART_BYTES, Unreadable
 from rag.extract.safe_xml import BadXml, walk
 
-_DOCUMENT, _STYLES = "word/document.xml", "word/styles.xml"
+_DOCUMENT, _STYLES, _CORE = "word/document.xml", "word/styles.xml", "docProps/core.xml"
 _MAX_ENTRIES = 10_000
+_MAX_PARENTS = 10
+_MAX_TITLE = 200
+_LEVELS = frozenset("012345678")
 _PIECE = 65_536
 _OTHERS = (
     ("xl/workbook.xml", "is a spreadsheet: save the sheet that you mean as CSV"),
@@ -31,7 +34,7 @@ def read(data: bytes) -> tuple[str, str]:
                 raise Unreadable(f"is an archive of {len(names):,} files: unpack it and add the ones that you mean")
             if _DOCUMENT not in names:
                 raise Unreadable(next((said for name, said in _OTHERS if name in names), "is an archive: unpack it"))
-            return _text(archive, names), ""
+            return _text(archive, names), _title(archive, names)
     except (zipfile.BadZipFile, zlib.error, BadXml, NotImplementedError, EOFError, RuntimeError, ValueError) as why:
         raise Unreadable(damaged) from why
 
@@ -42,13 +45,24 @@ def _text(archive: zipfile.ZipFile, names: set[str]) -> str:
         walk(_pieces(archive, _STYLES), styles.start, lambda _: None, lambda _: None)
     for name in (_DOCUMENT, "word/footnotes.xml", "word/endnotes.xml"):
         if name in names:
-            writer = _Writer(styles.names)
+            writer = _Writer(styles)
             walk(_pieces(archive, name), writer.start, writer.end, writer.text)
             parts.append(writer.finish())
     text = "\n\n".join(filter(None, parts))
     if not text.strip():
         raise Unreadable("has no text, perhaps only pictures")
     return text
+
+
+def _title(archive: zipfile.ZipFile, names: set[str]) -> str:
+    """What the document says that it is called; a title that cannot be read is none."""
+    title = _Title()
+    if _CORE in names:
+        try:
+            walk(_pieces(archive, _CORE), title.start, title.end, title.add)
+        except BadXml:
+            return ""
+    return " ".join(title.text.split())[:_MAX_TITLE]
 
 
 def _pieces(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
@@ -66,20 +80,69 @@ class _Styles:
     """Takes the events of styles.xml: a heading's id is in the language of its program, its name is English."""
 
     def __init__(self) -> None:
-        self.names: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._parents: dict[str, str] = {}
+        self._levels: dict[str, int] = {}
+        self._lists: set[str] = set()
         self._id = ""
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        value = attributes.get("w:val", "")
         if name == "style":
             self._id = attributes.get("w:styleId", "")
-        elif name == "name" and self._id and len(self.names) < _MAX_ENTRIES:
-            self.names.setdefault(self._id, attributes.get("w:val", ""))
+        elif not self._id or len(self._names) >= _MAX_ENTRIES:
+            return
+        elif name == "name":
+            self._names.setdefault(self._id, value.lower())
+        elif name == "basedOn":
+            self._parents.setdefault(self._id, value)
+        elif name == "outlineLvl" and value in _LEVELS:
+            self._levels.setdefault(self._id, int(value))
+        elif name == "numPr":
+            self._lists.add(self._id)
+
+    def prefix(self, style: str) -> str:
+        """What stands before a paragraph of this style: the mark of a heading or of a list, of its own or inherited."""
+        for _ in range(_MAX_PARENTS):
+            name = self._names.get(style, style.lower())
+            level = name.removeprefix("heading").strip()
+            if level.isdecimal() and level.isascii() and 1 <= int(level) <= 9:
+                return "#" * min(6, int(level)) + " "
+            if name == "title":
+                return "# "
+            if style in self._levels:
+                return "#" * min(6, self._levels[style] + 1) + " "
+            if style in self._lists:
+                last = name[-1:]
+                return "  " * (int(last) - 1 if last in _LEVELS and last != "0" else 0) + "- "
+            if style not in self._parents:
+                break
+            style = self._parents[style]
+        return ""
+
+
+class _Title:
+    """Takes the events of core.xml, where a program keeps what the document is called."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._is_in = False
+
+    def start(self, name: str, _: Mapping[str, str]) -> None:
+        self._is_in = name == "title"
+
+    def end(self, _: str) -> None:
+        self._is_in = False
+
+    def add(self, piece: str) -> None:
+        if self._is_in and len(self.text) < _MAX_TITLE:
+            self.text += piece
 
 
 class _Writer:
     """Takes the events of WordprocessingML (ECMA-376, part 1, chapter 17) and writes Markdown."""
 
-    def __init__(self, styles: Mapping[str, str]) -> None:
+    def __init__(self, styles: _Styles) -> None:
         self._styles = styles
         self._blocks: list[str] = []
         self._paragraphs: list[list[str]] = []  # the open ones: a text box holds paragraphs inside a paragraph
@@ -100,10 +163,12 @@ class _Writer:
             self._is_text = name == "t"
             self._add({"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}.get(name, ""))
         elif name == "pStyle":
-            self._style(attributes.get("w:val", ""))
-        elif name == "ilvl":
+            self._prefix = self._styles.prefix(attributes.get("w:val", ""))
+        elif name == "outlineLvl" and attributes.get("w:val", "") in _LEVELS:
+            self._prefix = "#" * min(6, int(attributes["w:val"]) + 1) + " "
+        elif name == "ilvl" and not self._prefix.startswith("#"):
             level = attributes.get("w:val", "0")
-            self._prefix = self._prefix or "  " * (int(level) if level.isdecimal() and len(level) == 1 else 0) + "- "
+            self._prefix = "  " * (int(level) if level in _LEVELS else 0) + "- "
         elif name == "tbl":
             self._tables.append([])
         elif name == "tr" and self._tables:
@@ -133,14 +198,6 @@ class _Writer:
     def finish(self) -> str:
         """All of it."""
         return "\n".join(self._blocks).strip()
-
-    def _style(self, style: str) -> None:
-        style = self._styles.get(style, style).lower()
-        level = style.removeprefix("heading").strip()
-        if level.isdecimal() and 1 <= int(level) <= 9:
-            self._prefix = "#" * min(6, int(level)) + " "
-        elif style == "title":
-            self._prefix = "# "
 
     def _add(self, piece: str) -> None:
         self._n_chars += len(piece)

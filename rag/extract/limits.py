@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_BYTES = 100_000_000
 MAX_CHARS = 4_000_000  # about a million tokens, more than models hold
 MAX_PAGES = 2_000
 MAX_PART_BYTES = 50_000_000  # of a part of a DOCX, unpacked
@@ -11,7 +12,7 @@ MAX_PART_BYTES = 50_000_000  # of a part of a DOCX, unpacked
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the process that reads a file may take."""
+    """What the process that reads a file may take of time and memory for it."""
 
     time_s: int = 60
     memory_bytes: int = 1 << 30

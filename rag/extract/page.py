@@ -5,21 +5,20 @@ Runs in the child process, since a hostile page can take long to parse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from bs4 import BeautifulSoup, Comment, Tag
+from urllib.parse import urljoin
 
 from rag.extract.markdown import write
+from rag.extract.tree import Builder, Node, build
 
-_NEVER = frozenset((
-    *("script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "audio", "video", "map"),
-    *("head", "title", "link", "meta", "input", "button", "select", "textarea", "nav", "dialog"),
-))  # fmt: skip
-_FURNITURE = frozenset(("navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog", "alert"))
-_MAIN = ("main", "[role=main]", "article")
-_CONTAINERS = ["div", "section", "article", "main", "center", "form"]
+_CONTAINERS = frozenset(("div", "section", "article", "main", "center", "form", "body", "html"))
 _LEAST_CHARS = 200  # of a main part; less is a page that marks it up and fills it by script
 _LEAST_SHARE = 0.7  # of the text outside of links; what holds less of it is one of several parts
+_HEADLINE = frozenset(("h1", "h2"))
+_H1, _H2 = frozenset(("h1",)), frozenset(("h2",))
+_MOST_TITLE = 200
+_BETWEEN = "-\u2013\u2014|·:»•/"
 
 
 @dataclass(frozen=True)
@@ -30,80 +29,105 @@ class Page:
     markdown: str
 
 
-def readable(html: str, url: str = "") -> Page:
-    """Read a page. url: makes its links whole."""
-    soup = BeautifulSoup(html, "html.parser")
-    title, base = _title(soup), _base(soup, url)
-    for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
-        comment.extract()
-    for tag in soup.find_all(_is_unread):
-        if not tag.decomposed:
-            tag.decompose()
-    main = _main(soup)
-    for name in ("header", "footer", "aside"):  # within an article its header holds the headline
-        for tag in main.find_all(name):
-            if not tag.decomposed and (name != "header" or not tag.find(["h1", "h2"])):
-                tag.decompose()
-    return Page(title, write(main, base))
-
-
-def _title(soup: BeautifulSoup) -> str:
-    meta = soup.find("meta", attrs={"property": "og:title"})
-    named = str(meta.get("content") or "") if isinstance(meta, Tag) else ""
-    for tag in (soup.title, soup.find("h1")):
-        named = named or (tag.get_text(" ") if isinstance(tag, Tag) else "")
-    return " ".join(named.split())[:200]
-
-
-def _base(soup: BeautifulSoup, url: str) -> str:
-    """What relative links are relative to."""
-    from urllib.parse import urljoin
-
-    tag = soup.find("base", href=True)
+def readable(html: str, url: str = "", *, is_plain: bool = False) -> Page:
+    """Read a page. url: makes its links whole. is_plain: for a search, links and emphasis are their text alone."""
+    built = build(html)
     try:
-        return urljoin(url, str(tag.get("href"))) if isinstance(tag, Tag) else url
+        base = urljoin(url, built.base)
     except ValueError:
-        return url
+        base = url
+    main = _main(built)
+    _strip(main)
+    return Page(_title(built), write(main, base, is_plain=is_plain))
 
 
-def _is_unread(tag: Tag) -> bool:
-    """Whether nobody sees this, or it is not what the page is about."""
-    if tag.name in _NEVER:
-        return True
-    if tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or tag.get("role") in _FURNITURE:
-        return True
-    style = "".join(str(tag.get("style") or "").lower().split())
-    return "display:none" in style or "visibility:hidden" in style or "font-size:0;" in f"{style};"
+def _title(built: Builder) -> str:
+    """What it is called: without the name of the site where its first heading says the rest."""
+    named = " ".join((built.named or built.title).split())
+    headings = [_heading(built.root, names) for names in (_H1, _H2)]
+    for heading in headings:
+        rest = named[len(heading) :]
+        if len(heading) > 2 and named.startswith(heading) and rest.lstrip()[:1] in _BETWEEN:
+            return heading[:_MOST_TITLE]
+    return (named or headings[0])[:_MOST_TITLE]
 
 
-def _main(soup: BeautifulSoup) -> Tag:
+def _heading(root: Node, names: frozenset[str]) -> str:
+    """The words of the first heading of this level."""
+    found = root.find(names)
+    return " ".join(found.text().split()).rstrip("¶#§ ") if found else ""
+
+
+def _strip(main: Node) -> None:
+    """Take out what surrounds the text inside its main part; a header with the headline stays."""
+    waiting = [main]
+    while waiting:
+        node = waiting.pop()
+        tags = [each for each in node.children if isinstance(each, Node)]
+        gone = [
+            each
+            for each in tags
+            if each.name in {"footer", "aside"} or (each.name == "header" and each.find(_HEADLINE) is None)
+        ]
+        if gone:
+            node.children = [each for each in node.children if isinstance(each, str) or each not in gone]
+        waiting += [each for each in tags if each not in gone]
+
+
+def _main(built: Builder) -> Node:
     """The part that the page marks as its main one, or the smallest one that holds nearly all of its text."""
-    body = soup.body or soup
-    n_all = len(body.get_text())
-    for selector in _MAIN:
-        found = max(soup.select(selector), key=lambda tag: len(tag.get_text()), default=None)
-        if found is not None and len(found.get_text()) >= max(_LEAST_CHARS, n_all / 5):
-            return found
-    sums = _unlinked(body)
-    best, least = body, max(1, sums[id(body)]) * _LEAST_SHARE
-    while True:
-        inner = [tag for tag in best.find_all(_CONTAINERS, recursive=False) if sums[id(tag)] >= least]
-        if not inner:
+    n_all, sums = _lengths(built.root)
+    for marked in (built.mains, built.articles):
+        best = max(marked, key=lambda node: sums.get(id(node), (0, 0))[0], default=None)
+        if best is not None and sums.get(id(best), (0, 0))[0] >= max(_LEAST_CHARS, n_all / 5):
             return best
-        best = inner[0]
+    return _largest(built.root, sums)
 
 
-def _unlinked(body: Tag) -> dict[int, int]:
-    """Characters inside each tag, by its id, that are not in links: menus are links, articles are not."""
-    sums, linked = {id(body): 0}, {id(body): False}
-    tags: list[Tag] = []
-    for node in body.descendants:
-        inside = linked[id(node.parent)]
-        if isinstance(node, Tag):
-            tags.append(node)
-            sums[id(node)], linked[id(node)] = 0, inside or node.name == "a"
-        elif not inside:
-            sums[id(node.parent)] += len(str(node).strip())
-    for tag in reversed(tags):  # what is inside comes after what it is in
-        sums[id(tag.parent)] += sums[id(tag)]
-    return sums
+def _largest(root: Node, sums: dict[int, tuple[int, int]]) -> Node:
+    """The smallest part that holds nearly all text outside of links, with the headline that stands before it."""
+    best, heads = root, []
+    least = max(1, sums[id(best)][1]) * _LEAST_SHARE
+    while True:
+        tags = _tags(best.children)
+        inner = next((each for each in tags if each.name in _CONTAINERS and sums[id(each)][1] >= least), None)
+        if inner is None or "highlight" in inner.attributes.get("class", ""):
+            break
+        for each in tags[: tags.index(inner)]:
+            n_all, n_free = sums[id(each)]
+            if n_free * 2 > n_all and (each.name == "h1" or each.find(_H1) is not None):
+                heads.append(each)
+        best = inner
+    if not heads:
+        return best
+    whole = Node("div", {})
+    whole.children = [*heads, best]
+    whole.has_block = True
+    return whole
+
+
+def _tags(children: Sequence[Node | str]) -> list[Node]:
+    return [each for each in children if isinstance(each, Node)]
+
+
+def _lengths(root: Node) -> tuple[int, dict[int, tuple[int, int]]]:
+    """Characters in all, and inside each tag by its id: all, and those not in links: menus are links, texts are not."""
+    order: list[tuple[Node, bool]] = []
+    waiting = [(root, False)]
+    while waiting:
+        node, is_linked = waiting.pop()
+        order.append((node, is_linked))
+        waiting += [(each, is_linked or each.name == "a") for each in _tags(node.children)]
+    sums: dict[int, tuple[int, int]] = {}
+    for node, is_linked in reversed(order):  # what is inside comes after what it is in
+        n_all = n_free = 0
+        for each in node.children:
+            if isinstance(each, str):
+                n_text = len(each.strip())
+                n_all += n_text
+                n_free += 0 if is_linked else n_text
+            else:
+                inside = sums[id(each)]
+                n_all, n_free = n_all + inside[0], n_free + inside[1]
+        sums[id(node)] = (n_all, n_free)
+    return sums[id(root)][0], sums

@@ -5,9 +5,13 @@ What reads a file to text and what fetches an address are given from outside: wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rag.ingest import Item
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,16 @@ class Readable:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What an address answered, and the address in the end."""
+    """What an address answered, and the address in the end.
+
+    stamp: what to give the next time, so that an unchanged page need not be sent again; then is_same, and no body.
+    """
 
     url: str
     content_type: str
     body: bytes
+    stamp: str = ""
+    is_same: bool = False
 
 
 class Read(Protocol):
@@ -36,5 +45,25 @@ class Read(Protocol):
         """name: decides how it is read, unless content_type does; url: makes its links whole."""
 
 
-# Fetches an address. Raises SourceFailed.
-Fetch = Callable[[str], Fetched]
+class Fetch(Protocol):
+    """The way to the net: it decides what may be reached."""
+
+    def __call__(self, url: str, stamp: str = "") -> Fetched:
+        """Fetch an address. stamp: of an earlier answer. Raises SourceFailed."""
+
+    def tunnel(self, url: str, n_bytes: int) -> AbstractContextManager[str]:
+        """The address of a proxy that leads to the host of this one alone, for at most so many bytes.
+
+        Raises SourceFailed for a host that may not be reached.
+        """
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of a source. n: how many, or None while that is not known."""
+
+    each: Iterator[Item]
+    n: int | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        return self.each

@@ -8,12 +8,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, SourceFailed
-from rag.sources import Read
+from rag.errors import DocumentRefused, PartUnread, SourceFailed
+from rag.sources import Items, Read
 
 MAX_BYTES = 100_000_000
 # What nobody wrote to be read: caches, dependencies, the insides of repositories.
@@ -37,21 +38,52 @@ class Folder:
     only: Sequence[str] = ()
     max_bytes: int = MAX_BYTES
 
-    def items(self) -> Iterator[FileItem]:
+    def items(self) -> Items:
         """The files in the order of their paths. Links are not followed. Raises SourceFailed for no such folder."""
         root = self.path.expanduser().absolute()
         try:
             mode = root.stat().st_mode
+            if stat.S_ISDIR(mode):
+                os.scandir(root).close()
         except OSError as why:
             raise SourceFailed(f"{root} cannot be read: {why.strerror}") from why
         if stat.S_ISREG(mode):
-            yield FileItem(root, root.name, self.read, self.max_bytes)
-            return
+            return Items(iter([self._file(root, root.name)]), 1)
         if not stat.S_ISDIR(mode):
             raise SourceFailed(f"{root} is no folder and no file")
-        for path in _walk(root):
-            if is_wanted(path.name, self.only):
-                yield FileItem(path, path.relative_to(root).as_posix(), self.read, self.max_bytes)
+        found = list(_walk(str(root), self.only))
+        return Items((self._item(str(root), each) for each in found), len(found))
+
+    def _item(self, root: str, found: tuple[str, str]) -> FileItem | UnreadFolder:
+        path, reason = found
+        return UnreadFolder(Path(path), reason) if reason else self._file(Path(path), os.path.relpath(path, root))
+
+    def _file(self, path: Path, name: str) -> FileItem:
+        return FileItem(
+            path, name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), self.read, self.max_bytes
+        )
+
+
+@dataclass(frozen=True)
+class UnreadFolder:
+    """A folder that cannot be opened: what was read of it stays."""
+
+    path: Path
+    reason: str
+    stamp: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The folder's address."""
+        return f"{self.path.as_uri()}/"
+
+    def sha256(self) -> str:
+        """Raises PartUnread."""
+        raise PartUnread(f"the folder cannot be opened: {self.reason}", self.uri)
+
+    def read(self) -> Document:
+        """Raises PartUnread."""
+        raise PartUnread(f"the folder cannot be opened: {self.reason}", self.uri)
 
 
 @dataclass(frozen=True)
@@ -115,24 +147,66 @@ class FileItem:
             raise DocumentRefused(f"cannot be read: {why.strerror}") from why
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All plain files below a folder; hidden ones and links are left out. A folder that cannot be read is left out."""
+def look_of(path: Path, only: Sequence[str] = ()) -> str:
+    """What is another as soon as a file of a folder comes, goes or is written. It costs no reading; empty without."""
+    root = str(path.expanduser().absolute())
+    seen = hashlib.sha256()
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if not os.path.isdir(root):
+            found = os.stat(root)
+            return f"{found.st_size} {found.st_mtime_ns}"
+        os.scandir(root).close()
     except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
+        return ""
+    for entry in _entries(root, only):
+        if isinstance(entry, tuple):
+            seen.update(f"{entry[0]}\0".encode("utf-8", "surrogateescape"))
             continue
+        with suppress(OSError):
+            found = entry.stat(follow_symlinks=False)
+            seen.update(f"{entry.path}\0{found.st_size} {found.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return seen.hexdigest()
+
+
+def _walk(root: str, only: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(path, empty) of each file that may be a document, (path, why not) of each folder that cannot be opened."""
+    for entry in _entries(root, only):
+        yield entry if isinstance(entry, tuple) else (entry.path, "")
+
+
+def _entries(root: str, only: Sequence[str]) -> Iterator[os.DirEntry[str] | tuple[str, str]]:
+    """All plain files below a folder that may be documents; hidden ones and links are left out."""
+    waiting: list[os.DirEntry[str] | str] = [root]
+    while waiting:
+        at = waiting.pop()
+        if not isinstance(at, str) and not at.is_dir(follow_symlinks=False):
+            yield at
+            continue
+        path = at if isinstance(at, str) else at.path
+        try:
+            with os.scandir(path) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name, reverse=True)  # the last one is taken first
+        except OSError as why:
+            yield path, why.strerror or type(why).__name__
+            continue
+        waiting += [entry for entry in entries if _may_hold(entry, root, only)]
+
+
+def _may_hold(entry: os.DirEntry[str], root: str, only: Sequence[str]) -> bool:
+    """Whether this is a folder to look into, or a file that may be a document."""
+    if entry.name.startswith("."):
+        return False
+    try:
         if entry.is_dir(follow_symlinks=False):
-            if entry.name not in _SKIPPED:
-                yield from _walk(Path(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
+            return entry.name not in _SKIPPED
+        return entry.is_file(follow_symlinks=False) and is_wanted(entry.path[len(root) :].lstrip("/"), only)
+    except OSError:
+        return False
 
 
-def is_wanted(name: str, only: Sequence[str]) -> bool:
-    """Whether a file of this name may be a document."""
+def is_wanted(path: str, only: Sequence[str]) -> bool:
+    """Whether a file may be a document, by its path below the source. A pattern with a / is one of the whole path."""
+    name = path.rpartition("/")[2]
     if only:
-        return any(fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in only)
-    return Path(name).suffix.lower() not in _NO_TEXT
+        return any(fnmatch.fnmatchcase((path if "/" in each else name).lower(), each.lower()) for each in only)
+    return os.path.splitext(name)[1].lower() not in _NO_TEXT

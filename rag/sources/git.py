@@ -6,19 +6,36 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, SourceFailed
-from rag.sources import Read
+from rag.errors import DocumentRefused, SourceFailed, SourceStopped
+from rag.sources import Fetch, Items, Read
 from rag.sources.folder import is_wanted
 
 MAX_BYTES = 5_000_000  # of one file
 _FETCH_S = 600
 _ASK_S = 60
+_LOOK_S = 0.2  # between two looks whether the run shall stop
+MAX_FETCHED = 1_000_000_000  # bytes of one fetch
+_NEWEST = "refs/paddock/newest"
+_SAFE = [
+    word
+    for setting in (
+        *("core.hooksPath=/dev/null", "credential.helper=", "core.fsmonitor=false", "safe.directory=*"),
+        *("protocol.allow=never", "protocol.https.allow=always", "protocol.file.allow=always"),
+        *("http.followRedirects=false", "gc.auto=0", "maintenance.auto=false", "fetch.unpackLimit=1"),
+        *("core.bigFileThreshold=5m", "pack.threads=1", "pack.windowMemory=64m"),
+    )
+    for word in ("-c", setting)
+]
+_PASSED = ("PATH", "HOME", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # How the sites where most repositories are link to a file at a commit.
 _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.org": "/src/"}
@@ -28,7 +45,7 @@ _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.or
 class Repository:
     """A repository: an https address, or a folder of this machine. place: the folder of its copy.
 
-    branch: empty for the one that the repository calls its own.
+    branch: empty for the one that the repository calls its own. fetch: the way to the net, None where there is none.
     """
 
     address: str
@@ -36,14 +53,14 @@ class Repository:
     read: Read
     branch: str = ""
     only: Sequence[str] = ()
-    is_networked: bool = True
+    fetch: Fetch | None = None
+    is_cancelled: Callable[[], bool] = lambda: False
 
-    def items(self) -> Iterator[BlobItem]:
-        """The files of the newest commit. Raises SourceFailed."""
-        commit = self._fetch()
-        for path, blob, n_bytes in _listed(self.place, commit):
-            if is_wanted(path.rpartition("/")[2], self.only):
-                yield BlobItem(self, commit, path, blob, n_bytes)
+    def items(self) -> Items:
+        """The files of the newest commit. Raises SourceFailed, SourceStopped."""
+        commit = self._fetched()
+        found = [each for each in _listed(self.place, commit) if is_wanted(each[0], self.only)]
+        return Items((BlobItem(self, commit, *each) for each in found), len(found))
 
     def link(self, commit: str, path: str, line: int = 0) -> str:
         """Where a person sees a file of a commit; a file's address where the repository is a folder."""
@@ -53,21 +70,46 @@ class Repository:
         base = self.address.removesuffix("/").removesuffix(".git")
         return f"{base}{_BLOB.get(parts.hostname or '', '/blob/')}{commit}/{quote(path)}{f'#L{line}' if line else ''}"
 
-    def _fetch(self) -> str:
+    def _fetched(self) -> str:
         """Bring the copy up to date; the commit."""
-        address = _checked(self.address, is_networked=self.is_networked)
-        if not (self.place / "HEAD").is_file():
-            self.place.mkdir(parents=True, exist_ok=True)
-            _git(["init", "--bare", "--quiet", str(self.place)], self.place.parent)
+        address = checked(self.address)
         wanted = self.branch or "HEAD"
         if wanted.startswith("-"):
             raise SourceFailed(f"{wanted} is no name of a branch")
-        _git(["fetch", "--depth=1", "--no-tags", "--quiet", "--", address, wanted], self.place, _FETCH_S)
+        with self._way(address) as way:
+            self._prepare()
+            words = [*way, "fetch", "--depth=1", "--no-tags", "--quiet", "--", address, wanted]
+            _git(words, self.place, _FETCH_S, self.is_cancelled)
         commit = _git(["rev-parse", "FETCH_HEAD"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
-        _git(["update-ref", "refs/paddock/newest", commit], self.place)
+        old = _git(["for-each-ref", "--format=%(objectname)", _NEWEST], self.place).decode().strip()
+        _git(["update-ref", _NEWEST, commit], self.place)
+        if old not in {"", commit}:
+            _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
         return commit
+
+    @contextmanager
+    def _way(self, address: str) -> Iterator[list[str]]:
+        """What leads git to an address of the web: a tunnel to its checked host, and to nowhere else."""
+        if "://" not in address:
+            yield []
+            return
+        if self.fetch is None:
+            raise SourceFailed("fetching is turned off here: start with --network true")
+        with self.fetch.tunnel(address, MAX_FETCHED) as proxy:
+            yield ["-c", f"http.proxy={proxy}", "-c", "protocol.file.allow=never"]
+
+    def _prepare(self) -> None:
+        """A folder for the copy, without the locks of a run that was killed: nobody else uses it."""
+        try:
+            self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for lock in self.place.rglob("*.lock"):
+                lock.unlink()
+        except OSError as why:
+            raise SourceFailed(f"{self.place}, where the copy lies, cannot be written: {why.strerror}") from why
+        if not (self.place / "HEAD").is_file():
+            _git(["init", "--bare", "--quiet", str(self.place)], self.place.parent)
 
 
 @dataclass(frozen=True)
@@ -79,6 +121,7 @@ class BlobItem:
     path: str
     blob: str
     n_bytes: int
+    _kept: list[bytes] = field(default_factory=list, compare=False)
 
     @property
     def uri(self) -> str:
@@ -92,14 +135,18 @@ class BlobItem:
 
     def sha256(self) -> str:
         """Of its bytes. Raises DocumentRefused."""
-        return hashlib.sha256(self._bytes()).hexdigest()
+        self._kept[:] = [self._bytes()]
+        return hashlib.sha256(self._kept[0]).hexdigest()
 
     def read(self) -> Document:
         """The file as text. Raises DocumentRefused."""
-        data = self._bytes()
+        data = self._kept.pop() if self._kept else self._bytes()
         found = self.repository.read(self.path.rpartition("/")[2], data)
         link = self.repository.link(self.commit, self.path)
         meta = {"stamp": self.blob, "name": self.path, "commit": self.commit, "link": link}
+        at = data.replace(b"\r\n", b"\n").find(found.text.encode("utf-8", "replace"))
+        if at >= 0:  # the text is the file as it is, but for what stands before it: its lines are the file's
+            meta["first_line"] = str(1 + data.replace(b"\r\n", b"\n").count(b"\n", 0, at))
         digest = hashlib.sha256(data).hexdigest()
         return Document(self.uri, found.title or self.path, found.text, found.kind, digest, found.pages, meta)
 
@@ -112,19 +159,17 @@ class BlobItem:
             raise DocumentRefused(f"cannot be read from the repository: {why.message}") from why
 
 
-def _checked(address: str, *, is_networked: bool) -> str:
+def checked(address: str) -> str:
     """The address as git may have it. Raises SourceFailed: no other protocol runs what the address says."""
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname:
         if parts.username or parts.password:
             raise SourceFailed("an address with a name or password in it would be kept and shown: leave them out")
-        if not is_networked:
-            raise SourceFailed("fetching is turned off here: start with --network true")
         return address
     folder = Path(address).expanduser()
-    if parts.scheme or not folder.is_dir():
+    if parts.scheme or not folder.is_absolute() or not folder.is_dir():
         raise SourceFailed(f"{address} is no https address and no folder: give one of the two")
-    return str(folder.absolute())
+    return str(folder)
 
 
 def _listed(place: Path, commit: str) -> Iterator[tuple[str, str, int]]:
@@ -136,29 +181,49 @@ def _listed(place: Path, commit: str) -> Iterator[tuple[str, str, int]]:
             yield path.decode("utf-8", "replace"), words[2].decode(), int(words[3])
 
 
-def _git(words: list[str], place: Path, timeout_s: float = _ASK_S) -> bytes:
+def _git(
+    words: list[str], place: Path, timeout_s: float = _ASK_S, is_cancelled: Callable[[], bool] = lambda: False
+) -> bytes:
     """What git answers. It asks nobody, runs no hook, reads no settings but its own. Raises SourceFailed."""
-    safe = ["-c", "core.hooksPath=/dev/null", "-c", "credential.helper=", "-c", "protocol.allow=never"]
-    safe += ["-c", "protocol.https.allow=always", "-c", "protocol.file.allow=always", "-c", "core.fsmonitor=false"]
-    safe += ["-c", "http.followRedirects=false", "-c", "safe.directory=*"]
     surroundings = {
-        **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "SSL_CERT_FILE"}},
+        **{name: value for name, value in os.environ.items() if name in _PASSED},
         **{"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C"},
     }
     try:
-        done = subprocess.run(  # noqa: S603 - words are checked above, and no shell reads them
-            ["git", *safe, *words],  # noqa: S607
-            cwd=place,
-            env=surroundings,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(  # noqa: S603 - words are checked above, and no shell reads them
+                ["git", *_SAFE, *words],  # noqa: S607
+                cwd=place,
+                env=surroundings,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+            try:
+                _await(process, timeout_s, is_cancelled)
+            finally:
+                process.kill()
+                process.wait()
+            out.seek(0)
+            err.seek(0)
+            said, complaint = out.read(), err.read(100_000)
     except FileNotFoundError as why:
         raise SourceFailed("git is not installed here: install it to read repositories") from why
-    except subprocess.TimeoutExpired as why:
-        raise SourceFailed(f"git did not come to an end within {timeout_s:.0f} s: try again later") from why
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise SourceFailed(f"git could not read it: {lines[-1][:300] if lines else f'status {done.returncode}'}")
-    return done.stdout
+    except OSError as why:
+        raise SourceFailed(f"git cannot be run: {why.strerror}") from why
+    if process.returncode:
+        lines = complaint.decode("utf-8", "replace").strip().splitlines()
+        raise SourceFailed(f"git could not read it: {lines[-1][:300] if lines else f'status {process.returncode}'}")
+    return said
+
+
+def _await(process: subprocess.Popen[bytes], timeout_s: float, is_cancelled: Callable[[], bool]) -> None:
+    """Wait for its end. Raises SourceFailed after the time, SourceStopped on demand."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_S)
+            return
+        if is_cancelled():
+            raise SourceStopped("stopped")
+    raise SourceFailed(f"git did not come to an end within {timeout_s:.0f} s: try again later")

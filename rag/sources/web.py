@@ -9,20 +9,32 @@ import hashlib
 import re
 import time
 import urllib.robotparser
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup, Tag
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, SourceFailed
-from rag.sources import Fetch, Fetched, Read
+from rag.errors import DocumentRefused, PartUnread, SourceFailed
+from rag.ingest import Item
+from rag.listing import Known
+from rag.sources import Fetch, Fetched, Items, Read
 
 _AGENT = "Paddock"
 _MOST_SITEMAPS = 50
+_MOST_MAP_BYTES = 50_000_000
 _LONGEST_WAIT_S = 10.0
+_MOST_LINKS = 2_000  # that are kept of a page
+_MOST_SEEN = 100_000  # addresses that a crawl knows
+_CHANGED = "changed "
+_DAY = len("2026-01-31")
+_ENTRY = re.compile(r"<(url|sitemap)>.*?</\1>", re.IGNORECASE | re.DOTALL)
+_LASTMOD = re.compile(r"<lastmod>\s*([0-9T:.Z+-]{4,40})\s*<", re.IGNORECASE)
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)", re.IGNORECASE)
 _PAGES = ("text/html", "application/xhtml+xml")
 _NO_PAGE = re.compile(
@@ -40,19 +52,45 @@ class Bounds:
     wait_s: float = 0.5
 
 
+def _unknown(_: str) -> Known:
+    return Known()
+
+
 @dataclass
 class PageItem:
-    """One page. It is fetched when it is first asked for."""
+    """One page. It is fetched when it is first asked for, and sent only if it is another one than what is kept.
+
+    changed: when its sitemap says that it was last changed, or empty.
+    """
 
     uri: str
     fetch: Fetch
     read_file: Read
-    stamp: str = ""
+    known: Callable[[str], Known] = _unknown
+    changed: str = ""
     _came: Fetched | None = field(default=None, repr=False)
+    _is_asked: bool = False
+
+    @property
+    def stamp(self) -> str:
+        """The time in the sitemap, else what the server gave with the page, once it was fetched."""
+        if self.changed:
+            # A day alone may be that of an earlier version of the same day.
+            return f"{_CHANGED}{self.changed}" if len(self.changed) > _DAY or self.changed < _today() else ""
+        return self._came.stamp if self._came else ""
 
     def sha256(self) -> str:
         """Of its bytes. Raises SourceFailed."""
-        return hashlib.sha256(self.came().body).hexdigest()
+        came = self.came()
+        return self.known(self.uri).sha256 if came.is_same else hashlib.sha256(came.body).hexdigest()
+
+    def links(self) -> list[str]:
+        """Where the page leads; of one that was not sent again, as it is kept."""
+        try:
+            came = self.came()
+        except (SourceFailed, DocumentRefused) as why:
+            return [] if is_gone(why) else list(self.known(self.uri).links)
+        return list(self.known(self.uri).links) if came.is_same else _links(came)
 
     def read(self) -> Document:
         """The page as text. Raises DocumentRefused, SourceFailed."""
@@ -62,12 +100,20 @@ class PageItem:
         found = self.read_file(name, came.body, content_type=came.content_type, url=came.url)
         digest = hashlib.sha256(came.body).hexdigest()
         title = found.title or f"{parts.hostname or ''}{parts.path}".rstrip("/")
-        return Document(self.uri, title, found.text, found.kind, digest, found.pages, {"link": came.url})
+        meta = {"link": came.url, "stamp": self.stamp, "links": "\n".join(_links(came)[:_MOST_LINKS])}
+        return Document(self.uri, title, found.text, found.kind, digest, found.pages, meta)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its server was asked for it."""
+        return self._is_asked
 
     def came(self) -> Fetched:
         """What its address answered. Raises SourceFailed."""
         if self._came is None:
-            self._came = self.fetch(self.uri)
+            self._is_asked = True
+            stamp = self.known(self.uri).stamp
+            self._came = self.fetch(self.uri, "" if stamp.startswith(_CHANGED) else stamp)
         return self._came
 
 
@@ -78,10 +124,11 @@ class Page:
     address: str
     fetch: Fetch
     read: Read
+    known: Callable[[str], Known] = _unknown
 
-    def items(self) -> Iterator[PageItem]:
+    def items(self) -> Items:
         """The page. Raises SourceFailed for what is no address."""
-        yield PageItem(plain(self.address), self.fetch, self.read)
+        return Items(iter([PageItem(plain(self.address), self.fetch, self.read, self.known)]), 1)
 
 
 @dataclass(frozen=True)
@@ -93,32 +140,72 @@ class Sitemap:
     read: Read
     bounds: Bounds = Bounds()
     wait: Callable[[float], None] = time.sleep
+    known: Callable[[str], Known] = _unknown
 
-    def items(self) -> Iterator[PageItem]:
+    def items(self) -> Items:
         """The pages that robots.txt leaves to us. Raises SourceFailed."""
-        robots = Robots(plain(self.address), self.fetch)
-        pages = list(dict.fromkeys(self._pages(plain(self.address))))
-        for number, address in enumerate(pages[: self.bounds.n_pages]):
+        first = plain(self.address)
+        robots = Robots(first, self.fetch)
+        pages: dict[str, str] = {}
+        unread: list[Item] = []
+        for address, changed in self._pages(first, unread):
             if robots.allows(address):
-                if number:
-                    self.wait(robots.wait_s(self.bounds.wait_s))
-                yield PageItem(address, self.fetch, self.read)
+                pages.setdefault(address, changed)
+            if len(pages) == self.bounds.n_pages:
+                break
+        if not pages and not unread:
+            raise SourceFailed(f"{first} names no page of its own host: give the address of a sitemap.xml")
+        return Items(self._paced(pages, unread, robots), len(pages) + len(unread))
 
-    def _pages(self, first: str) -> Iterator[str]:
+    def _paced(self, pages: Mapping[str, str], unread: Sequence[Item], robots: Robots) -> Iterator[Item]:
+        """One after the other; we wait only after a page that was asked for."""
+        yield from unread
+        for address, changed in pages.items():
+            item = PageItem(address, self.fetch, self.read, self.known, changed)
+            yield item
+            if item.is_asked:
+                self.wait(robots.wait_s(self.bounds.wait_s))
+
+    def _pages(self, first: str, unread: list[Item]) -> Iterator[tuple[str, str]]:
+        """(address, when it was changed) of each page. unread: gets the sitemaps that cannot be read."""
         waiting, seen = deque([first]), {first}
-        while waiting and len(seen) <= _MOST_SITEMAPS:
-            came = self.fetch(waiting.popleft())
-            text = came.body.decode("utf-8", "replace")
+        while waiting:
+            at = waiting.popleft()
+            try:
+                came = self.fetch(at)
+            except SourceFailed as why:
+                if at == first:
+                    raise
+                unread.append(UnreadMap(at, why.message))
+                continue
+            text = _unpacked(came.body).decode("utf-8", "replace")
             is_index = "<sitemapindex" in text[:2_000].lower()
-            for found in _LOC.findall(text):
-                address = _followed(came.url, found.replace("&amp;", "&"))
+            for entry in _ENTRY.finditer(text):
+                address, changed = _located(came.url, entry[0])
                 if address is None or not _same_host(address, first):
                     continue
                 if not is_index:
-                    yield address
-                elif address not in seen:
+                    yield address, changed
+                elif address not in seen and len(seen) < _MOST_SITEMAPS:
                     seen.add(address)
                     waiting.append(address)
+
+
+@dataclass(frozen=True)
+class UnreadMap:
+    """A sitemap that a sitemap names and that cannot be read: nobody knows which pages are still there."""
+
+    uri: str
+    reason: str
+    stamp: str = ""
+
+    def sha256(self) -> str:
+        """Raises PartUnread."""
+        raise PartUnread(f"this list of pages cannot be read: {self.reason}", "")
+
+    def read(self) -> Document:
+        """Raises PartUnread."""
+        raise PartUnread(f"this list of pages cannot be read: {self.reason}", "")
 
 
 @dataclass(frozen=True)
@@ -130,31 +217,46 @@ class Crawl:
     read: Read
     bounds: Bounds = Bounds()
     wait: Callable[[float], None] = time.sleep
+    known: Callable[[str], Known] = _unknown
 
-    def items(self) -> Iterator[PageItem]:
-        """The pages that robots.txt leaves to us, the nearest first. A page that fails is one that says so."""
+    def items(self) -> Items:
+        """The pages that robots.txt leaves to us, the nearest first. A page that fails is one that says so.
+
+        Raises SourceFailed when the first one cannot be fetched.
+        """
         first = plain(self.address)
         robots = Robots(first, self.fetch)
+        if not robots.allows(first):
+            raise SourceFailed(
+                f"{first} asks programs not to read it (robots.txt): save the pages, and give the folder"
+            )
+        beginning = PageItem(first, self.fetch, self.read, self.known)
+        beginning.came()
+        return Items(self._each(beginning, robots))
+
+    def _each(self, beginning: PageItem, robots: Robots) -> Iterator[Item]:
+        first = beginning.uri
         waiting, seen = deque([(first, 0)]), {first}
         n_pages = 0
         while waiting and n_pages < self.bounds.n_pages:
             address, depth = waiting.popleft()
-            if not robots.allows(address):
-                continue
+            item = PageItem(address, self.fetch, self.read, self.known) if n_pages else beginning
             if n_pages:
                 self.wait(robots.wait_s(self.bounds.wait_s))
             n_pages += 1
-            item = PageItem(address, self.fetch, self.read)
             yield item
             if depth < self.bounds.depth:
-                for link in _links(item, first):
-                    if link not in seen:
+                for link in _below(item.links(), first):
+                    if link not in seen and len(seen) < _MOST_SEEN and robots.allows(link):
                         seen.add(link)
                         waiting.append((link, depth + 1))
 
 
 class Robots:
-    """What a host asks of programs that read it (RFC 9309). One that has no robots.txt asks nothing."""
+    """What a host asks of programs that read it (RFC 9309). One that has no robots.txt asks nothing.
+
+    Raises SourceFailed when the host cannot be asked.
+    """
 
     def __init__(self, address: str, fetch: Fetch) -> None:
         parts = urlsplit(address)
@@ -162,7 +264,9 @@ class Robots:
         try:
             came = fetch(urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", "")))
             self._rules.parse(came.body[:500_000].decode("utf-8", "replace").splitlines())
-        except SourceFailed:
+        except SourceFailed as why:
+            if not 400 <= why.status < 500:  # RFC 9309, 2.3.1: who cannot be asked has allowed nothing
+                raise SourceFailed(f"robots.txt, which says what may be read there, cannot be: {why.message}") from why
             self._rules.parse([])
 
     def allows(self, address: str) -> bool:
@@ -199,20 +303,46 @@ def _same_host(one: str, other: str) -> bool:
     return urlsplit(one).netloc.lower() == urlsplit(other).netloc.lower()
 
 
-def _links(item: PageItem, first: str) -> list[str]:
-    """Where the links of a page lead, on the host of the first page and below its folder."""
-    try:
-        came = item.came()
-    except (SourceFailed, DocumentRefused):
-        return []
+def is_gone(why: Exception) -> bool:
+    """Whether a server said that there is no such page, or no longer."""
+    return isinstance(why, SourceFailed) and why.status in {404, 410}
+
+
+def _unpacked(body: bytes) -> bytes:
+    """A sitemap as text; many are kept packed. Of a damaged one what can be read."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    with suppress(zlib.error):
+        return zlib.decompressobj(31).decompress(body, _MOST_MAP_BYTES)
+    return b""
+
+
+def _located(base: str, entry: str) -> tuple[str | None, str]:
+    """(address, time of the last change) of an entry of a sitemap."""
+    loc, changed = _LOC.search(entry), _LASTMOD.search(entry)
+    address = _followed(base, loc[1].replace("&amp;", "&")) if loc else None
+    return address, changed[1] if changed else ""
+
+
+def _today() -> str:
+    return datetime.now(timezone.utc).date().isoformat()
+
+
+def _links(came: Fetched) -> list[str]:
+    """Where the links of a page lead on its own host."""
     if came.content_type.partition(";")[0].strip().lower() not in _PAGES:
         return []
-    below = urlsplit(first).path.rpartition("/")[0] + "/"
     found: list[str] = []
     for tag in BeautifulSoup(came.body, "html.parser").find_all("a", href=True):
         if not isinstance(tag, Tag) or "nofollow" in str(tag.get("rel") or ""):
             continue
         link = _followed(came.url, str(tag["href"]))
-        if link and _same_host(link, first) and urlsplit(link).path.startswith(below) and not _NO_PAGE.search(link):
+        if link and _same_host(link, came.url) and not _NO_PAGE.search(link):
             found.append(link)
     return list(dict.fromkeys(found))
+
+
+def _below(links: Sequence[str], first: str) -> list[str]:
+    """Those on the host of the first page and below its folder."""
+    below = urlsplit(first).path.rpartition("/")[0] + "/"
+    return [link for link in links if _same_host(link, first) and urlsplit(link).path.startswith(below)]

@@ -55,3 +55,10 @@ def put(index: Shelves, shelf_id: int, new: Document, embedder: WordEmbedder | N
     chunks = chunk(new.text, new.title)
     made = {embedder.model: [embedder.vector(each.told(new.text, new.title)) for each in chunks]} if embedder else None
     return index.put(shelf_id, new, chunks, made)
+
+
+def is_sound(index: Shelves) -> bool:
+    """Whether the file and its index of words are whole."""
+    with index.reading() as db:
+        db.execute("INSERT INTO chunk_index (chunk_index, rank) VALUES ('integrity-check', 1)")
+        return bool(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")

@@ -63,20 +63,20 @@ def test_quick_looks_once_and_numbers_what_it_found() -> None:
 def test_nothing_that_may_answer_is_said_without_asking_for_an_answer(depth: Depth) -> None:
     model = Scripted(["weak?", "nothing?"])
     ready = prepare("A weak question?", find, ROOMY, depth, model)
-    assert (ready.refusal, ready.content, ready.passages) == (NOT_FOUND, "", ())
+    assert (ready.refusal, ready.content, ready.passages) == (NOT_FOUND, "", {})
     assert len(model.prompts) == (0 if depth is Depth.QUICK else 1)
 
 
 def test_passages_share_one_budget_best_first() -> None:
     many = [passage("word " * 100, 0.9 - n / 100, n) for n in range(20)]
     ready = prepare("q", lambda _: many, Budget(700, 0.0))
-    assert [each.document_id for each in ready.passages] == [0, 1, 2, 3]
+    assert [each.document_id for each in ready.passages.values()] == [0, 1, 2, 3]
     assert estimate(ready.content) < 800
 
 
 def test_a_passage_larger_than_the_budget_is_cut() -> None:
     ready = prepare("q", lambda _: [passage("word " * 5_000)], Budget(400, 0.0))
-    [cut] = ready.passages
+    [cut] = ready.passages.values()
     assert 0 < cut.end == len(cut.text) < 2_000
     assert estimate(ready.content) < 500
 
@@ -84,7 +84,7 @@ def test_a_passage_larger_than_the_budget_is_cut() -> None:
 def test_break_down_answers_each_part_and_puts_them_together() -> None:
     model, steps = Scripted(["And the wool?", "And the gate?"]), []
     ready = prepare("Wool and gate?", find, ROOMY, Depth.BREAK_DOWN, model, steps.append)
-    assert [each.document_id for each in ready.passages] == [1, 2]
+    assert [each.document_id for each in ready.passages.values()] == [1, 2]
     assert sorted(step.question for step in steps) == ["And the gate?", "And the wool?"]
     assert "- And the wool? Draft of And the wool?." in ready.content
     assert ready.content.endswith("Question: Wool and gate?")
@@ -94,7 +94,7 @@ def test_break_down_answers_each_part_and_puts_them_together() -> None:
 def test_careful_leaves_out_what_does_not_answer() -> None:
     model = Scripted(["And the wool?", "And the gate?"], yes=["gate"])
     ready = prepare("Wool and gate?", find, ROOMY, Depth.CAREFUL, model)
-    assert [each.document_id for each in ready.passages] == [2]
+    assert [each.document_id for each in ready.passages.values()] == [2]
     assert [step.is_answered for step in ready.steps] == [False, True]
     assert len(model.prompts) == 4
 
@@ -103,7 +103,7 @@ def test_careful_leaves_out_what_does_not_answer() -> None:
 def test_a_model_that_makes_no_smaller_questions_gets_the_whole_one(questions: Any) -> None:
     ready = prepare("What of wool?", find, ROOMY, Depth.BREAK_DOWN, Scripted(questions))
     assert [step.question for step in ready.steps] == ["What of wool?"]
-    assert [each.document_id for each in ready.passages] == [1]
+    assert [each.document_id for each in ready.passages.values()] == [1]
 
 
 def test_calls_are_limited_whatever_the_model_says() -> None:

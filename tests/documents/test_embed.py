@@ -130,3 +130,43 @@ def test_what_goes_wrong_is_said(server: Server, status: int, said: Any, error: 
 def test_nobody_there_is_said() -> None:
     with pytest.raises(EmbedderAway, match=r"start the model server with \./setup\.sh"):
         HttpEmbedder("http://127.0.0.1:9/v1", model="m").embed(["x"])
+
+
+def ranking(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    """A server with a model that ranks: the longest text first."""
+    if path == "/v1/models":
+        return 200, {"data": [{"id": "m", "meta": {"kind": "embedding"}}, {"id": "r", "meta": {"kind": "rerank"}}]}
+    order = sorted(range(len(body["documents"])), key=lambda number: -len(body["documents"][number]))
+    return 200, {"results": [{"index": n, "relevance_score": len(body["documents"][n])} for n in order]}
+
+
+def test_a_server_with_a_reranker_ranks(server: Server) -> None:
+    server.answer = ranking
+    embedder = HttpEmbedder(server.url)
+    assert embedder.can_rerank()
+    assert embedder.rerank("what", ["a", "ccc", "bb"]) == [1.0, 3.0, 2.0]
+    assert server.asked[-1][:2] == ("/v1/rerank", {"model": "r", "query": "what", "documents": ["a", "ccc", "bb"]})
+    embedder.can_rerank()
+    assert [path for path, *_ in server.asked].count("/v1/models") == 1
+
+
+@pytest.mark.parametrize("said", [(500, {"error": {"message": "broken"}}), (200, {"results": []}), (200, b"what?")])
+def test_a_reranker_that_fails_is_done_without(server: Server, said: tuple[int, Any]) -> None:
+    server.answer = lambda path, body: ranking(path, body) if path == "/v1/models" else said
+    embedder = HttpEmbedder(server.url)
+    assert embedder.can_rerank()
+    assert embedder.rerank("what", ["a", "b"]) is None
+    assert not embedder.can_rerank()
+
+
+def test_a_server_without_a_reranker_and_no_server_rank_nothing(server: Server) -> None:
+    server.answer = listed("chat", "embedding", None)
+    assert not HttpEmbedder(server.url).can_rerank()
+    assert not HttpEmbedder("http://127.0.0.1:1/v1").can_rerank()
+
+
+def test_another_model_of_the_same_server(server: Server) -> None:
+    server.answer = listed("embedding")
+    HttpEmbedder(server.url, "secret", "one").of("two").embed(["x"])
+    assert server.asked[-1][1]["model"] == "two"
+    assert server.asked[-1][2] == "Bearer secret"

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag import words
 from rag.chunk import chunk
 from rag.errors import LibraryBroken, RagError, UnknownShelf
 from rag.shelves import Shelves
 from rag.vectors import VectorStore
+from rag.words import Words, telling
 from tests.documents.shelf import WordEmbedder, document, library, put
 from tests.processes import REPO
 
@@ -40,7 +40,9 @@ def shelf_id(index: Shelves) -> int:
 
 def found(index: Shelves, question: str, *shelf_ids: int) -> list[str]:
     """The uris of what is found by words."""
-    parts = index.parts([chunk_id for chunk_id, _ in words.find(index, question, shelf_ids, 20)])
+    rows = VectorStore(index, "words").rows()
+    hits = (Words(index).shares(question, rows) > 0) & rows.wanted(shelf_ids)
+    parts = index.parts([int(chunk_id) for chunk_id in rows.chunk_ids[hits]])
     return list(dict.fromkeys(part.uri for part in parts if part))
 
 
@@ -86,7 +88,7 @@ def test_a_removed_document_is_found_no_more(index: Shelves, shelf_id: int) -> N
 def test_vectors_that_do_not_fit_leave_the_old_document(index: Shelves, shelf_id: int) -> None:
     put(index, shelf_id, document("a.md", LLAMA), WordEmbedder())
     new = document("a.md", "Horses run.")
-    with pytest.raises(ValueError, match="64 numbers"):
+    with pytest.raises(RagError, match="64 under this name"):
         index.put(shelf_id, new, chunk(new.text), {"words": [np.ones(3, np.float32)]})
     assert found(index, "wool", shelf_id) == ["a.md"]
     assert is_sound(index)
@@ -100,8 +102,7 @@ def test_a_search_stays_within_its_shelves(index: Shelves, shelf_id: int) -> Non
     assert found(index, "llama", shelf_id) == ["a.md"]
     assert found(index, "llama", other.id) == ["b.md"]
     assert found(index, "llama") == []
-    scores = VectorStore(index, "words").rows().scores(embedder.vector("a llama hums"), [other.id])
-    assert [score > 0 for score in scores] == [False, True]
+    assert VectorStore(index, "words").rows().wanted([other.id]).tolist() == [False, True]
 
 
 def test_memory_follows_what_this_and_other_processes_write(index: Shelves, shelf_id: int, tmp_path: Path) -> None:
@@ -190,12 +191,12 @@ def test_a_deleted_shelf_comes_back_until_it_is_purged(index: Shelves, shelf_id:
 )
 def test_whatever_is_typed_is_only_words(index: Shelves, shelf_id: int, question: str) -> None:
     put(index, shelf_id, document("a.md", LLAMA), WordEmbedder())
-    assert isinstance(words.find(index, question, [shelf_id], 5), list)
+    assert isinstance(found(index, question, shelf_id), list)
 
 
 def test_words_that_stand_in_any_question_are_not_looked_for() -> None:
-    assert words.query("How do I spin the wool?") == '"spin" OR "wool"'
-    assert words.query("what is it") == '"what" OR "is" OR "it"'
+    assert telling("How do I spin the wool?") == ["spin", "wool"]
+    assert telling("what is it") == ["what", "is", "it"]
 
 
 def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from rag.chunk import Limits
 from rag.documents import Document
+from rag.embed import Vector
 from rag.errors import DocumentRefused, RagError
 from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
@@ -203,3 +204,17 @@ def test_a_killed_run_goes_on_without_loss_or_double(index: Shelves, tmp_path: P
     with index.reading() as db:
         db.execute("INSERT INTO chunk_index (chunk_index) VALUES ('integrity-check')")
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_a_run_that_shall_stop_does_not_wait_for_a_server_that_hangs(index: Shelves) -> None:
+    gate, asked = threading.Event(), threading.Event()
+
+    class Hanging(WordEmbedder):
+        def embed(self, texts: Sequence[str]) -> list[Vector]:
+            asked.set()
+            gate.wait(60)
+            return super().embed(texts)
+
+    report = Ingest(index, Hanging()).take(1, notes(300), is_cancelled=asked.is_set)
+    gate.set()
+    assert (report.is_whole, report.n_new) == (False, 0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rag.errors import EmbedderAway
-from rag.search import Candidate, Search, Weights, merge
+from rag.gate import PAIRS
+from rag.search import Search, min_score_of, weigh
 from rag.shelves import Shelves
-from rag.vectors import Rows, best
+from rag.stems import TOKENIZER, Stems
+from rag.vectors import Rows, VectorStore, best
+from rag.words import Words
 from tests.documents.shelf import WordEmbedder, document, library, put
 
 FACTS = {
@@ -109,18 +113,141 @@ def test_a_passage_that_goes_meanwhile_is_left_out(index: Shelves, search: Searc
 
 
 def test_words_move_a_chunk_up_by_their_weight() -> None:
-    near, told, cosines = [(1, 0.6), (2, 0.55)], [(2, 8.0), (3, 4.0)], {2: 0.55, 3: 0.2}
-    assert [each.chunk_id for each in merge(near, told, cosines, Weights(words=0.0))] == [1, 2, 3]
-    weighed = merge(near, told, cosines, Weights(words=0.2))
-    assert [each.chunk_id for each in weighed] == [2, 1, 3]
-    assert weighed[0] == Candidate(2, pytest.approx(0.75), 0.55, 1.0)
+    cosines, shares = np.array([0.6, 0.55, 0.2], np.float32), np.array([0.0, 1.0, 0.5], np.float32)
+    everybody = np.ones(3, np.bool_)
+    assert weigh(cosines, everybody, shares, 0.0).tolist() == pytest.approx([0.6, 0.55, 0.2])
+    assert weigh(cosines, everybody, shares, 0.2).tolist() == pytest.approx([0.6, 0.75, 0.3])
+
+
+def test_a_chunk_that_waits_for_its_vector_is_found_only_by_words() -> None:
+    cosines, shares = np.array([0.6, 0.0, 0.0], np.float32), np.array([0.0, 1.0, 0.0], np.float32)
+    found = weigh(cosines, np.array([True, False, False]), shares, 0.2)
+    assert found[:2].tolist() == pytest.approx([0.6, 0.8])
+    assert found[2] == -np.inf
+
+
+def test_the_share_of_words_is_that_of_bm25(index: Shelves, search: Search) -> None:
+    rows = VectorStore(index, "words").rows()
+    shares = dict(zip(rows.document_ids.tolist(), Words(index).shares("When is the llama shorn?", rows), strict=True))
+    uris = {each.id: each.uri for each in index.documents(1)}
+    assert max(shares, key=lambda each: shares[each]) == next(i for i, uri in uris.items() if uri == "llama.md")
+    with index.reading() as db:
+        query = "SELECT rowid, -bm25(chunk_index) FROM chunk_index WHERE chunk_index MATCH 'code OR horse OR each'"
+        theirs = dict(db.execute(query).fetchall())
+    ours = Words(index).shares("code horse each", rows)
+    order = [int(rows.chunk_ids[row]) for row in np.argsort(-ours) if ours[row] > 0]
+    assert order == sorted(theirs, key=lambda chunk_id: -theirs[chunk_id])
+
+
+def test_stems_are_those_of_the_index(index: Shelves) -> None:
+    with index.reading() as db:
+        [(sql,)] = db.execute("SELECT sql FROM sqlite_master WHERE name = 'chunk_index'").fetchall()
+    assert f"tokenize='{TOKENIZER}'" in sql
+    assert Stems().of(["running", "Écoles", "runs", "NEAR(", '"']) == ["run", "ecol", "near"]
+
+
+def test_documents_named_are_the_only_ones_looked_in(index: Shelves, search: Search) -> None:
+    ids = {each.uri: each.id for each in index.documents(1)}
+    assert {each.uri for each in search.passages("llama", [1], document_ids=[ids["horse.md"]])} == {"horse.md"}
+    assert search.passages("llama", [99], document_ids=[ids["horse.md"]]) == []
+    assert search.passages("llama", [1], document_ids=[]) == []
 
 
 def test_the_best_rows_in_order_without_other_shelves() -> None:
-    assert best(np.array([0.1, 0.9, -1, 0.5], np.float32), 3).tolist() == [1, 3, 0]
+    assert best(np.array([0.1, 0.9, -np.inf, 0.5], np.float32), 3).tolist() == [1, 3, 0]
     assert best(np.array([], np.float32), 3).tolist() == []
 
 
 def test_rows_of_chunks_without_a_vector_are_told_apart() -> None:
-    rows = Rows(np.array([3, 7, 9]), np.array([1, 1, 2]), np.eye(3, dtype=np.float32))
+    shelf_ids, has_vector = np.array([1, 1, 2]), np.ones(3, np.bool_)
+    rows = Rows(np.array([3, 7, 9]), np.array([5, 5, 6]), shelf_ids, np.ones(3, np.float32), has_vector, np.eye(3))
     assert rows.rows_of(np.array([7, 8, 3, 100])).tolist() == [1, -1, 0, -1]
+
+
+class Squeezed(WordEmbedder):
+    """A model that knows which question belongs to which answer; all its cosines lie between a floor and one."""
+
+    def __init__(self, floor: float) -> None:
+        super().__init__("squeezed")
+        self._floor = floor
+        self._topics = {text: number for number, pair in enumerate(PAIRS) for text in pair}
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        topic = np.zeros(len(PAIRS), np.float32)
+        topic[self._topics.get(text, 0)] = text in self._topics
+        own = np.append(super().vector(text), topic) / np.sqrt(1 + topic.sum())
+        return np.append(np.sqrt(1 - self._floor) * own, np.sqrt(self._floor)).astype(np.float32)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.5, 0.8])
+def test_the_gate_lies_where_the_cosines_of_a_model_lie(index: Shelves, floor: float) -> None:
+    embedder = Squeezed(floor)
+    for uri, text in FACTS.items():
+        put(index, 1, document(uri, text), embedder)
+    search = Search(index, embedder)
+    [answer] = search.passages("llama shorn in spring, wool spun by hand", [1], 1)
+    assert answer.uri == "llama.md"
+    assert answer.score > search.min_score()
+    assert search.passages("capital Burkina Faso", [1], 1)[0].score < search.min_score()
+    assert search.min_score() > floor
+    n_asked = len(embedder.asked)
+    assert Search(index, embedder).min_score() == search.min_score()
+    assert len(embedder.asked) == n_asked, "it is measured once for a library"
+
+
+def test_the_gate_of_the_model_that_comes_along_is_known() -> None:
+    assert 0.3 < min_score_of("all-minilm-l6-v2-Q8_0") < 0.6
+    assert min_score_of("another") == min_score_of("all-MiniLM-L6-v2")
+
+
+def test_words_alone_have_a_gate_too(index: Shelves) -> None:
+    for uri, text in FACTS.items():
+        put(index, 1, document(uri, text))
+    search = Search(index, WordEmbedder())
+    assert search.passages("code of the gate", [1])[0].score > search.min_score()
+    assert search.passages("What is the month of the wedding in Burkina Faso?", [1])[0].score < search.min_score()
+    assert search.passages("zebra", [1]) == []
+
+
+class Ranker(WordEmbedder):
+    """A server that also ranks, by the words it was told."""
+
+    def __init__(self, *wanted: str, model: str = "words") -> None:
+        super().__init__(model)
+        self.wanted, self.has_failed = wanted, False
+        self.others: dict[str, WordEmbedder] = {}
+
+    def of(self, model: str) -> WordEmbedder:
+        return self.others[model]
+
+    def can_rerank(self) -> bool:
+        return bool(self.wanted)
+
+    def rerank(self, question: str, texts: Sequence[str]) -> list[float] | None:
+        return None if self.has_failed else [float(sum(word in text for word in self.wanted)) for text in texts]
+
+
+def test_a_reranker_decides_on_the_order_and_may_fail(index: Shelves) -> None:
+    ranker = Ranker("brushed")
+    for uri, text in FACTS.items():
+        put(index, 1, document(uri, text), ranker)
+    search = Search(index, ranker)
+    found = search.passages("When is the llama shorn?", [1], 2)
+    assert [each.uri for each in found] == ["horse.md", "llama.md"]
+    assert found[1].score > found[0].score
+    ranker.has_failed = True
+    assert search.passages("When is the llama shorn?", [1], 2)[0].uri == "llama.md"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_old_model_searches_while_the_new_one_is_at_work(index: Shelves, is_there: bool) -> None:
+    old = WordEmbedder("old")
+    for uri, text in FACTS.items():
+        put(index, 1, document(uri, text), old)
+    server = Ranker(model="new")
+    server.others["old"] = old
+    old.is_away = not is_there
+    found = Search(index, server).passages("When is the llama shorn?", [1], 1)
+    assert found[0].uri == "llama.md"
+    assert (found[0].cosine is not None) is is_there
+    assert "When is the llama shorn?" not in server.asked

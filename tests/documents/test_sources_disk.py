@@ -165,7 +165,7 @@ def test_a_branch_that_is_no_name_is_refused(repository: Path, tmp_path: Path) -
 
 def test_with_the_network_off_no_repository_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="--network true"):
-        list(Repository("https://example.org/x", tmp_path / "copy", read, is_networked=False).items())
+        list(Repository("https://example.org/x", tmp_path / "copy", read).items())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Make the vectors that are missing: of documents that came while no server made any, or of another model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from rag.embed import Embedder, Vector
+from rag.errors import TextTooLong
+from rag.index import Index, Told
+
+_BATCH = 16  # texts a request: the server answers others between two
+_AT_ONCE = 2  # requests under way, so that the server never waits for the next one
+
+
+class Fill:
+    """One run over all shelves. The vectors of another model answer until its end."""
+
+    def __init__(
+        self, index: Index, embedder: Embedder, tell: Callable[[int, int], None], is_cancelled: Callable[[], bool]
+    ) -> None:
+        self._index, self._embedder, self._tell, self._is_cancelled = index, embedder, tell, is_cancelled
+
+    def run(self) -> int:
+        """Make them, in the order in which the chunks came; how many. Raises EmbedderAway."""
+        model, n_made = self._embedder.model, 0
+        while n_new := self._pass(model):  # what came during a pass is made in the next one
+            n_made += n_new
+        if not self._is_cancelled() and self._index.n_vectors(model)[1]:
+            self._index.choose_model(model)
+        return n_made
+
+    def _pass(self, model: str) -> int:
+        n_made, after = 0, 0
+        under_way: list[tuple[list[Told], Future[list[Vector]]]] = []
+        n_done, n_all = self._index.n_vectors(model)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            while not self._is_cancelled():
+                while len(under_way) < _AT_ONCE and (waiting := self._index.without_vectors(model, _BATCH, after)):
+                    after = waiting[-1].chunk_id
+                    texts = [each.text for each in waiting]
+                    under_way.append((waiting, pool.submit(_embedded, self._embedder, texts)))
+                if not under_way:
+                    break
+                told, future = under_way.pop(0)
+                self._index.set_vectors(model, [each.chunk_id for each in told], future.result())
+                n_made += len(told)
+                self._tell(min(n_done + n_made, n_all), n_all)
+        return n_made
+
+
+def _embedded(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+    """The vectors of texts, each of as much of it as the model can read. Raises EmbedderAway."""
+    try:
+        return embedder.embed(texts)
+    except TextTooLong:
+        if len(texts) > 1:
+            return [_embedded(embedder, [text])[0] for text in texts]
+        return _embedded(embedder, [texts[0][: len(texts[0]) * 3 // 4]])

@@ -1,0 +1,181 @@
+"""Which documents there are: lists, what a source had of them, deleting with a way back. No chunks, no vectors."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from rag.database import Connection, Database
+from rag.documents import Document
+from rag.errors import RagError, UnknownShelf
+
+_FROM_INDEX = (
+    "INSERT INTO chunk_index (chunk_index, rowid, title, headings, body)"
+    " SELECT 'delete', id, title, headings, body FROM chunk_words"
+)
+OF_DOCUMENT = " WHERE id IN (SELECT id FROM chunks WHERE document_id = ?)"
+_KEPT = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, d.n_chars,
+    (SELECT count(*) FROM chunks c WHERE c.document_id = d.id), d.added_at,
+    coalesce(json_extract(d.meta, '$.link'), '')
+    FROM documents d WHERE d.shelf_id = ? AND d.deleted_at IS NULL"""
+_WITH_TEXT = " AND (d.title LIKE ? ESCAPE '\\' OR d.uri LIKE ? ESCAPE '\\')"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A document as it is kept, without its text. link: where it can be opened outside, or empty."""
+
+    id: int
+    shelf_id: int
+    uri: str
+    title: str
+    kind: str
+    sha256: str
+    n_chars: int
+    n_chunks: int
+    added_at: float
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is kept of a document that a source is asked for again: the hash of its bytes, the source's stamp, the
+    pages that it links to."""
+
+    sha256: str = ""
+    stamp: str = ""
+    links: tuple[str, ...] = ()
+
+
+class Listing(Database):
+    """The documents of all shelves, as rows."""
+
+    def documents(self, shelf_id: int, source_id: int | None = None) -> list[Kept]:
+        """The documents of a shelf, or of one source of it, by uri."""
+        query = f"{_KEPT} AND (? IS NULL OR d.source_id = ?) ORDER BY d.uri"
+        with self.reading() as db:
+            return [_kept(row) for row in db.execute(query, (shelf_id, source_id, source_id))]
+
+    def listed(self, shelf_id: int, after: str = "", limit: int = 200, text: str = "") -> list[Kept]:
+        """The first documents of a shelf by uri, after one, whose title or uri has the text."""
+        query = f"{_KEPT} AND d.uri > ? {_WITH_TEXT if text else ''} ORDER BY d.uri LIMIT ?"
+        with self.reading() as db:
+            return [_kept(row) for row in db.execute(query, (shelf_id, after, *_patterns(text), limit))]
+
+    def n_documents(self, shelf_id: int, text: str = "") -> int:
+        """How many documents a shelf has, whose title or uri has the text."""
+        query = "SELECT count(*) FROM documents d WHERE d.shelf_id = ? AND d.deleted_at IS NULL"
+        with self.reading() as db:
+            return int(db.execute(query + (_WITH_TEXT if text else ""), (shelf_id, *_patterns(text))).fetchone()[0])
+
+    def known(self, shelf_id: int) -> dict[str, tuple[str, str]]:
+        """(sha256, stamp) of each document of a shelf by its uri; the stamp is its source's, or empty."""
+        query = """SELECT uri, sha256, coalesce(json_extract(meta, '$.stamp'), '') FROM documents
+            WHERE shelf_id = ? AND deleted_at IS NULL"""
+        with self.reading() as db:
+            return {uri: (sha256, stamp) for uri, sha256, stamp in db.execute(query, (shelf_id,))}
+
+    def known_of(self, shelf_id: int, uri: str) -> Known:
+        """What is kept of one document; of none it is all empty."""
+        query = """SELECT sha256, coalesce(json_extract(meta, '$.stamp'), ''),
+            coalesce(json_extract(meta, '$.links'), '') FROM documents
+            WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"""
+        with self.reading() as db:
+            row = db.execute(query, (shelf_id, uri)).fetchone()
+        return Known(row[0], row[1], tuple(filter(None, row[2].split("\n")))) if row else Known()
+
+    def set_stamp(self, shelf_id: int, uri: str, stamp: str) -> None:
+        """Keep another stamp of a document whose bytes are the same."""
+        query = """UPDATE documents SET meta = json_set(meta, '$.stamp', ?)
+            WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"""
+        with self.writing() as db:
+            db.execute(query, (stamp, shelf_id, uri))
+
+    def document(self, document_id: int) -> tuple[int, Document]:
+        """The shelf of a document, and the document. Raises UnknownShelf."""
+        query = """SELECT shelf_id, uri, title, text, kind, sha256, pages, meta FROM documents
+            WHERE id = ? AND deleted_at IS NULL"""
+        with self.reading() as db:
+            row = db.execute(query, (document_id,)).fetchone()
+        if row is None:
+            raise UnknownShelf("this document is no longer in the library")
+        shelf_id, uri, title, text, kind, sha256, pages, meta = row
+        return shelf_id, Document(uri, title, text, kind, sha256, tuple(json.loads(pages)), json.loads(meta))
+
+    def delete_document(self, document_id: int) -> None:
+        """Take a document away; restore_document brings it back until it is purged.
+
+        One that its source still has stays away at every refresh. Raises UnknownShelf.
+        """
+        with self.writing() as db:
+            query = "UPDATE documents SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
+            if not db.execute(query, (time.time(), document_id)).rowcount:
+                raise UnknownShelf("this document is no longer in the library")
+            db.execute(
+                "INSERT OR IGNORE INTO put_away (source_id, uri)"
+                " SELECT source_id, uri FROM documents WHERE id = ? AND source_id IS NOT NULL",
+                (document_id,),
+            )
+
+    def restore_document(self, document_id: int) -> None:
+        """Bring a deleted document back. Raises UnknownShelf when it is gone for good, RagError when another has its
+        place."""
+        with self.writing() as db:
+            query = "SELECT shelf_id, source_id, uri, title, deleted_at FROM documents WHERE id = ?"
+            row = db.execute(query, (document_id,)).fetchone()
+            if row is None:
+                raise UnknownShelf("this document is gone for good: add it again")
+            shelf_id, source_id, uri, title, deleted_at = row
+            if deleted_at is None:
+                return
+            taken = "SELECT 1 FROM documents WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"
+            if db.execute(taken, (shelf_id, uri)).fetchone():
+                raise RagError(f"{title} was added again meanwhile: delete that one first")
+            db.execute("UPDATE documents SET deleted_at = NULL WHERE id = ?", (document_id,))
+            db.execute("DELETE FROM put_away WHERE source_id = ? AND uri = ?", (source_id, uri))
+
+    def is_put_away(self, source_id: int | None, uri: str) -> bool:
+        """Whether a person deleted this document of a source."""
+        with self.reading() as db:
+            row = db.execute("SELECT 1 FROM put_away WHERE source_id = ? AND uri = ?", (source_id, uri)).fetchone()
+        return row is not None
+
+    def ids_of(self, source_id: int) -> list[int]:
+        """The documents of a source, deleted ones too."""
+        with self.reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM documents WHERE source_id = ?", (source_id,))]
+
+    def remove(self, document_ids: Iterable[int]) -> int:
+        """Forget documents for good; how many there were."""
+        n_removed = 0
+        with self.writing() as db:
+            for document_id in document_ids:
+                unindex(db, document_id)
+                n_removed += db.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount
+        return n_removed
+
+    def purge_documents(self, before: float) -> int:
+        """Forget for good what was deleted before that time; how many."""
+        with self.reading() as db:
+            found = [row[0] for row in db.execute("SELECT id FROM documents WHERE deleted_at < ?", (before,))]
+        return sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
+
+
+def unindex(db: Connection, document_id: int) -> None:
+    """Take a document's words out of the index, while its text is still there."""
+    db.execute(_FROM_INDEX + OF_DOCUMENT, (document_id,))
+
+
+def _kept(row: tuple[int, int, str, str, str, str, int, int, float, str]) -> Kept:
+    kept = Kept(*row)
+    return kept if kept.link.startswith(("https://", "http://")) else replace(kept, link="")
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    """What LIKE takes for a text, twice: for the title, and for the uri."""
+    if not text:
+        return ()
+    plain = "".join(f"\\{letter}" if letter in "%_\\" else letter for letter in text)
+    return (f"%{plain}%",) * 2

@@ -1,0 +1,405 @@
+"""The library in a user's name: sources come, change and fail on their own; nobody touches what is another's."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rag.errors import DocumentRefused, LibraryBroken, RagError, SourceBusy, SourceFailed, UnknownShelf
+from rag.extract import read
+from rag.library import Library, Progress
+from tests.documents.shelf import WordEmbedder, is_sound
+
+ANNA, BERT = "anna", "bert"
+
+
+@pytest.fixture
+def embedder() -> WordEmbedder:
+    return WordEmbedder()
+
+
+@pytest.fixture
+def library(tmp_path: Path, embedder: WordEmbedder) -> Iterator[Library]:
+    made = Library(tmp_path / "library.db", embedder, read=read)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shelf_id(library: Library) -> int:
+    return library.index.add_shelf(ANNA, "farm").id
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Path:
+    """A folder of three documents and one that cannot be read."""
+    root = tmp_path / "farm"
+    (root / "deep").mkdir(parents=True)
+    (root / "llama.md").write_text("# Llama\n\nA llama eats grass in the paddock.")
+    (root / "deep/horse.txt").write_text("A horse sleeps standing in the barn.")
+    (root / "deep/goat.txt").write_text("A goat climbs on the roof.")
+    (root / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
+    return root
+
+
+def added(library: Library, shelf_id: int, farm: Path) -> int:
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+    library.refresh(source_id)
+    return source_id
+
+
+def names(library: Library, shelf_id: int) -> list[str]:
+    return [each.uri.rpartition("/")[2] for each in library.documents(shelf_id)]
+
+
+def found(library: Library, question: str, shelf_id: int) -> str:
+    return library.search(question, [shelf_id])[0].uri.rpartition("/")[2]
+
+
+def test_a_folder_comes_and_what_fails_is_told(library: Library, shelf_id: int, farm: Path) -> None:
+    source = library.add_source(ANNA, shelf_id, "folder", str(farm))
+    assert (source.state, source.refreshed_at) == ("new", None)
+    told: list[Progress] = []
+    report = library.refresh(source.id, told.append)
+    assert (report.n_new, told[-1].n_done, told[-1].n_all) == (3, 4, 4)
+    [after] = library.sources(shelf_id)
+    assert (after.state, after.n_documents, after.n_failures, after.problem) == ("ok", 3, 1, "")
+    assert after.refreshed_at
+    [failure] = library.failures(source.id)
+    assert failure.uri == (farm / "broken.pdf").as_uri()
+    assert found(library, "who sleeps in the barn", shelf_id) == "horse.txt"
+
+
+def test_a_refresh_follows_the_folder(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    assert library.refresh(source_id).n_same == 3
+    (farm / "llama.md").write_text("# Llama\n\nA llama hums.")
+    (farm / "deep/goat.txt").unlink()
+    (farm / "broken.pdf").unlink()
+    report = library.refresh(source_id)
+    assert (report.n_changed, report.n_removed, report.n_same) == (1, 1, 1)
+    assert names(library, shelf_id) == ["horse.txt", "llama.md"]
+    assert library.failures(source_id) == []
+
+
+def test_a_file_that_was_only_touched_is_read_once_more_and_not_again(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    os.utime(farm / "llama.md", (1, 1))
+    assert library.refresh(source_id).n_same == 3
+    assert library.index.known_of(shelf_id, (farm / "llama.md").as_uri()).stamp.endswith(" 1000000000")
+
+
+def test_changed_sees_files_come_go_and_be_written(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+
+    def is_changed() -> bool:
+        was = library.changed(library.source(source_id))
+        library.refresh(source_id)
+        assert not library.changed(library.source(source_id))
+        return was
+
+    assert not is_changed()
+    (farm / "new.txt").write_text("new")
+    assert is_changed()
+    (farm / "new.txt").write_text("newer")
+    assert is_changed()
+    (farm / "new.txt").unlink()
+    assert is_changed()
+    os.utime(farm / "llama.md", (1, 1))
+    assert is_changed()
+    assert not is_changed()
+
+
+def test_a_folder_that_is_gone_or_empty_loses_nothing(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    farm.rename(farm.with_name("away"))
+    with pytest.raises(SourceFailed, match="No such file"):
+        library.refresh(source_id)
+    assert library.source(source_id).state == "failed"
+    assert "No such file" in library.source(source_id).problem
+    farm.mkdir()  # its disk is not mounted
+    with pytest.raises(SourceFailed, match="3 that were read of it stay"):
+        library.refresh(source_id)
+    assert len(names(library, shelf_id)) == 3
+
+
+def test_a_folder_within_that_cannot_be_opened_keeps_its_documents(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    (farm / "llama.md").unlink()
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("rag.sources.folder.os.scandir", refusing)  # root may open any folder
+    report = library.refresh(source_id)
+    assert report.n_removed == 1
+    assert names(library, shelf_id) == ["goat.txt", "horse.txt"]
+    assert any("Permission denied" in each.reason for each in library.failures(source_id))
+
+
+def test_a_name_that_is_no_utf8_does_no_harm(library: Library, shelf_id: int, farm: Path) -> None:
+    with open(os.fsencode(farm) + b"/caf\xe9.txt", "w") as file:
+        file.write("Coffee grows on hills.")
+    added(library, shelf_id, farm)
+    assert found(library, "coffee hills", shelf_id) == "caf%E9.txt"
+    assert library.documents(shelf_id, text="caf")[0].title == "caf\ufffd.txt"
+
+
+def test_only_patterns_choose_by_name_or_path(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm), {"only": ["deep/*.txt", "*.md"]}).id
+    library.refresh(source_id)
+    assert names(library, shelf_id) == ["goat.txt", "horse.txt", "llama.md"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "options", "said"),
+    [
+        ("tape", "/x", {}, "folder, page, sitemap, crawl, git are known"),
+        ("folder", "relative", {}, "begins with /"),
+        ("folder", "/no/such/folder", {}, "is not there"),
+        ("folder", "/tmp", {"depth": 1}, "it has only, watch"),
+        ("folder", "/tmp", {"watch": "yes"}, "true or false"),
+        ("folder", "/tmp", {"only": "*.md"}, "a list"),
+        ("page", "https://example.org/", {}, "--network true"),
+        ("git", "https://example.org/x", {}, "--network true"),
+        ("git", "ssh://example.org/x", {}, "no https address"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused_with_what_can(
+    library: Library, shelf_id: int, kind: str, address: str, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(RagError, match=said):
+        library.add_source(ANNA, shelf_id, kind, address, options)
+    assert library.sources(shelf_id) == []
+
+
+def test_the_same_source_twice_is_refused(library: Library, shelf_id: int, farm: Path) -> None:
+    library.add_source(ANNA, shelf_id, "folder", str(farm))
+    with pytest.raises(RagError, match="on this shelf already"):
+        library.add_source(ANNA, shelf_id, "folder", f" {farm} ")
+
+
+def test_one_run_at_a_time_and_stopping_keeps_what_came(library: Library, shelf_id: int, farm: Path) -> None:
+    for number in range(300):
+        (farm / f"{number}.txt").write_text(f"Note number {number}.")
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+    stop = threading.Event()
+
+    def tell(at: Progress) -> None:
+        with pytest.raises(SourceBusy, match="is being read already"):
+            library.refresh(source_id)
+        assert library.source(source_id).state == "running"
+        stop.set()
+
+    report = library.refresh(source_id, tell, stop.is_set)
+    assert not report.is_whole
+    after = library.source(source_id)
+    assert (after.state, after.n_documents) == ("stopped", report.n_new)
+    assert library.unfinished() == []
+    assert not library.changed(after)  # who stopped it does not want it to begin again by itself
+    again = library.refresh(source_id)
+    assert (again.n_same, again.n_new) == (report.n_new, 303 - report.n_new)
+
+
+def test_a_run_that_left_with_its_process_is_found_again(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+    library.refresh(source_id, is_leaving=lambda: True)
+    assert [each.id for each in library.unfinished()] == [source_id]
+    library.refresh(source_id)
+    assert library.unfinished() == []
+
+
+def test_a_deleted_document_is_found_nowhere_and_stays_away(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    [horse] = library.documents(shelf_id, text="horse")
+    library.delete_document(ANNA, horse.id)
+    assert library.n_documents(shelf_id) == 2
+    assert library.source(source_id).n_documents == 2
+    assert all(passage.document_id != horse.id for passage in library.search("horse sleeps barn", [shelf_id]))
+    with pytest.raises(UnknownShelf):
+        library.document(ANNA, horse.id)
+    (farm / "deep/horse.txt").write_text("A horse runs.")
+    assert library.refresh(source_id).n_put_away == 1
+    assert "horse.txt" not in names(library, shelf_id)
+    library.restore_document(ANNA, horse.id)
+    assert found(library, "horse sleeps barn", shelf_id) == "horse.txt"
+    assert library.refresh(source_id).n_changed == 1
+    assert library.document(ANNA, horse.id)[1].text == "A horse runs."
+
+
+def test_a_document_deleted_while_its_source_is_read_stays_away(library: Library, shelf_id: int, farm: Path) -> None:
+    for number in range(150):
+        (farm / f"{number}.txt").write_text(f"Note number {number}.")
+    source_id = added(library, shelf_id, farm)
+    for number in range(150):
+        (farm / f"{number}.txt").write_text(f"Newer note number {number}.")
+    kept = library.documents(shelf_id)
+    waiting = [kept[100], kept[152]]  # one that is read when the first is kept, one that is not yet
+
+    def tell(at: Progress) -> None:
+        while waiting:
+            library.delete_document(ANNA, waiting.pop().id)
+
+    assert library.refresh(source_id, tell).n_put_away == 2
+    assert {each.uri for each in kept} - {each.uri for each in library.documents(shelf_id)} == {
+        kept[100].uri,
+        kept[152].uri,
+    }
+
+
+def test_what_was_deleted_a_day_ago_goes_for_good(library: Library, shelf_id: int, farm: Path, tmp_path: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    [horse] = library.documents(shelf_id, text="horse")
+    library.delete_document(ANNA, horse.id)
+    with library.index.writing() as db:
+        db.execute("UPDATE documents SET deleted_at = deleted_at - 90000 WHERE deleted_at IS NOT NULL")
+    again = Library(tmp_path / "library.db", WordEmbedder(), read=read)
+    with pytest.raises(UnknownShelf):
+        again.restore_document(ANNA, horse.id)
+    assert again.refresh(source_id).n_put_away == 1  # it stays away, since the source still has it
+    assert is_sound(again.index)
+    again.close()
+
+
+def test_a_document_that_came_again_is_not_overwritten_by_an_undo(library: Library, shelf_id: int) -> None:
+    first = library.add_file(ANNA, shelf_id, "note.txt", b"first")
+    library.delete_document(ANNA, first)
+    second = library.add_file(ANNA, shelf_id, "note.txt", b"second")
+    with pytest.raises(RagError, match="added again meanwhile"):
+        library.restore_document(ANNA, first)
+    library.delete_document(ANNA, second)
+    library.restore_document(ANNA, first)
+    assert library.document(ANNA, first)[1].text == "first"
+
+
+def test_a_removed_source_takes_its_documents_and_their_words(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    library.add_file(ANNA, shelf_id, "own.txt", b"A note about the barn.")
+    library.remove_source(ANNA, source_id)
+    assert names(library, shelf_id) == ["file:own.txt"]
+    assert [each.uri for each in library.search("barn", [shelf_id])] == ["file:own.txt"]
+    assert library.sources(shelf_id) == []
+    assert is_sound(library.index)
+
+
+def test_a_dropped_file_replaces_its_namesake(library: Library, shelf_id: int) -> None:
+    first = library.add_file(ANNA, shelf_id, "/home/anna/a\nb.txt", b"The first text.")
+    assert library.add_file(ANNA, shelf_id, "a b.txt", b"The second text.") == first
+    assert library.document(ANNA, first)[1].text == "The second text."
+    assert library.has_vectors()
+    with pytest.raises(DocumentRefused):
+        library.add_file(ANNA, shelf_id, "x.bin", bytes(range(256)) * 10)
+
+
+def test_a_file_is_taken_while_nobody_makes_embeddings(library: Library, shelf_id: int, embedder: WordEmbedder) -> None:
+    embedder.is_away = True
+    document_id = library.add_file(ANNA, shelf_id, "a.txt", b"A llama eats grass.")
+    assert not library.has_vectors()
+    assert library.search("llama", [shelf_id])[0].document_id == document_id
+    embedder.is_away = False
+    assert library.fill() == 1
+    assert library.has_vectors()
+
+
+def test_an_embedding_server_that_dies_in_a_run_costs_no_document(
+    library: Library, shelf_id: int, farm: Path, embedder: WordEmbedder
+) -> None:
+    for number in range(200):
+        (farm / f"{number}.txt").write_text(f"Note number {number}.")
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+
+    def tell(at: Progress) -> None:
+        embedder.is_away = at.n_done > 50
+
+    report = library.refresh(source_id, tell)
+    assert report.is_whole
+    assert report.without_vectors == "nobody answers"
+    n_done, n_all = library.index.n_vectors("words")
+    assert 0 < n_done < n_all == 203
+    embedder.is_away = False
+    assert library.fill() == n_all - n_done
+
+
+def test_another_user_reads_what_is_shared_and_changes_nothing(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = added(library, shelf_id, farm)
+    document_id = library.documents(shelf_id)[0].id
+    with pytest.raises(UnknownShelf):
+        library.document(BERT, document_id)
+    library.index.change_shelf(ANNA, shelf_id, is_shared=True)
+    assert library.document(BERT, document_id)[0] == shelf_id
+    for change in (
+        lambda: library.add_source(BERT, shelf_id, "folder", "/tmp"),
+        lambda: library.remove_source(BERT, source_id),
+        lambda: library.add_file(BERT, shelf_id, "x.txt", b"x"),
+        lambda: library.add_text(BERT, shelf_id, "x", "x", "x", "text"),
+        lambda: library.delete_document(BERT, document_id),
+        lambda: library.restore_document(BERT, document_id),
+    ):
+        with pytest.raises(UnknownShelf):
+            change()
+    assert library.n_documents(shelf_id) == 3
+
+
+def test_the_hidden_shelf_is_its_owners_alone_and_in_no_list(library: Library) -> None:
+    hidden = library.index.hidden_shelf(ANNA)
+    assert library.index.hidden_shelf(ANNA) == hidden
+    assert hidden.is_hidden
+    assert library.index.shelves(ANNA) == []
+    assert library.index.add_shelf(ANNA, hidden.name).id != hidden.id
+    document_id = library.add_text(ANNA, hidden.id, "chat:1", "long.txt", "A long text\ud800.", "text")
+    assert library.search("long text", [hidden.id])[0].document_id == document_id
+    with pytest.raises(UnknownShelf):
+        library.document(BERT, document_id)
+    with pytest.raises(UnknownShelf):
+        library.index.change_shelf(ANNA, hidden.id, is_shared=True)
+    assert library.n_chars(ANNA) > 0
+    own = library.add_file(ANNA, library.index.add_shelf(ANNA, "own").id, "a.txt", b"a")
+    assert library.hidden_documents() == [(document_id, "chat:1")]
+    library.forget([document_id])
+    assert library.hidden_documents() == []
+    assert library.document(ANNA, own)
+    library.remove_owner(ANNA)
+    assert library.n_chars(ANNA) == 0
+
+
+def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) -> None:
+    for number in range(10):
+        library.add_file(ANNA, shelf_id, f"100%_{number}.txt", b"x")
+    first = library.documents(shelf_id, limit=4)
+    rest = library.documents(shelf_id, after=first[-1].uri)
+    assert [each.title for each in first + rest] == [f"100%_{number}.txt" for number in range(10)]
+    assert library.n_documents(shelf_id, "%_7") == 1
+    assert library.n_documents(shelf_id, "1%7") == 0
+
+
+def test_a_full_disk_ends_the_run_with_its_reason_and_harms_nothing(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    for number in range(60):
+        (farm / f"{number}.txt").write_text(f"Note number {number}. " * 300)
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+    with library.index.reading() as db:
+        n_pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {n_pages + 60}")
+    with pytest.raises(LibraryBroken, match="disk is full"):
+        library.refresh(source_id)
+    assert library.source(source_id).state in {"failed", "stopped"}
+    assert not library.changed(library.source(source_id))  # it is not tried every ten seconds
+    assert is_sound(library.index)
+    with library.index.reading() as db:
+        db.execute("PRAGMA max_page_count = 1000000")
+    n_kept = library.n_documents(shelf_id)
+    report = library.refresh(source_id)
+    assert (report.n_same, report.n_new) == (n_kept, 63 - n_kept)
+    assert is_sound(library.index)

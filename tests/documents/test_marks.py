@@ -1,0 +1,84 @@
+"""Marks are put right while the answer is written: the same text, however it comes in pieces."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rag.citations import check
+from rag.documents import Passage
+from rag.marks import Marks, marks
+
+BITS = (
+    "`",
+    "``",
+    "```",
+    "~~~",
+    "[",
+    "]",
+    "(",
+    ")",
+    "[1]",
+    "[9]",
+    "[2, 9]",
+    "[x](u",
+    ":",
+    "1",
+    "a",
+    "x.",
+    " ",
+    "\t",
+    "\n",
+)
+
+
+def written(pieces: list[str], before: str = "") -> tuple[str, int]:
+    stream = Marks({1, 2}, before)
+    return "".join(map(stream.feed, pieces)) + stream.end(), stream.n_dropped
+
+
+def texts(n: int) -> list[str]:
+    dice = random.Random(7)  # noqa: S311 - no secret
+    return ["".join(dice.choice(BITS) for _ in range(dice.randint(1, 14))) for _ in range(n)]
+
+
+def test_a_text_is_the_same_in_one_piece_and_cut_at_every_place() -> None:
+    for text in texts(600):
+        whole = written([text])
+        assert written(list(text)) == whole, text
+        for cut in range(1, len(text)):
+            assert written([text[:cut], text[cut:]]) == whole, (text, cut)
+
+
+def test_what_is_written_has_no_mark_of_a_passage_that_is_not_there_and_stays_as_it_is() -> None:
+    for text in texts(600):
+        said, _ = written([text])
+        assert all({1, 2} >= set(mark.numbers) and len(mark.numbers) == 1 for mark in marks(said)), text
+        assert written([said]) == (said, 0), text
+
+
+@pytest.mark.parametrize("text", ["Shorn [1], fed [9] and [2,1] spun `a[9]`.", "```\na[9]\n```\nyes [9]. [2]"])
+def test_a_check_of_the_whole_says_what_the_stream_wrote(text: str) -> None:
+    passages = [Passage(1, "farm", "a.md", "A", (), "words", 0, 5, 1.0)] * 2
+    checked = check(text, passages)
+    assert (checked.text, checked.n_dropped) == written(list(text))
+    assert [each.number for each in checked.citations] == [n for mark in marks(checked.text) for n in mark.numbers]
+
+
+def test_text_without_marks_is_not_held_back() -> None:
+    stream = Marks({1})
+    assert [stream.feed(piece) for piece in ("It is", " spun", " by [", "x", "] `code", "` and")] == [
+        "It is",
+        " spun",
+        " by",
+        " [x",
+        "] `code",
+        "` and",
+    ]
+
+
+def test_an_answer_goes_on_from_where_it_was() -> None:
+    assert written(["] and [9] so"], before="Spun [1") == ("] and so", 1)
+    assert written(["b[9]\n```\nyes [9]"], before="See:\n```\na[9]\n") == ("b[9]\n```\nyes", 1)
+    assert written(["[2]"], before="Spun.") == (" [2]", 0)

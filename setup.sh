@@ -8,6 +8,8 @@ venv=$here/.venv
 python=$venv/bin/python
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/paddock
 llama_version=0.3.36
+embedding_model=all-minilm-l6-v2
+embedding_file=all-minilm-l6-v2-Q8_0.gguf
 
 usage() {
   cat <<'EOF'
@@ -147,11 +149,22 @@ get_model() {
   models pull --use "$model" >/dev/null
 }
 
+# The library of documents needs it, the chat does not: without it everything else goes on.
+get_embedding_model() {
+  step "Embedding model"
+  if [ -e "$here/models/$embedding_file" ]; then
+    say "keeping $embedding_file"
+  elif ! models pull "$embedding_model" >/dev/null; then
+    say "went on without it: documents are found by their words alone until ./setup.sh models pull $embedding_model gets it"
+  fi
+}
+
 set_up() {
   make_venv
   install_llama
   install_packages
   get_model
+  get_embedding_model
 }
 
 find_browser() {

@@ -23,9 +23,9 @@ from llmserver.api.app import Engine, create_app
 from llmserver.api.health import DEMO_NOTICE
 from llmserver.api.readiness import ModelCard, Readiness, State
 from llmserver.errors import AddressInUse, BadSettings, StartupError
-from llmserver.library import catalog, modelfile
+from llmserver.library import catalog, companion, modelfile
 from llmserver.notify import notify
-from llmserver.settings import ServerOptions, ServeSettings
+from llmserver.settings import MODELS_DIR, ServerOptions, ServeSettings
 
 log = logging.getLogger("llmserver")
 
@@ -33,13 +33,14 @@ log = logging.getLogger("llmserver")
 def serve(settings: ServeSettings) -> int:
     """Serve until a signal ends it; the exit status. Raises StartupError before anything is listening."""
     start_logging(settings.server.log_level)
-    path = modelfile.check(Path(settings.models[0].model))
+    path, known = modelfile.check(Path(settings.models[0].model)), catalog.load()
+    settings = companion.add(settings, known, MODELS_DIR)
     listener = listen(settings.server)
     card = ModelCard(
         id=str(settings.models[0].model_alias),
         n_ctx=settings.models[0].n_ctx,
         size_bytes=path.stat().st_size,
-        demo=catalog.load().demo_for(path) is not None,
+        demo=known.demo_for(path) is not None,
     )
     engine, readiness = make_engine(settings), Readiness(card)
     loader = Loader(engine, readiness, path)

@@ -148,6 +148,14 @@ class ServerOptions(stock.ServerSettings):
         "batched computes many requests at once; stock is llama_cpp.server's own app, one at a time.",
         pattern="^(batched|stock)$",
     )
+    embedding_model: str = _own(
+        "embedding_model",
+        "auto",
+        "Embedding model that is served beside the others, on the processor, loaded when it is first asked: a name of "
+        "the catalog, a path, off, or auto: the best of the catalog that is in models/, unless a model here embeds. "
+        "Further ones that are in models/, and a reranker, can be asked by their names.",
+        min_length=1,
+    )
     max_queue: int = _own("max_queue", 64, "Requests of a model that may wait; the next one gets 429.", ge=0)
     max_wait_s: int = _own("max_wait_s", 120, "Seconds that a request may wait for its turn before 503.", ge=1)
     models_ram_mib: int = _own(
@@ -204,6 +212,8 @@ class ServeSettings:
     server: ServerOptions
     models: tuple[ModelOptions, ...]
     file_keys: tuple[str, ...] = field(default=(), repr=False)
+    companions: tuple[str, ...] = ()
+    """The models that are served beside the others and must not be in their way."""
 
     @property
     def api_keys(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ home=${PADDOCK_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 prefix=/opt/paddock
 account=paddock
 unit_names="llmserver.service chatbot.service paddock.target"
-program_items="llmserver chatbot systemd requirements.txt pyproject.toml setup.sh"
+program_items="llmserver chatbot rag systemd requirements.txt pyproject.toml setup.sh"
 
 # What needs the rights of the system's own manager. A user's manager refuses or ignores these;
 # the limits on system calls, address families, namespaces and memory stay.
@@ -151,6 +151,16 @@ put_model() {
   mv -f "$to.part" "$to"
 }
 
+# The catalog's embedding models: the server takes the best one that is in its folder.
+embedding_files() {
+  [ -f "$home/models/catalog.toml" ] || return 0
+  awk -F'"' '
+    /^\[\[model\]\]/ { file = kind = "" }
+    /^file = / { file = $2 }
+    /^kind = / { kind = $2 }
+    kind == "embedding" && file != "" { print file; file = "" }' "$home/models/catalog.toml"
+}
+
 copy_models() {
   local target=$root$prefix/models item weights
   mkdir -p "$target"
@@ -158,6 +168,9 @@ copy_models() {
   for item in catalog.toml README.md; do
     if [ -f "$home/models/$item" ]; then install -m 0644 "$home/models/$item" "$target/$item"; fi
   done
+  while IFS= read -r item; do
+    if [ -f "$home/models/$item" ]; then put_model "$home/models/$item" "$target/$item"; fi
+  done < <(embedding_files)
   [ -e "$home/models/default.gguf" ] || return 0
   weights=$(readlink -f "$home/models/default.gguf")
   if [ "$(basename "$weights")" = default.gguf ]; then
@@ -195,7 +208,11 @@ copy_program() {
     if [ -e "$home/$item" ]; then cp -a --no-preserve=context "$home/$item" "$stage/$item"; fi
   done
   find "$stage" -name __pycache__ -type d -prune -exec rm -rf {} +
-  "$home/.venv/bin/python" -m compileall -q -s "$stage" -p "$prefix" "$stage/llmserver" "$stage/chatbot"
+  for item in llmserver chatbot rag; do
+    if [ -d "$stage/$item" ]; then
+      "$home/.venv/bin/python" -m compileall -q -s "$stage" -p "$prefix" "$stage/$item"
+    fi
+  done
   adopt_venv "$stage/.venv"
   chmod -R u=rwX,go=rX "$stage"
   if [ -z "$root" ]; then chown -R root:root "$stage"; fi

@@ -54,7 +54,7 @@ Input = Annotated[
 class EmbeddingBody(Body):
     """POST /v1/embeddings."""
 
-    model: NonEmpty | None = Field(None, description="A name from GET /v1/models; null is the default model.")
+    model: NonEmpty | None = Field(None, description="A name from GET /v1/models; null is the first one that embeds.")
     input: Input = Field(description=f"One text, up to {MAX_INPUTS} texts, one token list, or a list of those.")
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="base64 is of little-endian 32-bit floats. Default float."
@@ -83,7 +83,7 @@ async def embeddings(request: HttpRequest, body: EmbeddingBody) -> WatchedRespon
 
 
 async def _respond(pool: Pool, body: EmbeddingBody, owner: str, send: Send) -> None:
-    async with pool.use(body.model) as use:
+    async with pool.use(body.model, "embedding") as use:
         require_kind(use, "embedding", pool.known())
         service: EmbedService = use.service
         n_embd = service.info.n_embd

@@ -46,7 +46,7 @@ Document = Annotated[
 class RerankBody(Body):
     """POST /v1/rerank."""
 
-    model: NonEmpty | None = Field(None, description="A name from GET /v1/models; null is the default model.")
+    model: NonEmpty | None = Field(None, description="A name from GET /v1/models; null is the first one that ranks.")
     query: NonEmpty
     documents: Annotated[list[Document], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="How many of the best to return. Default: all.")
@@ -66,7 +66,7 @@ async def rerank(request: HttpRequest, body: RerankBody) -> WatchedResponse:
 
 
 async def _respond(pool: Pool, body: RerankBody, owner: str, send: Send) -> None:
-    async with pool.use(body.model) as use:
+    async with pool.use(body.model, "rerank") as use:
         require_kind(use, "rerank", pool.known())
         service: EmbedService = use.service
         texts = body.texts

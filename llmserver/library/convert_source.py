@@ -137,17 +137,21 @@ def plain(name: str) -> str:
 
 def load(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file."""
+    found = _read_json(path)
+    if not isinstance(found, dict):
+        raise ModelFileBroken(f"{path} is damaged: it holds no JSON object; download it again")
+    return found
+
+
+def _read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ModelFileBroken(f"{path} has more than {_MAX_JSON_BYTES // 1_000_000} MB: no such file is that large")
-        found = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as why:
         raise ModelFileBroken(f"{path} cannot be read: {why.strerror or why}") from why
     except (ValueError, RecursionError) as why:
         raise ModelFileBroken(f"{path} is damaged: it is not JSON; download it again") from why
-    if not isinstance(found, dict):
-        raise ModelFileBroken(f"{path} is damaged: it holds no JSON object; download it again")
-    return found
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -212,7 +216,7 @@ def stage(source: Path, place: Path, files: Mapping[str, Path]) -> None:
         target.mkdir(exist_ok=True)
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.name.endswith("config.json"):
-                (target / path.name).write_text(json.dumps(without_code(load(path))), encoding="utf-8")
+                (target / path.name).write_text(json.dumps(without_code(_read_json(path))), encoding="utf-8")
             elif path.is_file() and (path.suffix in _SEEN or path.name == _CARD) and _fits(path.name, files):
                 (target / path.name).symlink_to(path.resolve())
 
@@ -241,4 +245,6 @@ def without_code(value: Any) -> Any:
     """Return the settings without the entries that name Python to be run."""
     if isinstance(value, dict):
         return {name: without_code(inner) for name, inner in value.items() if name != "auto_map"}
+    if isinstance(value, list):  # sentence-transformers' data_config.json is one
+        return [without_code(inner) for inner in value]
     return value

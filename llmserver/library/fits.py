@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmserver.library.catalog import billions
 from llmserver.offload.memory import sequences
 from llmserver.offload.planner import Buffers, Wish, choose
 from llmserver.offload.shape import Layer, Shape, Weight
@@ -24,6 +25,11 @@ N_CTX, N_PARALLEL = 4096, 8  # of a server that is told nothing else
 # Half of it is what people read along; a processor makes about half of what its memory alone would let it.
 USEFUL_TOKENS_PER_S = 12.0
 _LEAST_CARDS = 3 * 1024**3  # less holds wholly only what is too small to be the best choice
+
+# Embedding models compute whole texts at once, so cores count, not memory. Measured: all-MiniLM-L6-v2 as Q8_0, texts of
+# 200 tokens, two cores, n_batch 256. A book has some 2,000 such chunks.
+_CHUNKS_PER_S, _CHUNKS_BILLIONS = 14.0, 0.0106  # of one core, and the parameters that computed
+USEFUL_CHUNKS_PER_S = 5.0
 
 _BUFFER_BYTES, _BUFFER_SHARE = 96 * 1024**2, 0.02  # llama.cpp took 18 to 124 MiB for 0.1 to 6.6 GB
 _N_LAYER, _KV_SHARE = 32, 0.08  # of a model about which the catalog says nothing more: KV cache of N_CTX by file size
@@ -158,6 +164,21 @@ def recommend(found: Sequence[tuple[Model, Fit]], machine: Machine) -> Advice:
         return Advice(*best, f"the quickest; none reaches {USEFUL_TOKENS_PER_S:.0f} tokens/s here")
     smallest = min(found, key=lambda pair: pair[0].size_bytes)
     return Advice(*smallest, "no model of use fits; this one shows that everything works")
+
+
+def chunks_per_s(model: Model, n_cores: int) -> float:
+    """Return how many texts of 200 tokens a processor would embed in a second, about."""
+    return _CHUNKS_PER_S * n_cores * _CHUNKS_BILLIONS / (billions(model.active or model.parameters) or 1.0)
+
+
+def recommend_embedding(found: Sequence[tuple[Model, Fit]], n_cores: int) -> tuple[Model, str]:
+    """Return the embedding model for a machine, which computes beside the chat model on the processor, and why."""
+    known = [model for model, its in found if its.where != NOWHERE] or [model for model, _ in found]
+    quick = [model for model in known if chunks_per_s(model, n_cores) >= USEFUL_CHUNKS_PER_S]
+    if quick:
+        best = max(quick, key=lambda model: model.size_bytes)
+        return best, f"the largest of which {USEFUL_CHUNKS_PER_S:.0f} chunks/s can be hoped for"
+    return max(known, key=lambda model: chunks_per_s(model, n_cores)), "the quickest"
 
 
 def _largest(found: Sequence[tuple[Model, Fit]]) -> tuple[Model, Fit]:

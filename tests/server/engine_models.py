@@ -110,14 +110,23 @@ Test = Callable[[World], Awaitable[None]]
 def player(tmp_path: Path) -> Callable[..., None]:
     """Run a test over models of a MiB each, named a, b and c."""
 
-    def run(test: Test, *, ram_mib: int = 100, max_wait_s: float = 120, ttl_s: float = 0, **of_a: Any) -> None:
+    def run(
+        test: Test,
+        *,
+        ram_mib: int = 100,
+        max_wait_s: float = 120,
+        ttl_s: float = 0,
+        companions: tuple[str, ...] = (),
+        **of_a: Any,
+    ) -> None:
         models = []
         for name in "abc":
             (tmp_path / name).write_bytes(b"\0" * MIB)
             fields = {"model_alias": name, "ttl_s": ttl_s, "cache_ram_mib": 0, **(of_a if name == "a" else {})}
+            fields["embedding"] = name in companions
             models.append(ModelOptions(model=str(tmp_path / name)).model_copy(update=fields))
         server = ServerOptions().model_copy(update={"models_ram_mib": ram_mib, "max_wait_s": max_wait_s})
-        asyncio.run(_within(test, FakeOpener(), ServeSettings(server, tuple(models))))
+        asyncio.run(_within(test, FakeOpener(), ServeSettings(server, tuple(models), companions=companions)))
 
     return run
 

@@ -135,7 +135,6 @@ def test_a_failed_batch_is_a_500_and_the_next_request_works(served: tuple[TestCl
     [
         ("/v1/embeddings", {"model": "tiny", "input": "a"}, "tiny writes text, this route needs one that makes"),
         ("/v1/embeddings", {"model": "tiny", "input": "a"}, "ask embed"),
-        ("/v1/embeddings", {"input": "a"}, "ask embed"),
         ("/v1/rerank", {"model": "embed", "query": "q", "documents": ["a"]}, "ask rank"),
         ("/v1/responses", {"model": "embed", "input": "a"}, "embed makes embeddings, this route needs one that writes"),
         ("/v1/chat/completions", {"model": "embed", "messages": [{"role": "user", "content": "a"}]}, "ask tiny"),
@@ -148,6 +147,13 @@ def test_a_model_of_another_kind_is_refused_with_those_that_can(
     status, param, message = refusal(client.post(path, json=body))
     assert (status, param) == (400, "model")
     assert words in message
+
+
+def test_without_a_name_the_first_model_of_the_routes_kind_answers(client: TestClient) -> None:
+    for model in ({}, {"model": None}, {"model": "default"}):
+        assert client.post("/v1/embeddings", json={"input": "a", **model}).json()["model"] == "embed"
+        ranked = client.post("/v1/rerank", json={"query": "q", "documents": ["a"], **model})
+        assert ranked.json()["model"] == "rank"
 
 
 def test_an_unknown_model_is_a_404_that_lists_the_known_ones(client: TestClient) -> None:

@@ -99,11 +99,19 @@ def test_converter_sees_neither_code_nor_pickle_nor_secrets(
         (tiny / name).write_text("raise SystemExit")
     (tiny / "1_Pooling").mkdir()
     (tiny / "1_Pooling" / "config.json").write_text("{}")
+    (tiny / "data_config.json").write_text(json.dumps([{"name": "a data set", **evil}]))  # holds a list as it should
     (tiny / "checkpoint-500").mkdir()
     monkeypatch.setenv("HF_TOKEN", "secret")
     assert bring(here, tiny) == 0
     seen = fake.seen()
-    wanted = ["1_Pooling/config.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    wanted = [
+        "1_Pooling/config.json",
+        "config.json",
+        "data_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
     assert seen["files"] == wanted
     assert "auto_map" not in json.dumps(seen["json"])
     assert seen["environment"]["HF_HUB_OFFLINE"] == "1"

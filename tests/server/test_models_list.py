@@ -20,7 +20,8 @@ from tests.server.shapes import Sparse, dense_7b
 from tests.server.tiny_gguf import filling, write_llama
 
 COLUMNS = ("NAME", "SIZE", "CONTEXT", "LICENCE", "FITS", "TOKENS/S", "HERE")
-KNOWN = catalog.load().models
+KNOWN = catalog.load().of(catalog.CHAT)
+LIBRARY = [model.name for model in catalog.load().models if model not in KNOWN]
 NOTHING = {model.name: "" for model in KNOWN}  # of the catalog is here
 Run = Callable[..., str]
 
@@ -208,6 +209,31 @@ def test_recommendation_of_a_model_that_is_here_says_how_to_use_it(here: Path, r
     text = run("recommend", vram="8GiB")
     assert "at most ~" not in text.splitlines()[1]
     assert text.splitlines()[-1] == "it is here: python -m llmserver models use qwen3.5-9b"
+
+
+def test_models_for_the_library_stand_apart_with_what_they_read_and_how_quickly(here: Path, run: Run) -> None:
+    (here / "all-minilm-l6-v2-Q8_0.gguf").write_bytes(b"GGUF")
+    head, *rows = run("list").split("\n\n")[2].splitlines()
+    assert head.split("  ")[0] == "FOR THE LIBRARY" and [row.split()[0] for row in rows] == LIBRARY
+    name, n_bytes, unit, reads, licence, speed, *fault = rows[0].split()
+    assert (name, n_bytes, unit, reads, licence) == ("all-minilm-l6-v2", "0", "MB", "256", "Apache-2.0")
+    assert speed.startswith("~") and fault[0] == "damaged:"
+    assert rows[-1].split()[-1] == "rerank"
+    kinds = {name: entry["kind"] for name, entry in figures(run("list", "--json")).items()}
+    assert kinds["bge-m3"] == "embedding" and kinds["qwen3-4b"] == "chat"
+
+
+@pytest.mark.parametrize(("n_cores", "name"), [(1, "bge-small-en-v1.5"), (16, "bge-m3")])
+def test_embedding_model_is_advised_by_the_cores(
+    run: Run, monkeypatch: pytest.MonkeyPatch, n_cores: int, name: str
+) -> None:
+    monkeypatch.setattr("llmserver.cpu.physical_cores", lambda: n_cores)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    first, how, *_, last = run("recommend", "--embedding").splitlines()
+    assert first.startswith(f"{name}  ") and f" chunks/s on {n_cores} cores; " in how
+    assert last == f"get it with: python -m llmserver models pull {name}"
+    answer = json.loads(run("recommend", "--embedding", "--json"))
+    assert answer["name"] == name and answer["chunks_per_s"] >= 5
 
 
 def test_recommendation_as_json_holds_what_setup_asks_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ ChatError
     NoChatTemplate        400  a base model: it continues texts and cannot chat
     CannotSee             400  a message with pictures, and a model that cannot see
   FetchFailed             502  a page could not be fetched
+  LibraryFailed           502  the library of documents cannot answer; its code says why
   StorageError            507  the database could not be written
   StartupError            exit 2, one line on stderr
     DatabaseInUse
@@ -243,11 +244,27 @@ class CannotSee(ModelError):
 
 
 class FetchFailed(ChatError):
-    """A page could not be fetched; what came is not taken for it."""
+    """A page could not be fetched; what came is not taken for it. answered: the status that its server sent, or 0."""
 
     status = 502
     type = "fetch_error"
     code = "fetch_failed"
+
+    def __init__(self, message: str, answered: int = 0) -> None:
+        super().__init__(message)
+        self.answered = answered
+
+
+class LibraryFailed(ChatError):
+    """The library of documents cannot be read, or has no such shelf; code is the library's own."""
+
+    status = 502
+    type = "library_error"
+    code = "library_error"
+
+    def __init__(self, message: str, code: str = "library_error") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StorageError(ChatError):

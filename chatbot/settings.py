@@ -34,6 +34,12 @@ def control(name: str, default: Any = None) -> Any:
     return field(default=default, metadata={**made.metadata, "kind": int if of.is_whole else float})
 
 
+def number(default: float | None, text: str, low: float, high: float) -> Any:
+    """Declare a setting that is a number, or None, which is calibrated."""
+    made = setting(default, text, low, high)
+    return field(default=default, metadata={**made.metadata, "kind": float, "unset": "calibrated"})
+
+
 def secret(text: str) -> Any:
     """Declare a setting that comes from the environment alone and is never printed."""
     return field(
@@ -92,6 +98,27 @@ class ChatSettings:
         "https://wttr.in/{place}?format=j1",
         "Where the weather at {place} is asked, in wttr.in's JSON.",
         pattern="https?://.+",
+    )
+
+    embedding_url: str = setting(
+        "",
+        "Address of the OpenAI-compatible server that makes the library's embeddings; empty is the model server.",
+        pattern="|https?://.+",
+    )
+    embedding_model: str = setting(
+        "", "Model that makes the library's embeddings; empty takes the first that can. Another one reads all anew."
+    )
+    library_tokens: int = setting(
+        1500,
+        "Most tokens of passages from the library in one question; never more than half of what the model holds.",
+        100,
+        100_000,
+    )
+    library_min_score: float | None = number(
+        None,
+        "Least score of a passage that may answer; without it the one that is calibrated for the embedding model.",
+        0,
+        1,
     )
 
     def options(self) -> ChatOptions:
@@ -169,7 +196,8 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[ChatSettings]) -> None
     """Give the parser one flag a setting; none has a default here, so that a flag not given is seen."""
     for each in fields(kind):
         if each.metadata["flag"]:
-            default = "the model server's" if each.default is None else repr(each.default)
+            unset = each.metadata.get("unset", "the model server's")
+            default = unset if each.default is None else repr(each.default)
             parser.add_argument(
                 f"--{each.name}",
                 metavar=kind_of(each).__name__.upper(),
@@ -215,9 +243,10 @@ def _convert(each: Field[Any], text: str, name: str) -> Any:
 
 
 def _meaning(pattern: str) -> str:
-    if pattern.startswith("http"):
-        return "begin with http:// or https://"
-    return f"be {'empty or ' if pattern.startswith('|') else ''}one of {pattern.strip('|').replace('|', ', ')}"
+    empty = "be empty or " if pattern.startswith("|") else ""
+    if pattern.lstrip("|").startswith("http"):
+        return f"{empty}begin with http:// or https://"
+    return f"{empty or 'be '}one of {pattern.strip('|').replace('|', ', ')}"
 
 
 def _range(each: Field[Any]) -> str:

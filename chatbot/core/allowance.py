@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from chatbot.core.accounts import User
@@ -17,8 +19,9 @@ _MB = 1_000_000
 class Allowance:
     """The limits of all users."""
 
-    def __init__(self, store: Store, jobs: Jobs) -> None:
-        self._store, self._jobs = store, jobs
+    def __init__(self, store: Store, jobs: Jobs, library_chars: Callable[[str], int] = lambda _: 0) -> None:
+        """library_chars: the characters of all documents on a user's shelves."""
+        self._store, self._jobs, self._library_chars = store, jobs, library_chars
 
     def check_answer(self, user: User, n_bytes: int = 0, *, is_new: bool = True) -> None:
         """Raise LimitReached when the user may not ask for an answer now. is_new: it is none that only goes on."""
@@ -49,8 +52,8 @@ class Allowance:
         used = self._use_of(user).storage_bytes
         if used + n_bytes > most_mb * _MB:
             raise LimitReached(
-                f"your chats and files take {used / _MB:,.1f} MB, and {most_mb:,} MB are allowed: delete some chats, "
-                "whose room is free a day later, or ask an administrator for more"
+                f"your chats, files and documents take {used / _MB:,.1f} MB, and {most_mb:,} MB are allowed: "
+                "delete some chats or documents, whose room is free a day later, or ask an administrator for more"
             )
 
     def used(self, user: User) -> dict[str, Any]:
@@ -63,7 +66,8 @@ class Allowance:
         }
 
     def _use_of(self, user: User) -> Use:
-        return self._store.use_of(user.id).get(user.id, Use())
+        use = self._store.use_of(user.id).get(user.id, Use())
+        return replace(use, storage_bytes=use.storage_bytes + self._library_chars(user.id))
 
     def _answers_now(self, user: User) -> int:
         return len(self._store.owned(user.id, "messages", self._jobs.unfinished()))

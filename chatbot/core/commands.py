@@ -58,6 +58,7 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("url", "ADDRESS", "read a page of the web into the next message"),
     Spec("news", "[TOPIC]", "read the headlines of the news"),
     Spec("weather", "[PLACE]", "read the weather"),
+    Spec("library", "[SHELF|off]", "ask the shelves of the library in this conversation", where=TERMINAL),
     Spec("regen", "", "answer the last message once more", aliases=("retry",)),
     Spec("continue", "", "go on with the last answer where it ended early", where=TERMINAL),
     Spec("edit", "", "change the last message and send it again"),
@@ -71,6 +72,10 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("alert", "TEXT", "tell everybody who has the page open", where=PAGE, is_admin=True),
     Spec("clear", "", "clear the screen", where=TERMINAL),
     Spec("exit", "", "leave", where=TERMINAL, aliases=("quit", "bye")),
+)
+_NAMES = (
+    "#NAME in a message asks a shelf of the library, a document on one or a file of this chat; "
+    '#"TWO WORDS" where the name has spaces.'
 )
 _BY_NAME = {name: spec for spec in COMMANDS for name in (spec.name, *spec.aliases)}
 
@@ -129,7 +134,7 @@ def help_text(where: str, name: str = "", *, is_admin: bool = False) -> str:
         return f"{spec.usage}: {spec.help}{also}"
     shown = of(where, is_admin=is_admin)
     width = max(len(spec.usage) for spec in shown)
-    return "\n".join(f"{spec.usage:{width}}  {spec.help}" for spec in shown)
+    return "\n".join((*(f"{spec.usage:{width}}  {spec.help}" for spec in shown), "", _NAMES))
 
 
 def complete(text: str, where: str, models: Sequence[str] = ()) -> list[str]:

@@ -14,6 +14,7 @@ from chatbot.core.tokens import estimate
 from chatbot.errors import ChatError, ContextFull
 
 if TYPE_CHECKING:
+    from chatbot.core.library import Door
     from chatbot.core.turn import Model, Turn
     from chatbot.settings import ChatSettings
 
@@ -162,10 +163,17 @@ def as_text(messages: Sequence[Message]) -> str:
     return text
 
 
-def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+def show(
+    turn: Turn,
+    model: Model,
+    settings: ChatSettings,
+    files: Sequence[tuple[str, str]] = (),
+    library: Door | None = None,
+) -> dict[str, Any]:
     """What the model would get for a turn, part by part with its tokens, for a person who asks.
 
-    files are names and texts that stand in the messages. A server that is away is no error: tokens are estimated then.
+    files are names and texts that stand in the messages. library: where a last message that asks it is looked up. A
+    server that is away is no error: tokens are estimated then.
     """
     options = turn.options.over(settings.options())
     turn = replace(turn, options=options)
@@ -174,6 +182,7 @@ def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple
     except ChatError:
         info, is_away = ModelInfo(options.model), True
     count: Count = estimate if is_away else partial(model.count_tokens, model=options.model)
+    turn, passages = _looked_up(turn, info, model, settings, None if is_away else library)
     turn = replace(turn, messages=pictures.for_model(turn.messages, info)[0])
     head, messages = parts_of(turn, is_base=info.is_base)
     try:
@@ -184,7 +193,7 @@ def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple
     prompt, _, notes = head.partition(NOTES_BEGIN)
     parts = [_part("system", "System prompt", prompt.strip(), count), _part("notes", "Notes", notes.strip(), count)]
     for message in sent:
-        parts += _message_parts(message, files, count)
+        parts += _message_parts(message, files, count, passages if message is sent[-1] else "")
     is_estimate = is_away or model.estimates
     parts = [{"is_estimate": is_estimate, **part} for part in parts if part["text"]]
     return {
@@ -199,17 +208,38 @@ def show(turn: Turn, model: Model, settings: ChatSettings, files: Sequence[tuple
     }
 
 
+def _looked_up(
+    turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings, library: Door | None
+) -> tuple[Turn, str]:
+    """The turn as it is sent: with passages for a question that asks the library, which come second, and without files
+    that are too long."""
+    if library is None or info.is_base:
+        return turn, ""
+    from chatbot.core import attachments
+    from chatbot.core.turn import may_ask
+
+    parted = attachments.parted(turn, info, settings, partial(model.count_tokens, model=turn.options.model))
+    turn = replace(turn, messages=parted.messages)
+    if not turn.messages or turn.messages[-1].role != "user" or not may_ask(turn, parted.long):
+        return turn, ""
+    from chatbot.core.library import look
+
+    return look.preview(look.Scene(turn, parted.long, parted.n_room, info, model, settings, library))
+
+
 def _part(kind: str, label: str, text: str, count: Count) -> dict[str, Any]:
     return {"kind": kind, "label": label, "n_tokens": count(text) + TOKENS_AROUND if text else 0, "text": text}
 
 
-def _message_parts(message: Message, files: Sequence[tuple[str, str]], count: Count) -> list[dict[str, Any]]:
-    """A message, and behind it the files whose text stands in it and the pictures that go with it."""
+def _message_parts(
+    message: Message, files: Sequence[tuple[str, str]], count: Count, passages: str = ""
+) -> list[dict[str, Any]]:
+    """A message, and behind it what of its text is from files or the library, and the pictures that go with it."""
     whole = _part("message", "You" if message.role == "user" else "Answer", message.content, count)
     found = []
-    for name, text in files:
+    for kind, name, text in (*(("file", *file) for file in files), ("passages", "Passages", passages)):
         if message.role == "user" and text and text in message.content:
-            part = {**_part("file", name, text, count), "n_tokens": count(text)}
+            part = {**_part(kind, name, text, count), "n_tokens": count(text)}
             whole["n_tokens"] = max(0, whole["n_tokens"] - part["n_tokens"])
             whole["text"] = whole["text"].replace(text, f"[{name}]", 1)
             found.append(part)

@@ -89,9 +89,28 @@ class Done:
     timings: Timings | None = None
 
 
+@dataclass(frozen=True)
+class Looked:
+    """One look into the library on the way to an answer. answer: a draft for a part of it; is_answered: whether the
+    passages answer the question, None where nobody asked."""
+
+    question: str
+    n_passages: int
+    answer: str = ""
+    is_answered: bool | None = None
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What the answer rests on, all of it each time: the message's meta["library"]. Comes once before anything is
+    looked for, once with all passages before the text, and once before Done with those that were cited."""
+
+    library: Mapping[str, Any]
+
+
 # What is true only until the next event: shown, never kept.
 Progress = Queued | Reading
-Event = Changed | Notice | Delta | Thought | Progress | Done
+Event = Changed | Notice | Delta | Thought | Looked | Grounds | Progress | Done
 
 
 @dataclass(frozen=True)
@@ -116,12 +135,32 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """A file of text that stands in a message."""
+
+    id: str
+    name: str
+    text: str = field(repr=False)
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Message:
-    """One message as the model gets it: its text, and the pictures that belong to it."""
+    """One message as the model gets it: its text, and the pictures that belong to it.
+
+    files are those whose text stands in content; said is what the person wrote beside them.
+    """
 
     role: str
     content: str
     images: tuple[Image, ...] = ()
+    files: tuple[Attached, ...] = ()
+    said: str = ""
+
+    @property
+    def own(self) -> str:
+        """What was written, without any file's text."""
+        return self.said if self.files else self.content
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from typing import Protocol
 from chatbot.core import pictures
 from chatbot.core.events import Image, Message
 from chatbot.core.model import ModelInfo
+from chatbot.core.tokens import estimate
 from chatbot.errors import ContextFull, FileRefused, FileTooLarge
-from rag.extract import bounded
-from rag.extract.decode import NotText, decode
-from rag.extract.kinds import kind_of, refusal
-from rag.extract.limits import MAX_CHARS, Unreadable
+from rag.extract.limits import Unreadable
+from rag.extract.reading import read_as
 from rag.fence import fenced
 
 MAX_BYTES = 20_000_000
@@ -22,9 +21,8 @@ _MAX_NAME = 120
 # Tokens around a message and its fences, and the least that has to be left for an answer.
 _AROUND = 100
 _LEAST_ANSWER = 64
-_CHARS_A_TOKEN = 32  # no tokenizer makes so few tokens of a text that one could be worth more characters
+CHARS_A_TOKEN = 32  # no tokenizer makes so few tokens of a text that one could be worth more characters
 _UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff`\"<>|\ud800-\udfff]+")
-_READ_APART = frozenset(("pdf", "zip", "page"))
 
 
 @dataclass(frozen=True)
@@ -84,23 +82,11 @@ def extract(name: str, data: bytes, *, content_type: str = "", url: str = "", ma
     name = clean_name(name)
     if len(data) > max_bytes:
         raise too_large(name, max_bytes, len(data))
-    media_type, charset = media(content_type)
     try:
         if pictures.media_type_of(data):
             return Extracted("", pictures.KIND, media_type=pictures.look(data).media_type, data=data)
-        if reason := refusal(data):
-            raise Unreadable(reason)
-        kind = kind_of(name, data, media_type)
-        if kind in _READ_APART:
-            said = bounded.read(kind, data, charset, url)
-            return Extracted(str(said["text"]), str(said["kind"]), str(said["title"]))
-        text = decode(data, charset).strip("\n")
-        if len(text) > MAX_CHARS:
-            raise Unreadable(f"holds {len(text):,} characters, and {MAX_CHARS:,} are the most: split it")
-        return Extracted(text, kind)
-    except NotText as why:
-        known = "PDF, DOCX, web pages, files of text and pictures (PNG, JPEG, WebP, GIF) can be read"
-        raise FileRefused(f"{name} is no text: {known}") from why
+        found = read_as(name, data, content_type=content_type, url=url, is_whole=True)
+        return Extracted(found.text, found.kind, found.title)
     except Unreadable as why:
         raise FileRefused(f"{name} {why.reason}") from why
 
@@ -136,13 +122,6 @@ def clean_name(name: str) -> str:
     return kept if kept.strip(". ") else "file"
 
 
-def media(content_type: str) -> tuple[str, str]:
-    """(type, charset) of a Content-Type header, in small letters, each empty when it is not there."""
-    kind, _, rest = content_type.partition(";")
-    charset = re.search(r"charset\s*=\s*[\"']?([A-Za-z0-9_-]{1,20})", rest)
-    return kind.strip().lower(), charset[1].lower() if charset else ""
-
-
 def too_large(name: str, max_bytes: int, n_bytes: int | None = None) -> FileTooLarge:
     """The error for a file over the limit, with both numbers where both are known."""
     has = f"has {n_bytes / 1e6:,.1f} MB" if n_bytes else "is larger"
@@ -151,10 +130,14 @@ def too_large(name: str, max_bytes: int, n_bytes: int | None = None) -> FileTooL
 
 @dataclass(frozen=True)
 class Room:
-    """Tokens of a file, and tokens that the model has for it: None when the server does not say how much it holds."""
+    """Tokens of a file, and tokens that the model has for it: None when the server does not say how much it holds.
+
+    is_whole: whether it fits; of one that does not, the parts that answer a question are sent.
+    """
 
     n_tokens: int
     n_free: int | None
+    is_whole: bool = True
 
 
 def n_tokens(text: str, data: bytes | None, model: Counter, wanted: str = "") -> int:
@@ -175,23 +158,26 @@ def check_room(
     """Count a file's tokens against what is free beside the system prompt, an answer and the other files of a message.
 
     wanted: the chat's model. n_others: tokens of the files beside it. data: of a picture. Older messages do not count:
-    they are folded or left out. Raises ContextFull with both numbers, and what model.info raises.
+    they are folded or left out. Raises ContextFull with both numbers for a picture that does not fit, and what
+    model.info raises.
     """
     n_ctx = model.info(wanted).n_ctx
     if n_ctx is None:
         return Room(n_tokens(text, data, model, wanted), None)
     n_system = model.count_tokens(system, wanted) if system else 0
-    answer = max(_LEAST_ANSWER, min(max_tokens, n_ctx // 4))
-    n_free = max(0, n_ctx - n_system - answer - _AROUND - n_others)
-    at_least = len(text) // _CHARS_A_TOKEN
-    found = at_least if at_least > n_free else n_tokens(text, data, model, wanted)
-    if found > n_free:
-        about = "about " if data is not None else "more than " if at_least > n_free else ""
-        what = "this file has" if data is None else "this picture takes"
+    n_free = max(0, room_beside(n_ctx, n_system, max_tokens) - n_others)
+    if data is None and len(text) // CHARS_A_TOKEN > n_free:
+        return Room(estimate(text), n_free, is_whole=False)
+    found = n_tokens(text, data, model, wanted)
+    if found > n_free and data is not None:
         beside = " beside the other files of this message" if n_others else ""
-        less = "take the part of it that matters" if data is None else "make it smaller"
         raise ContextFull(
-            f"{what} {about}{found:,} tokens and {n_free:,} are free{beside}: {less}, "
+            f"this picture takes about {found:,} tokens and {n_free:,} are free{beside}: make it smaller, "
             f"or start the model server with a larger --n_ctx than {n_ctx}"
         )
-    return Room(found, n_free)
+    return Room(found, n_free, is_whole=found <= n_free)
+
+
+def room_beside(n_ctx: int, n_system: int, max_tokens: int) -> int:
+    """Tokens that a message and its files may have beside the system prompt and an answer."""
+    return max(0, n_ctx - n_system - max(_LEAST_ANSWER, min(max_tokens, n_ctx // 4)) - _AROUND)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from chatbot.core import context, pictures, thoughts
+from chatbot.core import attachments, context, pictures, thoughts
 from chatbot.core.cancel import Cancel
 from chatbot.core.context import Limits
 from chatbot.core.events import Message
-from chatbot.core.files import message_of
 from chatbot.core.llm import Ask
 from chatbot.core.options import ChatOptions
 from chatbot.core.store_rows import Notes, Stored
@@ -49,9 +49,18 @@ def turn_of(store: Store, chat_id: str, branch: Sequence[Stored], *, continues: 
     files = store.files_of([message.id for message in branch])
     said = [message for message in branch if message.content or message.id in files]
     text, n_folded = standing(said, store.notes(chat_id))
-    messages = [message_of(m.role, m.content, files.get(m.id, [])) for m in said]
+    messages = [attachments.message_of(m.role, _plain(m), files.get(m.id, [])) for m in said]
     options = ChatOptions.from_wire(store.options(chat_id)).over(ChatOptions.from_wire(store.house_options()))
-    return Turn(messages, options, text, continues, n_folded)
+    return Turn(messages, options, text, continues, n_folded, store.chat(chat_id).owner_id)
+
+
+def _plain(message: Stored) -> str:
+    """A message's text; the marks of an earlier answer name passages that the model no longer sees."""
+    if not message.meta.get("library"):
+        return message.content
+    from rag.citations import without_marks
+
+    return without_marks(message.content)
 
 
 def after(
@@ -80,7 +89,8 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     info, count = model.info(options.model), partial(model.count_tokens, model=options.model)
     if info.is_base or info.n_ctx is None:
         return None
-    turn = Turn(pictures.for_model(turn.messages, info)[0], options, turn.notes, n_folded=turn.n_folded)
+    whole = attachments.parted(replace(turn, options=options), info, settings, count).messages
+    turn = Turn(pictures.for_model(whole, info)[0], options, turn.notes, n_folded=turn.n_folded)
     head, messages = context.parts_of(turn)
     limits = context.limits_of(turn, info, settings)
     n_more = n_to_fold(head, messages, limits, count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chatbot.core import fold
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
@@ -10,4 +12,5 @@ from chatbot.core.turn import Turn
 def chat_turn(store: Store, answer: Stored) -> Turn:
     """The turn that makes an answer, or that goes on with the text it has."""
     before = store.branch(answer.parent_id) if answer.parent_id else []
-    return fold.turn_of(store, answer.chat_id, before, continues=answer.content)
+    turn = fold.turn_of(store, answer.chat_id, before, continues=answer.content)
+    return replace(turn, grounds=answer.meta.get("library") or {})

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, Delta, Done, Event, Notice, Numbered, Progress, Status, Thought
+from chatbot.core.events import (
+    Changed,
+    Delta,
+    Done,
+    Event,
+    Grounds,
+    Looked,
+    Notice,
+    Numbered,
+    Progress,
+    Status,
+    Thought,
+)
 from chatbot.core.store import Stored, meta_of
 
 
@@ -42,12 +54,14 @@ class Job:
     ended_at: float | None = None
     thought_s: float = 0.0
     thinks_since: float | None = None
+    library: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.pieces.append(self.base.content)
         self.thoughts.append(self.base.reasoning)
         self.notices += self.base.meta.get("notices", ())
         self.thought_s = float(self.base.meta.get("thought_s", 0.0))
+        self.library = self.base.meta.get("library")
         self.saved_seq, self.saved_version = self.base.seq, self.base.version
 
     @property
@@ -89,6 +103,11 @@ class Job:
             self.pieces.append(event.text)
         elif isinstance(event, Changed):
             self.status = event.status
+        elif isinstance(event, Grounds):
+            self.library = dict(event.library)
+        elif isinstance(event, Looked):
+            known = self.library or {}
+            self.library = {**known, "steps": [*known.get("steps", ()), asdict(event)]}
         else:
             self._stop_thinking()
             self.status, self.done = event.status, event
@@ -125,7 +144,8 @@ class Job:
         thought_s = self.thought_s + (time.monotonic() - self.thinks_since if self.thinks_since else 0.0)
         kept = {"edited": True} if self.base.meta.get("edited") else {}
         thought = {"thought_s": round(thought_s, 1)} if any(self.thoughts) else {}
-        return meta_of(self.done or Done(self.status), notices) | thought | kept
+        library = {"library": self.library} if self.library else {}
+        return meta_of(self.done or Done(self.status), notices) | thought | library | kept
 
     def _stop_thinking(self) -> None:
         if self.thinks_since:

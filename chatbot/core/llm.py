@@ -113,13 +113,14 @@ class ModelClient:
         return found
 
     def models(self) -> list[ModelInfo]:
-        """All that the server offers, with the state of each. Raises ModelAway or ModelError."""
+        """All that the server offers to talk with, with the state of each. Raises ModelAway or ModelError."""
         try:
             with self._http(_QUICK_TIMEOUT_S) as client, client.stream("GET", f"{self._url}/models") as response:
                 if response.status_code != 200:
                     raise _refusal(response)
                 answer = json.loads(_read(response))
-                return [read_info(each["id"], meta_of(each, answer)) for each in models_in(answer)]
+                found = (read_info(each["id"], meta_of(each, answer)) for each in models_in(answer))
+                return [info for info in found if info.is_for_text]
         except self._failures as why:
             raise self._translate(why, began=False) from why
 

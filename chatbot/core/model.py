@@ -44,6 +44,11 @@ class ModelInfo:
         """Whether pictures may be sent. A server that says nothing of what its model can do is given the chance."""
         return not self.is_base and (not self.capabilities or "vision" in self.capabilities)
 
+    @property
+    def is_for_text(self) -> bool:
+        """Whether it answers or continues texts, and does not only make embeddings or ranks of them."""
+        return not self.capabilities or not {"chat", "completion"}.isdisjoint(self.capabilities)
+
     def wire(self) -> dict[str, Any]:
         """As sent to a browser."""
         return {**asdict(self), "capabilities": list(self.capabilities)}

@@ -15,6 +15,7 @@ from chatbot.errors import BadRequest
 
 CONTEXT_RULES = ("fold", "window", "all")
 THINKING = ("off", "low", "medium", "high")
+DEPTHS = ("quick", "break_down", "careful")
 # What raw JSON may not touch: the rest of the program relies on it.
 _RESERVED = ("messages", "model", "n", "prompt", "stream", "stream_options")
 _DEFAULT_WORDS = {"", "default"}
@@ -138,6 +139,15 @@ CONTROLS: tuple[Control, ...] = (
         "all until it no longer fits.",
         choices=CONTEXT_RULES,
     ),
+    Control("library", "Library", "text", "Shelves that answers come from, separated by commas; empty asks none."),
+    Control(
+        "depth",
+        "Depth",
+        "choice",
+        "How a question is looked up: quick looks once, break_down asks smaller questions side by side, careful also "
+        "asks whether the passages answer them.",
+        choices=DEPTHS,
+    ),
     Control("extra", "More fields (JSON)", "json", "Further fields of the request, as a JSON object; they win."),
 )
 BY_NAME: Mapping[str, Control] = {control.name: control for control in CONTROLS}
@@ -163,6 +173,8 @@ class ChatOptions:
     thinking: str = ""
     stop: tuple[str, ...] = ()
     context_rule: str = ""
+    library: str = ""
+    depth: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from chatbot.core import migrations, store_owner
+from chatbot.core import migrations
 from chatbot.errors import DatabaseInUse, StartupError, StorageError
+from rag import process
 
 Connection = sqlite3.Connection
 
@@ -28,7 +29,7 @@ class Database:
         """Open or create the file. Raises StartupError, or DatabaseInUse when it is claimed already."""
         self._path = path
         self._lock = threading.RLock()
-        self._owner = store_owner.own()
+        self._owner = process.own()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._claim = _claim(path) if claim else None

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
-from chatbot.core import store_owner
 from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import new_id
 from chatbot.core.store_files import Files
 from chatbot.core.store_rows import OWNER, Stored, title
 from chatbot.errors import BadRequest, ChatBusy, UnknownAnswer
+from rag import process
 
 _COLUMNS = "id, chat_id, parent_id, role, content, status, version, meta, created_at, reasoning, seq"
 # In these very words, so that SQLite uses the index of unfinished messages.
@@ -213,7 +213,7 @@ class Messages(Files):
             return sum(self._interrupt(db, owner) for owner in dead)
 
     def _dead(self, rows: Sequence[tuple[str | None]]) -> list[str | None]:
-        return [owner for (owner,) in rows if owner != self._owner and not store_owner.is_alive(owner)]
+        return [owner for (owner,) in rows if owner != self._owner and not process.is_alive(owner)]
 
     def _interrupt(self, db: Connection, owner: str | None) -> int:
         query = f"SELECT chat_id, id FROM messages WHERE {_UNFINISHED} AND owner IS ?"  # noqa: S608 - own words
@@ -238,7 +238,7 @@ class Messages(Files):
         for (owner,) in db.execute(query, (chat_id,)).fetchall():
             if owner == self._owner:
                 continue
-            if store_owner.is_alive(owner):
+            if process.is_alive(owner):
                 where = "in a terminal" if self._claim else "on the page or in another terminal"
                 raise ChatBusy(f"this chat is being answered {where}: wait or stop it there")
             self._interrupt(db, owner)

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from chatbot.core import context, pictures, thoughts
+from chatbot.core import attachments, context, pictures, thoughts
 from chatbot.core.answers import Piece, retry_after_s
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import Changed, Done, Event, Message, Notice, Progress, Status, Thought, Timings
+from chatbot.core.events import (
+    Attached,
+    Changed,
+    Delta,
+    Done,
+    Event,
+    Grounds,
+    Message,
+    Notice,
+    Progress,
+    Status,
+    Thought,
+    Timings,
+)
 from chatbot.core.llm import Ask
 from chatbot.core.model import CONTINUES, ModelInfo
 from chatbot.core.options import ChatOptions
 from chatbot.errors import ChatError, ModelError, ModelLoading, NoChatTemplate
 from chatbot.settings import ChatSettings
+
+if TYPE_CHECKING:
+    from chatbot.core.library import Door
+    from chatbot.core.library.look import Ready
 
 _LOADING_POLL_S = 0.5
 
@@ -46,7 +63,8 @@ class Turn:
     """What is asked: the messages of the branch, oldest first, the last one a person's.
 
     notes stand for the first n_folded of the messages, which are not sent then; with n_folded 0, for messages that are
-    not even given. continues is the text of an answer that is to go on.
+    not even given. continues is the text of an answer that is to go on, grounds what it rests on so far. owner_id is
+    the user whose library is asked.
     """
 
     messages: Sequence[Message]
@@ -54,6 +72,8 @@ class Turn:
     notes: str = ""
     continues: str = ""
     n_folded: int = 0
+    owner_id: str = "owner"
+    grounds: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,23 +93,87 @@ class _Clock:
         return Timings(first_s, round(time.monotonic() - self.began, 3), self.n_pieces)
 
 
-def run(turn: Turn, model: Model, settings: ChatSettings, cancel: Cancel) -> Iterator[Event]:
-    """Answer the last of the turn's messages. Raises nothing of ours: the last event is always one Done."""
+def run(
+    turn: Turn, model: Model, settings: ChatSettings, cancel: Cancel, library: Door | None = None
+) -> Iterator[Event]:
+    """Answer the last of the turn's messages, from the library where they ask it. Raises nothing of ours: the last
+    event is always one Done."""
     clock = _Clock(time.monotonic())
-    options = turn.options.over(settings.options())
+    turn = replace(turn, options=turn.options.over(settings.options()))
     try:
-        info = yield from _wait_for_model(options.model, model, settings, cancel)
+        info = yield from _wait_for_model(turn.options.model, model, settings, cancel)
         try:
-            yield from _answer(replace(turn, options=options), info, model, settings, cancel, clock)
+            yield from _answer_grounded(turn, info, model, settings, cancel, clock, library)
         except NoChatTemplate:  # a server that does not tell of it before
             if info.is_base:
                 raise
             yield Notice(f"{info.name} is a base model: {CONTINUES}.")
-            info = replace(info, is_base=True)
-            yield from _answer(replace(turn, options=options), info, model, settings, cancel, clock)
+            yield from _answer(turn, replace(info, is_base=True), model, settings, cancel, clock)
     except ChatError as why:
         status = Status.STOPPED if cancel.is_set else Status.ERROR
         yield Done(status, error=None if cancel.is_set else why.wire(), timings=clock.timings())
+
+
+def _answer_grounded(
+    turn: Turn,
+    info: ModelInfo,
+    model: Model,
+    settings: ChatSettings,
+    cancel: Cancel,
+    clock: _Clock,
+    library: Door | None,
+) -> Iterator[Event]:
+    """The answer, from passages of the library where the turn asks it; else as the model has it."""
+    ready = None
+    if library is not None and not info.is_base:
+        count = partial(model.count_tokens, model=turn.options.model)
+        parted = attachments.parted(turn, info, settings, count)
+        turn = replace(turn, messages=parted.messages)
+        if may_ask(turn, parted.long):
+            from chatbot.core.library import look
+
+            yield Changed(Status.READING)
+            scene = look.Scene(turn, parted.long, parted.n_room, info, model, settings, library)
+            ready = yield from look.look(scene, cancel)
+    if cancel.is_set:
+        yield Done(Status.STOPPED, timings=clock.timings())
+    elif ready is None:
+        yield from _answer(turn, info, model, settings, cancel, clock)
+    elif ready.refusal:
+        yield Changed(Status.STREAMING)
+        yield Delta(ready.refusal)
+        yield Grounds(ready.rests.begun(is_refused=True))
+        yield Done(Status.DONE, "stop", timings=clock.timings())
+    else:
+        yield from _cited(_answer(ready.turn, info, model, settings, cancel, clock), ready, turn.continues)
+
+
+def _cited(events: Iterator[Event], ready: Ready, before: str) -> Iterator[Event]:
+    """An answer whose marks all lead somewhere; before its end comes what it rests on, however it ends."""
+    from rag.marks import Marks
+
+    marks, text = Marks(ready.rests.passages or {}, before), [before]
+
+    def given(piece: str) -> Iterator[Event]:
+        if piece:
+            text.append(piece)
+            yield Delta(piece)
+
+    def end() -> Iterator[Event]:
+        yield from given(marks.end())
+        yield Grounds(ready.rests.ended("".join(text), marks.n_dropped))
+
+    try:
+        for event in events:
+            if isinstance(event, Delta):
+                yield from given(marks.feed(event.text))
+                continue
+            if isinstance(event, Done):
+                yield from end()
+            yield event
+    except ChatError:
+        yield from end()
+        raise
 
 
 def _wait_for_model(
@@ -180,3 +264,9 @@ def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh:
     yield from splitter.end()
     status = Status.STOPPED if cancel.is_set else Status.DONE
     yield Done(status, finish_reason, usage=usage, timings=clock.timings())
+
+
+def may_ask(turn: Turn, long: Sequence[Attached]) -> bool:
+    """Whether a turn, its options all in force, can ask the library at all; opens nothing."""
+    asked = [message.own for message in turn.messages if message.role == "user"]
+    return bool(long or turn.options.library.strip() or any("#" in text for text in asked[-2:]))

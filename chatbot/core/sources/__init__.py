@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from chatbot.core import files
 from chatbot.core.sources import fetch, news, weather
-from chatbot.core.sources.fetch import Fetched, Net
+from chatbot.core.sources.fetch import Fetched, Limits, Net
+from chatbot.core.sources.guarded import Guarded
 from chatbot.errors import AddressRefused, BadRequest, FetchFailed, FileRefused, FileTooLarge
 from chatbot.settings import ChatSettings
 
 COMMANDS = ("url", "news", "weather")
+_PAGE_S = 30.0  # for one page of a source
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,7 @@ def run(command: str, argument: str, settings: ChatSettings, net: Net | None = N
     """
     if settings.network != "true":
         raise AddressRefused("fetching is turned off here: start with --network true to read pages, news and weather")
-    allowed = frozenset(filter(None, (name.strip(" []").lower() for name in settings.allowed_fetch_hosts.split(","))))
-    get = partial(fetch.get, allowed=allowed, net=net or Net())
+    get = partial(fetch.get, allowed=_allowed(settings), net=net or Net())
     argument = argument.strip()
     if command == "url":
         return _page(get(argument, accept="text/html, text/*;q=0.9, application/pdf;q=0.8, */*;q=0.5"))
@@ -52,6 +53,18 @@ def run(command: str, argument: str, settings: ChatSettings, net: Net | None = N
         title = text.partition("\n")[0].removeprefix("# ")
         return Found(f"{title}.", files.clean_name(title), text, source, "weather")
     raise BadRequest(f"there is no command {command[:40]}: {', '.join(COMMANDS)} are known")
+
+
+def for_library(settings: ChatSettings, net: Net | None = None) -> Guarded | None:
+    """The way to the net for the library's sources; None where fetching is turned off."""
+    if settings.network != "true":
+        return None
+    return Guarded(_allowed(settings), Limits(settings.max_file_mb * 1_000_000, _PAGE_S), net or Net())
+
+
+def _allowed(settings: ChatSettings) -> frozenset[str]:
+    """The hosts inside the house that may be asked."""
+    return frozenset(filter(None, (name.strip(" []").lower() for name in settings.allowed_fetch_hosts.split(","))))
 
 
 def _page(came: Fetched) -> Found:

@@ -7,6 +7,7 @@ socket that it gets is connected to an address that was checked a moment before,
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +22,10 @@ from chatbot.core.sources.address import Target, is_address, is_public, parse
 from chatbot.core.sources.wire import Deadline, TimedSocket, connect, look_up
 from chatbot.errors import AddressRefused, FetchFailed
 
+_VALIDATORS = {
+    "ETag": re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,300}"'),
+    "Last-Modified": re.compile(r"[\x20-\x7e]{10,60}"),
+}
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _MOST_ADDRESSES = 4
 _PATIENCE_S = 2.5  # with one address while there are others
@@ -47,17 +52,28 @@ class Net:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came, from where in the end, and what its server calls it."""
+    """What came, from where in the end, and what its server calls it.
+
+    stamp: to be given the next time; a server that then says that nothing changed sends no body (is_same).
+    """
 
     final_url: str
     content_type: str
     body: bytes
+    stamp: str = ""
+    is_same: bool = False
 
 
 def get(
-    url: str, allowed: Collection[str] = (), *, limits: Limits = Limits(), net: Net = Net(), accept: str = "*/*"
+    url: str,
+    allowed: Collection[str] = (),
+    *,
+    limits: Limits = Limits(),
+    net: Net = Net(),
+    accept: str = "*/*",
+    stamp: str = "",
 ) -> Fetched:
-    """Fetch a page. allowed: host names and addresses that may be inside the house.
+    """Fetch a page. allowed: host names and addresses that may be inside the house; stamp: of an earlier answer.
 
     Raises AddressRefused before anything is sent, FetchFailed for all that goes wrong afterwards.
     """
@@ -67,9 +83,9 @@ def get(
         for _ in range(limits.n_redirects + 1):
             # A page from outside cannot send us to a host inside, even to one that a person may ask for.
             may_be_inside = may_be_inside and target.host in allowed
-            addresses = _addresses(target, may_be_inside, net, deadline)
+            addresses = addresses_of(target, may_be_inside, net, deadline)
             with closing(_connected(target, addresses, net, deadline)) as sock:
-                came = _ask(target, TimedSocket(sock, deadline), limits, accept)
+                came = _ask(target, TimedSocket(sock, deadline), limits, accept, stamp)
             if isinstance(came, Fetched):
                 return came
             target = came
@@ -79,7 +95,7 @@ def get(
     raise FetchFailed(f"{target.host} sends us elsewhere for the {limits.n_redirects + 1}th time: this is given up")
 
 
-def _addresses(target: Target, may_be_inside: bool, net: Net, deadline: Deadline) -> Sequence[str]:
+def addresses_of(target: Target, may_be_inside: bool, net: Net, deadline: Deadline) -> Sequence[str]:
     """The addresses of the host, each one checked. Raises AddressRefused, FetchFailed."""
     found = [target.host] if is_address(target.host) else net.look_up(target.host, target.port, deadline.left())
     if not found:
@@ -93,18 +109,8 @@ def _addresses(target: Target, may_be_inside: bool, net: Net, deadline: Deadline
 
 
 def _connected(target: Target, addresses: Sequence[str], net: Net, deadline: Deadline) -> socket.socket:
-    """A connection to the first of the addresses that takes one, with TLS for the name where that is asked for."""
-    sock, tried = None, addresses[:_MOST_ADDRESSES]
-    for address in tried:
-        is_last = address == tried[-1]
-        try:
-            sock = net.connect(address, target.port, deadline.left() if is_last else min(_PATIENCE_S, deadline.left()))
-            break
-        except OSError as why:  # an IPv6 address where only IPv4 leads out does not answer at all
-            if is_last and isinstance(why, TimeoutError):
-                raise
-    if sock is None:
-        raise FetchFailed(f"{target.host} takes no connection at port {target.port}")
+    """A connection to the host, with TLS for its name where that is asked for."""
+    sock = reached(target, addresses, net, deadline)
     if target.scheme == "http":
         return sock
     try:
@@ -120,23 +126,62 @@ def _connected(target: Target, addresses: Sequence[str], net: Net, deadline: Dea
         raise FetchFailed(f"{target.host} speaks no TLS that is safe: https is not possible with it") from why
 
 
-def _ask(target: Target, sock: TimedSocket, limits: Limits, accept: str) -> Fetched | Target:
+def reached(target: Target, addresses: Sequence[str], net: Net, deadline: Deadline) -> socket.socket:
+    """A connection to the first of the addresses that takes one. Raises FetchFailed, TimeoutError."""
+    sock, tried = None, addresses[:_MOST_ADDRESSES]
+    for address in tried:
+        is_last = address == tried[-1]
+        try:
+            sock = net.connect(address, target.port, deadline.left() if is_last else min(_PATIENCE_S, deadline.left()))
+            break
+        except OSError as why:  # an IPv6 address where only IPv4 leads out does not answer at all
+            if is_last and isinstance(why, TimeoutError):
+                raise
+    if sock is None:
+        raise FetchFailed(f"{target.host} takes no connection at port {target.port}")
+    return sock
+
+
+def _ask(target: Target, sock: TimedSocket, limits: Limits, accept: str, stamp: str) -> Fetched | Target:
     """Send the request and read the answer: a page, or where we are sent."""
     connection = http.client.HTTPConnection(target.host, target.port)
+    conditions = _conditions(stamp)
     connection.sock = sock  # it has what http.client uses
     headers = {"Host": target.netloc, "User-Agent": _AGENT, "Accept": accept, "Accept-Encoding": "gzip, deflate"}
     try:
-        connection.request("GET", target.path, headers={**headers, "Connection": "close"})
+        connection.request("GET", target.path, headers={**headers, **conditions, "Connection": "close"})
         response = connection.getresponse()
         if response.status in _REDIRECTS:
             return _elsewhere(target, response.headers.get("Location") or "")
+        if response.status == HTTPStatus.NOT_MODIFIED and conditions:
+            return Fetched(target.url, "", b"", _stamp(response) or stamp, is_same=True)
         if response.status != HTTPStatus.OK:
-            raise FetchFailed(f"{target.host} answered {_meaning(response.status)} instead of the page")
-        return Fetched(target.url, response.headers.get("Content-Type") or "", body.read(response, limits.n_bytes))
+            raise FetchFailed(
+                f"{target.host} answered {_meaning(response.status)} instead of the page", response.status
+            )
+        kind = response.headers.get("Content-Type") or ""
+        return Fetched(target.url, kind, body.read(response, limits.n_bytes), _stamp(response))
     except TimeoutError:
         raise
     except (http.client.HTTPException, OSError, ValueError) as why:
         raise FetchFailed(f"{target.host} broke off or did not answer in HTTP: try again later") from why
+
+
+def _stamp(response: http.client.HTTPResponse) -> str:
+    """What tells this answer from a later one: its ETag, else the time of its last change; empty with neither."""
+    for name, form in _VALIDATORS.items():
+        said = (response.headers.get(name) or "").strip()
+        if form.fullmatch(said):
+            return f"{name}: {said}"
+    return ""
+
+
+def _conditions(stamp: str) -> dict[str, str]:
+    """The headers that ask for a page only if it is another one than that of a stamp."""
+    name, _, said = stamp.partition(": ")
+    if name not in _VALIDATORS or not _VALIDATORS[name].fullmatch(said):
+        return {}
+    return {"If-None-Match" if name == "ETag" else "If-Modified-Since": said}
 
 
 def _elsewhere(target: Target, location: str) -> Target:

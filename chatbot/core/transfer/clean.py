@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from chatbot.core.options import DEPTHS
+
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _LATEST_S = 7_258_118_400  # the year 2200
 _FROM_HERE_MILLISECONDS = 100_000_000_000
@@ -26,7 +28,10 @@ _META_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "edited": bool,
     "model": str,
     "imported_from": str,
+    "library": dict,
 }
+_MOST_SOURCES = 100
+_MOST_MARKS = 2_000
 
 
 def text(value: object) -> str:
@@ -117,9 +122,72 @@ def meta(value: object) -> dict[str, Any]:
     for name in ("finish_reason", "model", "imported_from"):
         if name in kept:
             kept[name] = line(kept[name], 200)
+    if "library" in kept:
+        kept["library"] = {**library(kept["library"]), "sources": _unlinked(library(kept["library"]))}
     if "thought_s" in kept and not seconds_or_count(kept["thought_s"]):
         del kept["thought_s"]
     return kept if len(json.dumps(kept)) <= _META_CHARS else {}
+
+
+def library(value: object) -> dict[str, Any]:
+    """What an answer rests on, in the shape that a page shows; empty for what is none."""
+    found = object_of(value)
+    if not found:
+        return {}
+    depth, best = line(found.get("depth"), 20), found.get("best_score")
+    given = found.get("shelves")
+    return {
+        "shelves": [line(each, 80) for each in given[:_MOST_SOURCES]] if isinstance(given, list) else [],
+        "depth": depth if depth in DEPTHS else DEPTHS[0],
+        "refused": found.get("refused") is True,
+        "whole": found.get("whole") is True,
+        "best_score": best if seconds_or_count(best) else None,
+        "steps": [_step(each) for each in objects(found.get("steps"))[:_MOST_SOURCES]],
+        "sources": [_source(each) for each in objects(found.get("sources"))[:_MOST_SOURCES]],
+        "marks": [
+            {"n": count(each.get("n")), "confirmed": each.get("confirmed") is True}
+            for each in objects(found.get("marks"))[:_MOST_MARKS]
+        ],
+        "n_dropped": count(found.get("n_dropped")),
+    }
+
+
+def _step(found: Mapping[str, Any]) -> dict[str, Any]:
+    is_answered = found.get("is_answered")
+    return {
+        "question": line(found.get("question"), 700),
+        "n_passages": count(found.get("n_passages")),
+        "answer": text(found.get("answer"))[:5_000],
+        "is_answered": is_answered if isinstance(is_answered, bool) else None,
+    }
+
+
+def _source(found: Mapping[str, Any]) -> dict[str, Any]:
+    link, score, given = line(found.get("link"), 2_000), found.get("score"), found.get("headings")
+    return {
+        "n": count(found.get("n")),
+        "document_id": count(found.get("document_id")),
+        "shelf": line(found.get("shelf"), 80),
+        "title": line(found.get("title"), 300),
+        "uri": line(found.get("uri"), 2_000),
+        "link": link if link.startswith(("http://", "https://")) else "",
+        "headings": [line(each, 300) for each in given[:20]] if isinstance(given, list) else [],
+        "page": count(found.get("page")) or None,
+        "start": count(found.get("start")),
+        "end": count(found.get("end")),
+        "text": text(found.get("text"))[:2_000],
+        "score": score if seconds_or_count(score) else 0,
+    }
+
+
+def _unlinked(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sources without the numbers of their documents, which mean others in another library."""
+    return [{**each, "document_id": 0} for each in found.get("sources", [])]
+
+
+def count(value: object) -> int:
+    """A whole number from 0; 0 for anything else."""
+    return value if type(value) is int and 0 <= value <= 10**15 else 0
 
 
 def seconds_or_count(value: object) -> bool:

@@ -63,7 +63,22 @@ def _message(stored: Stored, files: Sequence[StoredFile], mark: str) -> Iterator
     if stored.reasoning:
         yield from _folded("Thoughts", _section(mark, "reasoning", stored.reasoning, {}))
     yield from _section(mark, "text", stored.content, {})
+    yield from _footnotes(clean.library(stored.meta.get("library")))
     yield ""
+
+
+def _footnotes(library: Mapping[str, Any]) -> Iterator[str]:
+    """Where an answer is from, for who reads the file; what is read back stands in the message's comment."""
+    sources = library.get("sources", [])
+    if sources:
+        yield from ("", "Sources:", "")
+    for each in sources:
+        parts = [each["title"], *each["headings"][each["headings"][:1] == [each["title"]] :]]
+        where = _shown(" > ".join(filter(None, parts)))
+        page = f", page {each['page']}" if each["page"] else ""
+        held = [mark["confirmed"] for mark in library["marks"] if mark["n"] == each["n"]]
+        doubt = "" if all(held) else " (not confirmed)"
+        yield f"- \\[{each['n']}\\] {where}{page}: {_shown(each['link'] or each['uri'])}{doubt}"
 
 
 def _folded(summary: str, inside: Iterator[str]) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""What of the library a message asks: the shelves of its chat, what it names with #, files too long to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from chatbot.core import mentions
+from chatbot.core.events import Attached
+from chatbot.core.library import follow
+from chatbot.core.library.grounds import passages_of
+from chatbot.core.mentions import Name
+from rag.answer import Depth, Question
+
+if TYPE_CHECKING:
+    from chatbot.core.library import Door
+    from chatbot.core.turn import Turn
+    from rag.library import Library
+    from rag.shelves import Shelf
+
+_MOST_NAMES = 8
+_MOST_ALIKE = 50
+_NO_WORDS = "What do these documents say?"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and where to look. files: of the chat; is_sure: a person asked for the library, and is told when it
+    has no answer; without that a file is asked as far as it goes."""
+
+    question: Question
+    depth: Depth
+    shelves: tuple[Shelf, ...] = ()
+    documents: tuple[Name, ...] = ()
+    files: tuple[Attached, ...] = ()
+    is_sure: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shelves by name, those of single documents too."""
+        return tuple(dict.fromkeys((*(each.name for each in self.shelves), *(each.shelf for each in self.documents))))
+
+
+def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
+    """What a turn asks of the library; None for nothing. Raises UnknownShelf, LibraryFailed."""
+    *before, text = [message.own for message in turn.messages if message.role == "user"]
+    files = {each.id: each for message in turn.messages for each in message.files}
+    chosen = [name.strip() for name in turn.options.library.split(",") if name.strip()]
+    named, plain = _named(text, list(files.values()), door, turn.owner_id)
+    if not (named or chosen) and before and follow.leans(plain):
+        named = _named(before[-1], list(files.values()), door, turn.owner_id)[0]
+    wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in named if n.kind == "file"), *long)))
+    shelves = _shelves(chosen, [each for each in named if each.kind == "shelf"], door, turn.owner_id)
+    documents = tuple(each for each in named if each.kind == "document")
+    if not (shelves or documents or wanted):
+        return None
+    pinned = passages_of(turn.grounds) if turn.continues else {}
+    question = Question(plain or _NO_WORDS, follow.sought(plain or _NO_WORDS, before), pinned)
+    depth = Depth.QUICK if pinned else Depth(turn.options.depth or "quick")
+    return Asked(question, depth, shelves, documents, wanted, is_sure=bool(shelves or documents or named))
+
+
+def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:
+    """The shelves of these names, each once. Raises UnknownShelf."""
+    names = (*chosen, *(each.name for each in named))
+    found = [door.open().index.shelf(owner_id, name) for name in names]
+    return tuple({shelf.id: shelf for shelf in found}.values())
+
+
+def _named(text: str, files: Sequence[Attached], door: Door, owner_id: str) -> tuple[list[Name], str]:
+    """What a text names, and the text without the marks."""
+    words = mentions.words(text)[:_MOST_NAMES]
+    if not words:
+        return [], text
+    names = [Name(each.name, "file", each.id) for each in files]
+    if door.is_there():
+        names += _names(door.open(), owner_id, words)
+    return mentions.find(text, names)
+
+
+def _names(library: Library, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
+    """The shelves that this user may read, and the documents on them that one of the words calls by name."""
+    for shelf in library.index.shelves(owner_id):
+        yield Name(shelf.name, "shelf", shelf.id)
+        for word in words:
+            for kept in library.documents(shelf.id, limit=_MOST_ALIKE, text=word):
+                called = {kept.title, unquote(kept.uri.rstrip("/").rpartition("/")[2].removeprefix("file:"))}
+                yield from (Name(name, "document", kept.id, shelf.name) for name in called if name.casefold() == word)

@@ -1,0 +1,72 @@
+"""Find what a message names with #name or #"two words": shelves, documents, files of the chat. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+_MENTION = re.compile(r"(?<![\w#&/])#(?:\"([^\"\n]{1,200})\"|([^\s\"#][^\s\"]{0,199}))")
+_BEHIND = ".,;:!?)]}'*_>"  # may stand right behind a name that is none of it
+
+
+@dataclass(frozen=True)
+class Name:
+    """Something that can be named. kind: shelf, document or file; id: its own in the library or the chat; shelf: the
+    one that a document stands on."""
+
+    name: str
+    kind: str
+    id: int | str
+    shelf: str = ""
+
+
+def words(text: str) -> list[str]:
+    """All that a message may name, each as it would have to be called, in small letters."""
+    return list(dict.fromkeys(word.casefold() for found in _MENTION.finditer(text) for word, _ in _readings(found)))
+
+
+def find(text: str, names: Iterable[Name]) -> tuple[list[Name], str]:
+    """(what the message names, the text without the marks). Words that name nothing stay as they are.
+
+    Names at the beginning and the end go; within a sentence they stay as plain words.
+    """
+    known: dict[str, list[Name]] = {}
+    for each in names:
+        known.setdefault(each.name.casefold(), []).append(each)
+    found: list[Name] = []
+    spans: list[tuple[int, int, str]] = []
+    for place in _MENTION.finditer(text):
+        meant = next(((word, end) for word, end in _readings(place) if word.casefold() in known), None)
+        if meant is not None:
+            found += known[meant[0].casefold()]
+            spans.append((place.start(), meant[1], meant[0]))
+    return list(dict.fromkeys(found)), _without(text, spans)
+
+
+def _readings(found: re.Match[str]) -> Iterator[tuple[str, int]]:
+    """What a mention may be meant as, with where it ends: all of it, or less the marks behind it."""
+    if found[1] is not None:
+        yield " ".join(found[1].split()), found.end()
+        return
+    word = found[2]
+    while word:
+        yield word, found.start(2) + len(word)
+        if word[-1] not in _BEHIND:
+            return
+        word = word[:-1]
+
+
+def _without(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
+    begin, end = 0, len(text)
+    inner = list(spans)
+    while inner and not text[begin : inner[0][0]].strip():
+        begin = inner.pop(0)[1]
+    while inner and not text[inner[-1][1] : end].strip(" \t\n.?!,:;"):
+        start, stop, _ = inner.pop()
+        text, end = text[:start].rstrip(" \t\n,;:") + text[stop:], start
+    out, at = [], begin
+    for start, stop, word in inner:
+        out += [text[at:start], word]
+        at = stop
+    return "".join((*out, text[at:])).strip(" \t\n,:;") if spans else text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from chatbot.core.accounts import Invitation, Limits, User
@@ -64,11 +64,12 @@ class Office:
         need_admin(caller.user)
         store, users = self._store, self._store.users()
         use, names = store.use_of(), {user.id: user.name for user in users}
+        n_chars = self._service.library.n_chars
         return {
-            "users": [_user(user, use.get(user.id, Use())) for user in users],
+            "users": [_user(user, use.get(user.id, Use()), n_chars(user.id)) for user in users],
             "invitations": [_invitation(each, names) for each in store.invitations()],
             "house": {"limits": store.house_limits().wire(), "options": store.house_options()},
-            "storage": store.totals(),
+            "storage": store.totals() | {"library_bytes": self._service.library.n_bytes()},
             "accounts": self._auth.in_force,
         }
 
@@ -110,6 +111,7 @@ class Office:
         user_id = parse.an_id(body, "user_id")
         chats = [chat.id for chat in self._store.chats(user_id)]
         self._store.remove_user(user_id)
+        self._service.library.forget(user_id)
         self._service.jobs.stop_chats(chats)
         self._auth.close_ended()
         return {}
@@ -140,8 +142,8 @@ class Office:
             raise BadRequest("there are no accounts here, so there is no password")
 
 
-def _user(user: User, use: Use) -> Body:
-    return asdict(user) | asdict(use)
+def _user(user: User, use: Use, n_chars: int) -> Body:
+    return asdict(user) | asdict(replace(use, storage_bytes=use.storage_bytes + n_chars))
 
 
 def _invitation(each: Invitation, names: dict[str, str]) -> Body:

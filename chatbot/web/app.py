@@ -18,11 +18,14 @@ from chatbot.errors import BadRequest, ChatError, OriginRefused, TooManyTries
 from chatbot.settings import WebSettings, is_loopback
 from chatbot.web.auth import add_auth, to_login
 from chatbot.web.hosts import HostCheck, Strangers, TrustedProxy
+from chatbot.web.library import add_library
+from chatbot.web.library_wire import LibraryRefused
 from chatbot.web.service import ChatService
 from chatbot.web.shell import add_shell
 from chatbot.web.sockets import attach
 from chatbot.web.transfer import add_transfer
 from chatbot.web.uploads import add_uploads
+from rag.errors import RagError
 
 log = logging.getLogger("chatbot")
 
@@ -66,6 +69,7 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     add_auth(app, service.auth)
     add_uploads(app, service)
     add_transfer(app, service)
+    add_library(app, service)
     attach(socketio, service)
     if service.auth.in_force:
         app.wsgi_app = Strangers(app.wsgi_app, service.auth.is_known)  # type: ignore[method-assign,assignment]
@@ -77,7 +81,10 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
 def _add_routes(app: Flask, service: ChatService) -> None:
     @app.get("/")
     @app.get("/c/<chat_id>")
-    def page(chat_id: str = "") -> AnyResponse:
+    @app.get("/library")
+    @app.get("/library/<int:shelf_id>")
+    @app.get("/library/document/<int:document_id>")
+    def page(**_: object) -> AnyResponse:
         if not service.auth.is_known():
             return to_login()
         is_local = is_loopback(urlsplit(service.settings.url).hostname or "")
@@ -115,6 +122,8 @@ def answer_error(why: Exception) -> Response:
 def _as_error(why: Exception) -> ChatError:
     if isinstance(why, ChatError):
         return why
+    if isinstance(why, RagError):
+        return LibraryRefused(why)
     if isinstance(why, HTTPException) and (why.code or 500) < 500:
         error = BadRequest({404: "There is no such page."}.get(why.code or 0, str(why.description)))
         error.status = why.code or 400

@@ -18,7 +18,8 @@ const shared = {
   legalComments: "none",
 };
 // The page loads the second lot only when it needs it: finish.js imports these by their names.
-const lazy = ["highlight.js", "math.js", "account.js"];
+const lazy = ["highlight.js", "math.js", "account.js", "mentions.js", "grounds.js", "library.js"];
+const styles = ["grounds.css", "library.css"]; // come with the scripts of these names
 const others = ["login.js", "login.css", "admin.js", "admin.css"]; // pages of their own, which have chat.css too
 const built = [
   await build({
@@ -26,7 +27,7 @@ const built = [
     entryPoints: [join(source, "chat.js"), join(source, "chat.css")],
     external: lazy.map((name) => `./${name}`),
   }),
-  await build({ ...shared, entryPoints: [...lazy, ...others].map((name) => join(source, name)) }),
+  await build({ ...shared, entryPoints: [...lazy, ...styles, ...others].map((name) => join(source, name)) }),
 ];
 
 const packages = new Set(

@@ -7,14 +7,15 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from chatbot.core import commands, context, files, fold, pictures, sources
+from chatbot.core import attachments, commands, context, files, fold, pictures, sources
 from chatbot.core.accounts import User
 from chatbot.core.allowance import Allowance
 from chatbot.core.commands import Command
 from chatbot.core.events import ChatRequest
+from chatbot.core.library import Door
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import CONTROLS, ChatOptions
-from chatbot.core.store import NewFile, Store, StoredFile
+from chatbot.core.store import NewFile, Store
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, ContextFull, UnknownFile
 from chatbot.settings import WebSettings
@@ -32,10 +33,11 @@ class Controls:
         lists: ChatList,
         allowance: Allowance,
         is_away: Callable[[], bool],
+        library: Door,
     ) -> None:
         self._store, self._model, self._settings, self._lists = store, model, settings, lists
         self._allowance = allowance
-        self._is_away = is_away
+        self._is_away, self._library = is_away, library
 
     def hello(self, user: User) -> dict[str, Any]:
         """What a page needs to know once: what can be chosen, what is in force, what there is."""
@@ -100,7 +102,7 @@ class Controls:
         return asdict(changed) if changed else None
 
     def context(
-        self, chat_id: str | None, text: str, file_ids: Sequence[str], options: Mapping[str, Any]
+        self, user: User, chat_id: str | None, text: str, file_ids: Sequence[str], options: Mapping[str, Any]
     ) -> dict[str, Any]:
         """What the model would get with this text and these files as the next message."""
         added = [self._store.file(file_id) for file_id in file_ids]
@@ -108,19 +110,21 @@ class Controls:
         begun = Turn([], self._in_force(ChatOptions.from_wire(options)))
         turn = fold.turn_of(self._store, chat_id, shown) if chat_id else begun
         if text.strip() or added:
-            turn = replace(turn, messages=[*turn.messages, files.message_of("user", text, added)])
+            turn = replace(turn, messages=[*turn.messages, attachments.message_of("user", text, added)])
         kept = self._store.files_of([message.id for message in shown]).values()
         named = [(file.name, file.text) for file in (*(f for each in kept for f in each), *added)]
-        return context.show(turn, self._model, self._settings, named)
+        turn = replace(turn, owner_id=user.id)
+        return context.show(turn, self._model, self._settings, named, self._library)
 
     def add_file(self, user: User, chat_id: str | None, new: NewFile, beside: Sequence[str] = ()) -> dict[str, Any]:
         """Keep a file for the next message, with its tokens where they are known; beside: ids of those that are there.
 
-        Raises ContextFull when the model cannot hold them together, LimitReached when the user has no room left.
+        A text that the model cannot hold with them is not whole: it is read in parts. Raises ContextFull for such a
+        picture, LimitReached when the user has no room left.
         """
         self._allowance.check_storage(user, len(new.text) + len(new.data or b""))
         options = self._in_force(ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions())
-        n_tokens = None if new.data is None else pictures.n_tokens(new.data)
+        n_tokens, is_whole = None if new.data is None else pictures.n_tokens(new.data), True
         try:
             system, most = options.system_prompt or "", options.max_tokens or 0
             n_others = self._n_beside(beside, options.model)
@@ -133,14 +137,14 @@ class Controls:
                 n_others=n_others,
                 data=new.data,
             )
-            n_tokens = room.n_tokens
+            n_tokens, is_whole = room.n_tokens, room.is_whole
         except ContextFull:
             raise
         except ChatError:  # a model that is away may be there when the message is sent
             pass
         told = (new.name, new.kind, new.text, new.source)
         kept = self._store.add_file(chat_id, *told, owner_id=user.id, media_type=new.media_type, data=new.data)
-        return self._wire(kept, n_tokens)
+        return kept.wire() | {"n_tokens": n_tokens, "is_whole": is_whole}
 
     def _n_beside(self, file_ids: Sequence[str], wanted: str) -> int:
         """Tokens of the files that go with the same message."""
@@ -192,6 +196,3 @@ class Controls:
     def _in_force(self, own: ChatOptions) -> ChatOptions:
         """A chat's own options, over those of the house, over the settings."""
         return own.over(ChatOptions.from_wire(self._store.house_options())).over(self._settings.options())
-
-    def _wire(self, file: StoredFile, n_tokens: int | None) -> dict[str, Any]:
-        return file.wire() | {"n_tokens": n_tokens}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from chatbot.core.events import ChatRequest
 from chatbot.core.options import ChatOptions
@@ -15,8 +15,10 @@ _MAX_CHATS = 10_000
 _MAX_FILES = 20
 _MAX_TAGS = 100
 _TEXT_CHARS = 500
+_MOST_NUMBER = 2**53  # that JavaScript knows exactly
 
 Body = Mapping[str, Any]
+F = TypeVar("F")
 
 
 def an_id(body: Body, name: str) -> str:
@@ -61,6 +63,32 @@ def a_flag(body: Body, name: str) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(f"{name} must be true or false")
     return value
+
+
+def a_flag_or(body: Body, name: str, default: F) -> bool | F:
+    """true or false; what stands for it when it is not there."""
+    return default if body.get(name) is None else a_flag(body, name)
+
+
+def a_number(body: Body, name: str) -> int:
+    """A whole number from 0, such as the id of something in the library."""
+    value = body.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST_NUMBER:
+        raise BadRequest(f"{name} must be a whole number from 0")
+    return value
+
+
+def a_number_or_none(body: Body, name: str) -> int | None:
+    """A whole number from 0, or null."""
+    return None if body.get(name) is None else a_number(body, name)
+
+
+def numbers(body: Body, name: str, most: int) -> list[int]:
+    """A list of whole numbers."""
+    value = body.get(name, [])
+    if not isinstance(value, list) or len(value) > most:
+        raise BadRequest(f"{name} must be a list of at most {most:,} numbers")
+    return [a_number({name: each}, name) for each in value]
 
 
 def tags(body: Body) -> list[str]:

@@ -26,6 +26,7 @@ from chatbot.web.auth import Auth, need_admin
 from chatbot.web.chat_list import ChatList
 from chatbot.web.controls import Controls
 from chatbot.web.folding import Folding
+from chatbot.web.library_room import LibraryRoom
 from chatbot.web.model_watch import ModelWatch
 from chatbot.web.pace import Pace
 from chatbot.web.rounds import Rounds
@@ -48,9 +49,12 @@ class ChatService:
         self.jobs = Jobs(self.store, self._run, self._tell, self._folding.after)
         self.lists = ChatList(self.store, self.jobs, socketio)
         self.auth = Auth(settings, self.store, socketio)
-        self.allowance = Allowance(self.store, self.jobs)
+        self.library = LibraryRoom(settings, self.store, socketio, lambda: self.allowance)
+        self.allowance = Allowance(self.store, self.jobs, self.library.n_chars)
         self._watch = ModelWatch(model, settings.model, socketio)
-        self.controls = Controls(self.store, model, settings, self.lists, self.allowance, self._is_away)
+        self.controls = Controls(
+            self.store, model, settings, self.lists, self.allowance, self._is_away, self.library.door
+        )
         self._pages_lock, self._n_pages = threading.Lock(), 0
         self._announcing = threading.Lock()  # turns are announced in the order in which they are stored
         self._rounds = Rounds(self)
@@ -62,6 +66,7 @@ class ChatService:
         self._folding.close()
         self.jobs.close()
         self._pace.close()
+        self.library.close()
         self.store.close()
 
     def admit(self) -> bool:
@@ -216,7 +221,7 @@ class ChatService:
             log.warning("%d answers were cut off when their process last ended; they are marked", left)
 
     def _run(self, asked: turn.Turn, cancel: Cancel) -> Iterator[Event]:
-        return turn.run(asked, self.model, self.settings, cancel)
+        return turn.run(asked, self.model, self.settings, cancel, self.library.door)
 
     def _tell(self, chat_id: str, answer_id: str, event: Numbered) -> None:
         self._pace.tell(chat_id, answer_id, event)

@@ -20,7 +20,10 @@ from chatbot.web import guard, parse
 from chatbot.web.admin import admin_events, fresh
 from chatbot.web.auth import Caller
 from chatbot.web.chat_list import room_of
+from chatbot.web.library import library_events
+from chatbot.web.library_wire import LibraryRefused
 from chatbot.web.service import ChatService
+from rag.errors import RagError
 
 log = logging.getLogger("chatbot")
 
@@ -57,7 +60,7 @@ def attach(socketio: SocketIO, service: ChatService) -> None:
 
 def all_events(service: ChatService) -> dict[str, Handler]:
     """Every event by its name."""
-    families = (talk_events, list_events, control_events, shelf_events, admin_events)
+    families = (talk_events, list_events, control_events, shelf_events, library_events, admin_events)
     return {name: handler for family in families for name, handler in family(service).items()}
 
 
@@ -117,9 +120,10 @@ def control_events(service: ChatService) -> dict[str, Handler]:
     """What is chosen and added beside the messages."""
     controls, limit = service.controls, service.settings.max_message_chars
 
-    def context(_: Caller, body: Body) -> Body:
+    def context(caller: Caller, body: Body) -> Body:
         chat_id, written = parse.an_id_or_none(body, "chat_id"), parse.text(body, "text", limit)
-        return controls.context(chat_id, written, parse.ids(body, "files"), parse.an_object(body, "options"))
+        beside, options = parse.ids(body, "files"), parse.an_object(body, "options")
+        return controls.context(caller.user, chat_id, written, beside, options)
 
     def unfile(_: Caller, body: Body) -> Body:
         controls.drop_file(parse.an_id(body, "file_id"))
@@ -192,6 +196,8 @@ def answered(service: ChatService, handler: Handler) -> Callable[..., Body]:
             return {"ok": True, **handler(caller, guard.own_only(service.store, caller.user, body))}
         except ChatError as why:
             return {"ok": False, "error": why.wire()}
+        except RagError as why:
+            return {"ok": False, "error": LibraryRefused(why).wire()}
         except Exception:
             log.exception("a socket event failed")
             return {"ok": False, "error": ChatError("the chat server failed: its log has the details").wire()}

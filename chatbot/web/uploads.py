@@ -28,7 +28,7 @@ def add_uploads(app: Flask, service: ChatService) -> None:
 
         same_origin()
         user = service.auth.who()
-        name, data, chat_id = _sent(service.settings.max_file_mb * 1_000_000)
+        name, data, chat_id = sent_file(service.settings.max_file_mb * 1_000_000)
         read = files.extract(name, data, max_bytes=service.settings.max_file_mb * 1_000_000)
         new = NewFile(files.clean_name(name), read.kind, read.text, "", read.media_type, read.data)
         sent = guard.own_only(service.store, user, {"chat_id": chat_id, "files": _beside()})
@@ -42,7 +42,7 @@ def add_uploads(app: Flask, service: ChatService) -> None:
         return _shown(file)
 
 
-def _sent(max_bytes: int) -> tuple[str, bytes, str | None]:
+def sent_file(max_bytes: int) -> tuple[str, bytes, str | None]:
     """(name, bytes, chat) of the form. Raises FileTooLarge before the file is read, BadRequest."""
     if (request.content_length or 0) > max_bytes + _AROUND_BYTES:
         _drain()

@@ -9,8 +9,8 @@ addEventListener("fetch", (event) => {
   const { method, mode, url } = event.request;
   const { origin, pathname } = new URL(url);
   if (method !== "GET" || origin !== location.origin) return;
-  const isChat = mode === "navigate" && (pathname === "/" || pathname.startsWith("/c/"));
-  if (isChat) event.respondWith(networkFirst(event, "/"));
+  const isPage = mode === "navigate" && (pathname === "/" || /^\/(c|library)(\/|$)/.test(pathname));
+  if (isPage) event.respondWith(networkFirst(event, "/"));
   else if (mode !== "navigate" && SHELL.includes(pathname)) event.respondWith(networkFirst(event, pathname));
 });
 

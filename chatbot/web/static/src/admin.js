@@ -54,12 +54,18 @@ async function begin() {
   try {
     const hello = await link.call("hello");
     me = hello.user?.id ?? null;
-    house.learn(hello);
+    house.learn({ ...hello, shelves: await sharedShelves() });
   } catch (failure) {
     tell(sentence(failure.message));
   }
   await look();
   await now.look();
+}
+
+/** The shelves that everybody may read; none where the library cannot be asked. */
+async function sharedShelves() {
+  const { shelves } = await link.call("library").catch(() => ({ shelves: [] }));
+  return shelves.filter((shelf) => shelf.is_shared);
 }
 
 /** Fetch how things are, and draw what has changed. */

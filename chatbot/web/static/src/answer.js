@@ -3,7 +3,9 @@ import { isFinal } from "./conversation.js";
 import { copy } from "./copy.js";
 import { hide, make } from "./dom.js";
 import { editor } from "./editor.js";
+import { groundsModule, lookingIn } from "./grounded.js";
 import { Renderer } from "./markdown.js";
+import { withSources } from "./place.js";
 import { words } from "./progress.js";
 import { Reasoning } from "./reasoning.js";
 import { versions } from "./versions.js";
@@ -37,6 +39,7 @@ export function answerEntry(deeds) {
   let drawnFoot = "";
   let message = null;
   let open = null;
+  let grounds = null; // what an answer from the library has beside its text
 
   const leave = () => {
     open?.form.remove();
@@ -56,30 +59,44 @@ export function answerEntry(deeds) {
     open.begin();
   };
 
-  return {
-    element,
-    edit,
-    draw(now, isLast) {
-      message = now;
-      const isWhole = isFinal(now);
-      if (element.dataset.status !== now.status) {
-        element.dataset.status = now.status;
-        element.setAttribute("aria-busy", String(!isWhole));
-      }
-      reasoning.draw(now);
-      if (now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
-      if (isWhole && !wasWhole) element.style.setProperty("--tall", height(now.content));
-      drawn = now.content;
-      wasWhole = isWhole;
-      const isThinking = now.reasoning && now.status !== "queued" && !now.progress; // its block tells of that
-      tell(stage, isThinking ? "" : words(now.progress) || (STAGES[now.status] ?? ""));
-      hide(bar, now.progress?.type !== "reading");
-      if (!bar.hidden) bar.value = now.progress.percent;
-      const below = JSON.stringify([now.status, now.meta, now.siblings, isLast, !now.content]);
-      if (below !== drawnFoot) drawFoot(foot, now, isLast, { ...deeds, edit }); // else its buttons keep the focus
-      drawnFoot = below;
-    },
+  /** Make ready what an answer from the library needs; true when its text has to be drawn anew for it. */
+  const ground = (now, isLast) => {
+    if (!now.meta.library) return false;
+    const module = groundsModule(() => { if (message === now) draw(now, isLast); });
+    if (!module) return false;
+    grounds ??= new module.Grounds({ element, body, stage, foot, renderer }, deeds);
+    return grounds.take(now);
   };
+
+  const draw = (now, isLast) => {
+    message = now;
+    const isWhole = isFinal(now);
+    if (element.dataset.status !== now.status) {
+      element.dataset.status = now.status;
+      element.setAttribute("aria-busy", String(!isWhole));
+    }
+    reasoning.draw(now);
+    if (ground(now, isLast) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
+    grounds?.draw(now);
+    if (isWhole && !wasWhole) element.style.setProperty("--tall", height(now.content));
+    drawn = now.content;
+    wasWhole = isWhole;
+    tell(stage, stageOf(now));
+    hide(bar, now.progress?.type !== "reading");
+    if (!bar.hidden) bar.value = now.progress.percent;
+    const below = JSON.stringify([now.status, { ...now.meta, library: null }, now.siblings, isLast, !now.content]);
+    if (below !== drawnFoot) drawFoot(foot, now, isLast, { ...deeds, edit }); // else its buttons keep the focus
+    drawnFoot = below;
+  };
+
+  return { element, edit, draw };
+}
+
+/** What is said while there is no text yet; a block of thoughts tells of itself. */
+function stageOf(message) {
+  if (message.reasoning && message.status !== "queued" && !message.progress) return "";
+  const isLooking = !isFinal(message) && message.status !== "queued" && lookingIn(message);
+  return words(message.progress) || isLooking || (STAGES[message.status] ?? "");
 }
 
 function tell(element, text) {
@@ -124,7 +141,7 @@ function actions(message, isLast, deeds) {
   const row = make("div", { class: "actions" });
   row.append(...versions(message, deeds.branch));
   if (isLast && canGoOn(message)) row.append(button("quiet go-on", "Continue", () => deeds.goOn(message)));
-  if (content) row.append(copyButton(content));
+  if (content) row.append(copyButton(withSources(message)));
   const again = isLast && status !== "done" ? "Retry" : "Answer again";
   row.append(button("quiet retry", again, () => deeds.retry(message)));
   if (content) row.append(button("quiet edit", "Edit", deeds.edit, "Edit answer"));

@@ -136,7 +136,7 @@ export class Attachments {
     if (isPictured) line.append(make("img", { class: "thumb", src: addressOf(chip.file), alt: "" })); // its name is beside it
     line.append(make("span", { class: "name", title: chip.file?.source || chip.name }, chip.name));
     const title = chip.file && !isPictured ? counted(chip.file.n_chars, "character") : "";
-    line.append(make("span", { class: "size", title }, chip.file ? cost(chip.file) : "reading…"));
+    line.append(make("span", { class: "size", title }, chip.file ? (chip.file.is_whole === false ? "read in parts" : cost(chip.file)) : "reading…"));
     if (!chip.work) line.append(button("quiet", "×", () => this.drop(chip), `Remove ${chip.name}`));
     return line;
   }

@@ -1,15 +1,19 @@
 // The page: wires the connection, the conversation and the views together. State lives in Conversation.
 import { About } from "./about.js";
 import { Alerts } from "./alert.js";
+import { drawAsksLine } from "./asks_line.js";
 import { Asked } from "./asked.js";
 import { CommandList } from "./commands.js";
 import { Composer } from "./composer.js";
 import { Context } from "./context.js";
 import { Conversation, isFinal, isProgress } from "./conversation.js";
-import { askServer, copyLast, deedsOf } from "./deeds.js";
+import { copyLast, deedsOf } from "./deeds.js";
+import { lookingIn, stepWords } from "./grounded.js";
+import { LibraryDoor } from "./library_door.js";
 import { Failure, Link } from "./link.js";
 import { MessageList } from "./messages.js";
 import { Note } from "./note.js";
+import { obeying } from "./obey.js";
 import { warmUp } from "./markdown.js";
 import { Options } from "./options.js";
 import { Speaker } from "./progress.js";
@@ -37,12 +41,12 @@ const options = new Options(byId("options"), {
 });
 const context = new Context(byId("gauge"), { link, now: () => asked.fill(), changed: () => attempt(load()) });
 const commands = new CommandList(byId("input"), byId("commands"), {
-  run: runCommand, write: (text) => composer.write(text), tell: (text) => speaker.say(text),
+  run: (text) => runCommand(text), write: (text) => composer.write(text), tell: (text) => speaker.say(text),
 });
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
   picker: byId("picker"), area: byId("main"), list: commands,
-}, link, { current, problem, run: runCommand, send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+}, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
 const asked = new Asked({ link, conversation, options, composer });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer),
@@ -52,17 +56,23 @@ const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"),
   resend: (message, text) => turns.resend(message, text),
   branch: (id, way) => turns.branch(id, way),
   showContext: () => context.open(),
+  askWithout: (answer) => turns.askWithout(answer),
 });
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
   problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
 });
-const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current, problem });
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
 const deeds = deedsOf({
   conversation, composer, options, list: commands, say, chats: () => chats,
   acts: {
     fresh: openNew, open: openChat, again: () => turns.again(), editLast: () => turns.editLast(), undo: () => turns.undo(),
     showList, search, fill: () => asked.fill(), save: (name) => download(`/export/${name}`),
   },
+});
+const runCommand = obeying({ link, conversation, composer, note, list: commands, deeds, attempt });
+const door = new LibraryDoor({
+  main: byId("main"), link, toast: sidebar.toast, menu: sidebar.menu, conversation, going, left,
+  say: (text) => speaker.say(text), ask: (text) => composer.write(text), hasAccounts: () => !sidebar.me.hidden,
 });
 let chats = [];
 let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
@@ -216,6 +226,8 @@ function showAnswer(answer, event) {
     return;
   }
   drawState();
+  if (event.type === "looked") speaker.say(stepWords(event));
+  if (event.type === "grounds" && lookingIn(answer)) speaker.say(`${lookingIn(answer)}…`);
   if (event.type === "done") sayEnd(answer);
   if (event.status === "reading") speaker.sayBegun();
   if (event.status === "streaming") speaker.endProgress();
@@ -224,7 +236,13 @@ function showAnswer(answer, event) {
 // --- what the person does
 
 byId("stop").addEventListener("click", () => turns.stop());
-addEventListener("popstate", () => { const id = idInAddress(); id ? openChat(id, false) : startNew(); });
+addEventListener("popstate", () => {
+  if (door.owns(location.pathname)) return door.show();
+  const id = idInAddress();
+  const isThere = door.isOpen && id === conversation.id;
+  door.close();
+  if (!isThere) id ? openChat(id, false) : startNew();
+});
 addEventListener("keydown", (event) => {
   const isElsewhere = event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]");
   if (isElsewhere) return;
@@ -235,39 +253,10 @@ keys.add("enter", "Send; with Shift, a new line");
 keys.add("escape", "Stop the answer");
 keys.add("up", "Change your last message, in an empty message box");
 keys.add("/", "Commands, in an empty message box");
-keys.add("alt+left", "Earlier version of a message", () => turns.step(-1));
-keys.add("alt+right", "Later version of a message", () => turns.step(1));
+keys.add("alt+left", "Earlier version of a message", () => !door.isOpen && turns.step(-1));
+keys.add("alt+right", "Later version of a message", () => !door.isOpen && turns.step(1));
 keys.add("mod+shift+c", "Copy the last answer", () => { copyLast(conversation, "", say); });
 keys.add("mod+shift+;", "Copy its last block of code"); // heard below: with Shift its sign is another one
-
-/** Do what a text says when it is a command; false when it is a message. */
-function runCommand(text) {
-  if (!commands.commands.length && /^\/[a-z?]/i.test(text)) {
-    commands.known.then(() => composer.submit()); // it may be a command: sent when that is known
-    return true;
-  }
-  const command = commands.parse(text);
-  if (command) tryCommand(command, text);
-  return command !== null;
-}
-
-/** Do a command; one that fails stands in the composer again, to be put right. */
-async function tryCommand(command, text) {
-  const { place } = conversation;
-  const isDone = await attempt(doCommand(command, text));
-  if (isDone || conversation.place !== place || composer.input.value) return;
-  commands.keepClosed(text);
-  composer.write(text);
-}
-
-async function doCommand({ name, rest, lacks }, text) {
-  if (!name) throw new Failure(`There is no command /${rest}: /help lists them.`);
-  if (lacks) throw new Failure(`/${lacks.name} ${lacks.args}: ${lacks.help}.`);
-  composer.write("");
-  note.hide();
-  if (deeds[name]) await deeds[name](rest);
-  else await askServer({ link, conversation, composer, note }, text);
-}
 
 /** Wait for something to be done: its answer, or undefined when it failed and the page says why. */
 async function attempt(promise) {
@@ -282,15 +271,30 @@ async function attempt(promise) {
 
 function escape() {
   if (surface.isSideOpen) surface.showSide(false);
+  else if (door.isOpen) return;
   else if (about.isOpen) about.leave();
   else if (conversation.running) turns.stop();
   else if (note.isOpen) note.hide();
   else document.activeElement.blur();
 }
 
+/** The library covers the conversation now. */
+function going() {
+  surface.showSide(false);
+  about.close();
+  sidebar.mark();
+}
+
+/** The conversation is to be seen again. focused: what had the focus in it. */
+function left(focused) {
+  drawTitle();
+  focused ? focused.focus({ preventScroll: true }) : composer.focus();
+}
+
 /** Open a chat; at one of its messages, which may be on another branch, when one is named. */
 async function openChat(id, remember = true, messageId = undefined) {
   if (remember) history.pushState(null, "", `/c/${id}`);
+  door.close();
   surface.showSide(false);
   problem("");
   enter(id);
@@ -298,7 +302,6 @@ async function openChat(id, remember = true, messageId = undefined) {
   composer.restore(id);
   drawTitle();
   composer.focus();
-(window.requestIdleCallback ?? setTimeout)(warmUp);
   await attempt(load());
   if (messageId && conversation.id === id) await showMessage(messageId);
 }
@@ -321,11 +324,11 @@ function enter(id) {
 
 function openNew() {
   history.pushState(null, "", "/");
+  door.close();
   startNew();
   surface.showSide(false);
   problem("");
   composer.focus();
-(window.requestIdleCallback ?? setTimeout)(warmUp);
 }
 
 function startNew() {
@@ -337,14 +340,14 @@ function startNew() {
 
 /** This chat is not there: go on with a new one. */
 function leave() {
-  history.replaceState(null, "", "/");
+  if (!door.isOpen) history.replaceState(null, "", "/");
   startNew();
 }
 
 /** The new chat of this page has an id now. */
 function begun(id) {
   isUnspoken = true;
-  history.replaceState(null, "", `/c/${id}`);
+  if (!door.isOpen) history.replaceState(null, "", `/c/${id}`);
   drawTitle();
 }
 
@@ -364,7 +367,7 @@ function search(text) {
 
 function drawTitle() {
   sidebar.mark();
-  surface.showTitle(chats.find(({ id }) => id === conversation.id)?.title);
+  if (!door.isOpen) surface.showTitle(chats.find(({ id }) => id === conversation.id)?.title);
 }
 
 function drawState() {
@@ -372,6 +375,7 @@ function drawState() {
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();
+  drawAsksLine(byId("asks"), { ...options.known.defaults, ...options.chosen }, () => options.open("library"));
   drawModel();
 }
 
@@ -391,5 +395,6 @@ function idInAddress() {
 
 if (conversation.id === null) options.showKept();
 composer.restore(conversation.id);
-composer.focus();
+if (door.owns(location.pathname)) door.show();
+else composer.focus();
 (window.requestIdleCallback ?? setTimeout)(warmUp);

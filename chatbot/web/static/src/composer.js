@@ -12,10 +12,11 @@ export class Composer {
    *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
-    this.deeds = deeds;
+    Object.assign(this, { link, deeds });
     this.isWaiting = false; // for what is attached, to send then
     const { current, problem } = deeds;
     this.attachments = new Attachments(parts.chips, { link, problem, current, changed: () => this.draw() });
+    this.mentions = null; // the list that a # opens, when its script is here
     this.listen();
     this.listenForFiles();
   }
@@ -32,7 +33,17 @@ export class Composer {
       this.fit();
       this.draw();
       this.list.look();
+      this.lookForMention();
     });
+  }
+
+  /** A # may begin the name of a shelf, a document or a file. */
+  async lookForMention() {
+    if (!this.mentions && this.input.value.includes("#")) {
+      const { Mentions } = await import("./mentions.js").catch(() => ({})); // not reached: names can be typed in full
+      if (Mentions) this.mentions ??= new Mentions(this.input, this.list.list, { link: this.link, ...this.deeds, changed: () => this.keep() });
+    }
+    this.mentions?.look();
   }
 
   listenForFiles() {
@@ -60,7 +71,7 @@ export class Composer {
   }
 
   press(event) {
-    if (isComposing(event) || this.list.press(event)) return;
+    if (isComposing(event) || this.list.press(event) || this.mentions?.press(event)) return;
     const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (event.key === "ArrowUp" && isPlain && !this.input.value) {
       if (this.deeds.editLast()) event.preventDefault();

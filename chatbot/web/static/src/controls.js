@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { button } from "./words.js";
 
+const CHOICES = { break_down: "break down" }; // as a person reads them
 const LONG_TEXTS = { system_prompt: 5, stop: 2, extra: 3 };
 
 /** What a value may be, in words; empty when the value is right. */
@@ -51,7 +52,7 @@ export function controlRow(control, set) {
       custom.hidden = reset.hidden = value === undefined;
       none.hidden = control.name !== "system_prompt" || value === "";
       if (control.name === "model") offer(field, modelChoices(value, fallback, models));
-      if (control.kind === "choice") offer(field, [["", fallback ? `default (${fallback})` : "default"], ...control.choices.map((each) => [each, each])]);
+      if (control.kind === "choice") offer(field, [["", fallback ? `default (${CHOICES[fallback] ?? fallback})` : "default"], ...control.choices.map((each) => [each, CHOICES[each] ?? each])]);
       field.placeholder = value === "" ? "None is sent." : asText(control, fallback);
       const isWrong = field.getAttribute("aria-invalid") === "true"; // then it stays, to be put right
       const isTyped = field === document.activeElement && field.value !== shown;

@@ -19,6 +19,11 @@ function due(message, event) {
   return isProgress(event) ? message.seq : message.seq + 1;
 }
 
+/** A step of an answer from the library. */
+function stepOf({ question, n_passages, answer, is_answered }) {
+  return { question, n_passages, answer, is_answered };
+}
+
 /** Which of two states of a message to believe. Events may have overtaken a snapshot on its way here. */
 function newer(mine, item) {
   if (!mine || isFinal(item) || item.seq > mine.seq) return item;
@@ -140,12 +145,14 @@ export class Conversation {
     if (event.type === "delta") message.content += event.text;
     if (event.type === "thought") message.reasoning = (message.reasoning ?? "") + event.text;
     if (event.type === "changed") message.status = event.status;
+    if (event.type === "looked") message.meta.library = { ...message.meta.library, steps: [...(message.meta.library?.steps ?? []), stepOf(event)] };
+    if (event.type === "grounds") message.meta.library = event.library;
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];
     if (event.type === "done") {
       message.status = event.status;
       const told = Object.entries(event).filter(([name, value]) => value && !NOT_META.has(name));
-      const { notices } = message.meta;
-      message.meta = { ...(notices && { notices }), ...Object.fromEntries(told) };
+      const { notices, library } = message.meta;
+      message.meta = { ...(notices && { notices }), ...(library && { library }), ...Object.fromEntries(told) };
     }
   }
 }

@@ -3,6 +3,7 @@
 import { copy } from "./copy.js";
 import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
+import { withSources } from "./place.js";
 import { counted, sentence } from "./words.js";
 
 const CODE = /^ {0,3}(`{3,}|~{3,})[^\n]*\n([\s\S]*?)\n? {0,3}\1/gm;
@@ -59,8 +60,8 @@ export function deedsOf({ conversation, composer, options, list, say, chats, act
 
 /** Copy the last answer, or the last block of code in it (what is "code"), and say so. */
 export async function copyLast(conversation, what, say) {
-  const text = conversation.last("assistant")?.content ?? "";
-  const wanted = what === "code" ? lastCode(text) : text;
+  const answer = conversation.last("assistant");
+  const wanted = what === "code" ? lastCode(answer?.content ?? "") : answer && withSources(answer);
   if (!wanted) say(what === "code" ? "The last answer has no block of code." : "There is no answer yet.");
   else say((await copy(wanted)) ? "Copied." : "This browser does not let the page copy: select the text and press Ctrl+C.");
 }

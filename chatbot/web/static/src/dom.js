@@ -4,6 +4,7 @@ const DRAWINGS = {
   more: "M5 12h.01M12 12h.01M19 12h.01",
   panel: "M4 5h16v14H4zM9.5 5v14",
   close: "M6 6l12 12M18 6L6 18",
+  books: "M5 4h4v16H5zM9 4h4v16H9zM14.2 5.2l3.7-1 3.5 14.6-3.7 1z",
 };
 
 /** An element. Attributes named on… are listeners, true and false set or drop an attribute, the rest is text. */

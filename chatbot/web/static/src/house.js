@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 import { limitFields, limitsIn, limitWords } from "./limits.js";
 import { Presets } from "./presets.js";
 import { redraw } from "./redraw.js";
+import { shelfRow } from "./shelf_choice.js";
 import { button, sentence } from "./words.js";
 
 const MOST_CHARS = 80; // of a value that is shown on the page
@@ -23,8 +24,8 @@ export class House {
   }
 
   /** Take what can be chosen. */
-  learn({ controls, defaults, presets, models }) {
-    this.known = { controls, defaults, presets, models };
+  learn({ controls, defaults, presets, models, shelves = this.known.shelves }) {
+    this.known = { controls, defaults, presets, models, shelves };
     this.draw();
   }
 
@@ -48,7 +49,7 @@ export class House {
   }
 
   draw() {
-    const { controls, defaults, models, presets } = this.known;
+    const { controls, defaults, models, presets, shelves } = this.known;
     const named = controls.filter(({ name }) => name in this.options);
     const rows = named.flatMap(({ name, label }) => [make("dt", {}, label), make("dd", {}, short(this.options[name]))]);
     const none = make("p", { class: "facts" }, "Nothing is set here: a chat that chooses nothing has what this server was started with.");
@@ -56,7 +57,7 @@ export class House {
     redraw(this.chosen, [this.options, named.length], () => (rows.length ? [some, make("dl", { class: "facts-list chosen" }, ...rows)] : [none]));
     if (!this.dialog) return;
     this.presets.update(presets, this.options);
-    for (const { name, update } of this.rows) update({ value: this.options[name], fallback: defaults[name], models });
+    for (const { name, update } of this.rows) update({ value: this.options[name], fallback: defaults[name], models, shelves });
   }
 
   open() {
@@ -80,7 +81,8 @@ export class House {
       const { presets } = await this.call.raw("preset", { name, options });
       this.learn({ ...this.known, presets });
     } });
-    this.rows = this.known.controls.map((control) => controlRow(control, (value) => set(control.name, value)));
+    const rowOf = (control) => (control.name === "library" ? shelfRow : controlRow);
+    this.rows = this.known.controls.map((control) => rowOf(control)(control, (value) => set(control.name, value)));
     const help = make("p", { class: "help" }, "For everybody's chats, where they choose nothing of their own. Take one of your presets, or set what is to hold.");
     const body = make("div", { class: "options" }, help, this.presets.element, problem, ...this.rows.map(({ element }) => element));
     this.dialog = showDialog("Defaults of a chat", body);

@@ -69,6 +69,13 @@ const PART_BLOCKS = 16;
 export class Renderer {
   constructor(element) {
     this.element = element;
+    this.dress = null; // what else is done to a block before it is shown
+    this.reset();
+  }
+
+  /** Let this be done to all blocks, also those that are shown already, before they are shown. */
+  use(dress) {
+    this.dress = dress;
     this.reset();
   }
 
@@ -101,7 +108,7 @@ export class Renderer {
   /** Draw the block that may still change. */
   draw(blocks) {
     this.tail ??= this.append();
-    fill(this.tail, blocks);
+    fill(this.tail, blocks, this.dress);
     return this.tail;
   }
 
@@ -133,8 +140,9 @@ export class Renderer {
 }
 
 /** Put what the lexer found into the element of a block. */
-function fill(holder, blocks) {
+function fill(holder, blocks, dress) {
   const content = safe(blocks);
+  dress?.(content);
   for (const pre of content.querySelectorAll("pre")) addCopyButton(pre);
   for (const table of content.querySelectorAll("table")) wrapTable(table);
   for (const box of content.querySelectorAll("li > input, li > p > input")) box.closest("li").className = "task";

@@ -5,6 +5,7 @@ import { showDialog } from "./dialog.js";
 import { make, stored } from "./dom.js";
 import { Presets } from "./presets.js";
 import { Prompts } from "./prompts.js";
+import { shelfRow } from "./shelf_choice.js";
 import { sentence } from "./words.js";
 
 const KEPT = "options:new"; // what was chosen for a chat that does not exist yet
@@ -22,8 +23,9 @@ export class Options {
 
   /** Take what the server offers. */
   learn({ controls, defaults, presets, models, prompts }) {
-    this.known = { controls, defaults, presets, models, prompts };
+    this.known = { ...this.known, controls, defaults, presets, models, prompts };
     this.draw();
+    this.changed();
   }
 
   get chosen() {
@@ -99,15 +101,17 @@ export class Options {
     body.append(this.presets.element, this.problem, this.list, this.prompts.element);
     this.draw();
     if (name) document.getElementById(`option-${name}`)?.focus();
-    this.refreshModels();
+    this.refresh("models");
+    this.refresh("library", "shelves");
   }
 
-  async refreshModels() {
+  /** Ask what can be chosen now. */
+  async refresh(event, what = event) {
     try {
-      this.known.models = (await this.link.call("models")).models;
+      this.known[what] = (await this.link.call(event))[what];
       this.draw();
     } catch {
-      // the models of the last time are shown
+      // what was there the last time is shown
     }
   }
 
@@ -116,14 +120,15 @@ export class Options {
     this.opener.textContent = n ? `Options · ${n}` : "Options";
     this.opener.setAttribute("aria-label", n ? `Options, ${n} custom` : "Options");
     if (!this.dialog) return;
-    const { controls, defaults, models, presets, prompts } = this.known;
+    const { controls, defaults, models, presets, prompts, shelves } = this.known;
     if (!this.rows.length) {
-      this.rows = controls.map((control) => controlRow(control, (value) => this.set(control.name, value).catch(() => {})));
+      const rowOf = (control) => (control.name === "library" ? shelfRow : controlRow);
+      this.rows = controls.map((control) => rowOf(control)(control, (value) => this.set(control.name, value).catch(() => {})));
       this.list.append(...this.rows.map(({ element }) => element));
     }
     this.problem.textContent = this.mayNot;
     this.presets.update(presets, this.chosen);
-    for (const { name, update } of this.rows) update({ value: this.chosen[name], fallback: defaults[name], models });
+    for (const { name, update } of this.rows) update({ value: this.chosen[name], fallback: defaults[name], models, shelves });
     this.prompts.update(prompts);
   }
 

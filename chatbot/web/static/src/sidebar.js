@@ -1,7 +1,7 @@
 // The sidebar: the list of chats with everything that can be done to them. Knows the chats, not their messages.
 import { groups, midnight } from "./dates.js";
 import { showDialog } from "./dialog.js";
-import { make } from "./dom.js";
+import { icon, make } from "./dom.js";
 import { Menu } from "./menu.js";
 import { sentence } from "./words.js";
 import { News } from "./news.js";
@@ -65,11 +65,12 @@ export class Sidebar {
     this.me.addEventListener("click", () => this.menu.toggle(this.me, "Your account", this.ownChoices()));
     const fresh = make("a", { id: "new", class: "button", href: "/" }, "New chat");
     fresh.addEventListener("click", (event) => { event.preventDefault(); this.page.fresh(); });
+    this.library = make("a", { id: "to-library", href: "/library" }, icon("books"), "Library");
     const help = make("button", { type: "button", class: "quiet", onclick: () => keys.show() }, "Shortcuts");
     aside.append(
       make("div", { class: "brand" }, make("img", { src: "/static/icon.svg", alt: "", width: "24", height: "24" }), "Paddock",
         this.panel.hide, make("button", { id: "close", class: "quiet", type: "button" }, "Close")),
-      fresh, this.search.field, this.filter.element, this.selection.element, this.search.said, this.search.list, this.list,
+      fresh, this.library, this.search.field, this.filter.element, this.selection.element, this.search.said, this.search.list, this.list,
       make("div", { class: "foot-of-list" }, this.me, more, help), this.file);
     aside.append(this.menu.element);
     aside.after(this.toast.element);
@@ -126,6 +127,9 @@ export class Sidebar {
 
   /** Another chat is open now. */
   mark() {
+    const isLibrary = document.body.dataset.view === "library";
+    if (isLibrary) this.library.setAttribute("aria-current", "page");
+    else this.library.removeAttribute("aria-current");
     if (this.isKnown) this.news.hear(this.chats, this.page.current());
     this.rows.redraw(this.look);
   }

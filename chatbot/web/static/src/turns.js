@@ -2,6 +2,8 @@
 import { newKey } from "./link.js";
 import { sibling } from "./versions.js";
 
+const NAMED = /(^|\s)#(?:"[^"]*"|\S+)/g; // shelves and documents, as a message names them
+
 export class Turns {
   /** parts: link, conversation, list, composer, options, speaker. view: problem, attempt, load, sync, showAll,
    *  showOpened, showTurn, and begun, called when a new chat has got its address. */
@@ -105,6 +107,14 @@ export class Turns {
     if (!turn || turn.chat.id !== this.conversation.id) return;
     this.list.follow();
     this.view.showTurn(turn);
+  }
+
+  /** Put the question of an answer into the composer, to be asked without documents. */
+  async askWithout(answer) {
+    const { place, options } = this.conversation;
+    const asked = this.conversation.find(answer.parent_id)?.content ?? "";
+    if (options.library && !(await this.view.attempt(this.options.set("library", undefined)))) return;
+    if (this.conversation.place === place) this.composer.write(asked.replace(NAMED, "$1").trim());
   }
 
   /** Answer the last message once more; false when there is none. */

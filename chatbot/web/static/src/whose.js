@@ -22,12 +22,12 @@ export function isNow(id) {
 
 /** The page for logging in, which leads back here. */
 export function loginPath() {
-  const { pathname } = location;
-  return pathname === "/" ? "/login" : `/login?next=${encodeURIComponent(pathname)}`;
+  const { pathname, search } = location;
+  return pathname === "/" ? "/login" : `/login?next=${encodeURIComponent(pathname + (pathname.startsWith("/library") ? search : ""))}`;
 }
 
 /** Where to go after it: a page of this server, never an address that somebody else put there. */
 export function wayBack(query = location.search) {
   const wanted = new URLSearchParams(query).get("next") ?? "";
-  return /^\/(c\/[\w-]{1,100}|admin)$/.test(wanted) ? wanted : "/";
+  return /^\/(c\/[\w-]{1,100}|admin|library(\/\d{1,12}|\/document\/\d{1,12}(\?at=\d{1,9}-\d{1,9})?)?)$/.test(wanted) ? wanted : "/";
 }

@@ -1,0 +1,109 @@
+"""One server's library: opened when it is first needed, told to the pages that may read it, closed with the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flask_socketio import SocketIO
+
+from chatbot.core.allowance import Allowance
+from chatbot.core.library import embedder_of, open_library
+from chatbot.core.store import Store
+from chatbot.errors import LimitReached
+from chatbot.settings import WebSettings
+from chatbot.web.chat_list import room_of
+from chatbot.web.library_runs import Runs
+from chatbot.web.library_watch import LibraryWatch
+from chatbot.web.library_wire import source_wire
+from rag.errors import SourceFailed, UnknownShelf
+
+if TYPE_CHECKING:
+    from rag.library import Library, Source
+
+Body = dict[str, Any]
+
+
+class LibraryRoom:
+    """The library, its runs and what watches over it. Its methods may be called from any thread."""
+
+    def __init__(
+        self, settings: WebSettings, store: Store, socketio: SocketIO, allowance: Callable[[], Allowance]
+    ) -> None:
+        self._store, self._socketio, self._allowance = store, socketio, allowance
+        self.door = open_library(settings, settings.database())
+        self.runs = Runs(self.door.open, self._tell_run, self._may_go_on)
+        embedder = partial(embedder_of, settings)
+        self.watch = LibraryWatch(self.door.path, self.if_there, embedder, self.runs, self.tell_changed)
+
+    def open(self) -> Library:
+        """The library, made where there is none. Raises LibraryFailed."""
+        return self.door.open()
+
+    def if_there(self) -> Library | None:
+        """The library, unless nobody has put anything into one yet."""
+        return self.door.open() if self.door.is_there() else None
+
+    def close(self) -> None:
+        """End what goes on, and close the file."""
+        self.watch.close()
+        if self.runs.close():  # a run that does not end ends with the process, and would not do without the file
+            self.door.close()
+
+    def n_chars(self, owner_id: str) -> int:
+        """The characters of all documents of a user."""
+        library = self.if_there()
+        return library.n_chars(owner_id) if library else 0
+
+    def n_bytes(self) -> int:
+        """What the library's files take on the disk."""
+        path = self.door.path
+        files = (path, path.with_name(f"{path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def forget(self, owner_id: str) -> None:
+        """A user is gone, and with them what was theirs."""
+        library = self.if_there()
+        if library is not None:
+            library.remove_owner(owner_id)
+            self.tell_changed()
+
+    def source_wire(self, source: Source) -> Body:
+        """A source as the pages get it."""
+        is_running = self.runs.is_running(source.id)
+        return source_wire(source, self.runs.progress(source.id), is_running=is_running)
+
+    def tell_changed(self, *_: object) -> None:
+        """Tell every page that lists of the library have to be asked for anew."""
+        self._socketio.emit("library_changed", {})
+
+    def tell_shelf(self, owner_id: str, *, is_shared: bool) -> None:
+        """Tell those who may read a shelf to ask anew."""
+        self._socketio.emit("library_changed", {}, **({} if is_shared else {"to": room_of(owner_id)}))
+
+    def _tell_run(self, source_id: int) -> None:
+        """Tell those who may read its shelf how a source is now."""
+        if not source_id:
+            self.tell_changed()
+            return
+        library = self.open()
+        try:
+            source = library.source(source_id)
+            owner_id, is_shared = library.readers(source.shelf_id)
+        except UnknownShelf:  # removed meanwhile
+            return
+        body = {"shelf_id": source.shelf_id, "source": self.source_wire(source)}
+        self._socketio.emit("library_run", body, **({} if is_shared else {"to": room_of(owner_id)}))
+        if not self.runs.is_running(source_id):
+            self.tell_shelf(owner_id, is_shared=is_shared)
+
+    def _may_go_on(self, source: Source) -> None:
+        """Raises SourceFailed when the shelf's owner may store no more."""
+        owner_id, _ = self.open().readers(source.shelf_id)
+        owner = next((user for user in self._store.users() if user.id == owner_id), None)
+        if owner is not None:
+            try:
+                self._allowance().check_storage(owner, 1)
+            except LimitReached as why:
+                raise SourceFailed(why.message) from why

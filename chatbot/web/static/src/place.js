@@ -1,0 +1,34 @@
+// Where a passage stands: in words, as an address of the library, and as a list under a copied answer.
+
+/** The titles over a passage, the outermost first; a first heading that says the title again is left out. */
+export function titlesOf({ title, headings = [] }) {
+  const parts = [title, ...headings].filter(Boolean);
+  return parts.length > 1 && parts[0].toLowerCase() === parts[1].toLowerCase() ? parts.slice(1) : parts;
+}
+
+/** Title, headings and page in one line. */
+export function placeOf(source) {
+  return `${titlesOf(source).join(" › ")}${source.page ? `, page ${source.page}` : ""}`;
+}
+
+/** The address of the library at which a passage is shown. */
+export function addressOf({ document_id: id, start, end }) {
+  return `/library/document/${id}?at=${start}-${end}`;
+}
+
+/** A link that may be followed out of the library; of others nothing is left, whatever a document calls its address. */
+export function outside(link) {
+  return /^https?:\/\//i.test(link ?? "") ? link : "";
+}
+
+/** The first words of a passage in one line, without the signs that make headings. */
+export function beginning(text, mostChars) {
+  const line = text.replace(/^#{1,6} +/gm, "").replace(/\s+/g, " ").trim();
+  return line.length > mostChars ? `${line.slice(0, mostChars).trimEnd()}…` : line;
+}
+
+/** The text of an answer as it is copied: with its sources, where it has some. */
+export function withSources({ content, meta }) {
+  const lines = (meta.library?.sources ?? []).map((source) => `[${source.n}] ${placeOf(source)} (${outside(source.link) || source.uri})`);
+  return lines.length ? `${content}\n\nSources:\n${lines.join("\n")}` : content;
+}

@@ -7,6 +7,7 @@ Answers go to stdout, everything else to stderr. Exit status: 0 answered, 1 the 
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -61,6 +62,16 @@ def _run(argv: list[str]) -> int:
 
 
 def _chat(settings: TerminalSettings, wanted: Wanted) -> int:
+    """Looking for rubbish among what is being imported takes a twentieth of the start: it begins with the first event
+    or prompt."""
+    gc.disable()
+    try:
+        return _chatted(settings, wanted)
+    finally:
+        gc.enable()
+
+
+def _chatted(settings: TerminalSettings, wanted: Wanted) -> int:
     from chatbot.terminal.opening import opened
 
     is_conversation = not wanted.words and sys.stdin is not None and sys.stdin.isatty()

@@ -42,6 +42,7 @@ OURS = {
     "log_level",
     "engine",
     "n_parallel",
+    "embedding_model",
     "max_queue",
     "max_wait_s",
     "step_target_ms",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import math
 import select
 import socket
 import threading
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,8 +19,11 @@ from chatbot.core.cancel import Cancel
 from chatbot.core.llm import Ask, Piece
 from chatbot.core.model import ModelInfo
 from chatbot.errors import ChatError, NoChatTemplate
+from rag.stop import STOP, WORD
 
 WAIT_S = 20.0
+EMBEDS = "fake-embeddings"
+N_DIMS = 384
 
 
 class Gate:
@@ -143,6 +150,7 @@ class FakeServer(ThreadingHTTPServer):
     def __init__(self, *scripts: list[Step], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.scripts: list[list[Step]] = list(scripts) or [["Hello", " there", Finish()]]
+        self.by_words: dict[str, list[Step]] = {}  # the script of a request that holds these words, before the others
         self.requests: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.preferences: list[str] = []
@@ -160,6 +168,10 @@ class FakeServer(ThreadingHTTPServer):
         self.counted: list[dict[str, Any]] = []
         self.models: list[dict[str, Any]] | None = None
         self.client_left = threading.Event()
+        self.embeds = False  # whether it has a model that makes embeddings, see vector_of
+        self.embedded: list[str] = []
+        self.embed_gate: Gate | None = None  # holds every request for embeddings
+        self.embed_refusal: Refuse | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -176,6 +188,10 @@ class FakeServer(ThreadingHTTPServer):
             self.requests.append(body)
             self.paths.append(path)
             self.preferences.append(preference)
+            told = json.dumps(body, ensure_ascii=False)
+            for words, script in self.by_words.items():
+                if words in told:
+                    return script
             return self.scripts[0] if len(self.scripts) == 1 else self.scripts.pop(0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -213,6 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models":
             meta = {"state": self.server.state, **told}
             listed = self.server.models or [{"id": "fake-model", "object": "model", "meta": meta}]
+            if self.server.embeds:
+                kind = {"state": "ready", "kind": "embedding", "capabilities": ["embedding"], "n_ctx": 512}
+                listed = [_of_chat(each) for each in listed] + [{"id": EMBEDS, "object": "model", "meta": kind}]
             self._json(200, {"object": "list", "data": listed})
         elif self.path == "/plan" and self.server.plan is not None:
             self.server.plan_keys.append(self.headers.get("authorization", ""))
@@ -229,6 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.counted.append(body)
             self._json(200, {"count": len(body["input"].split())})
             return
+        if self.path == "/v1/embeddings" and self.server.embeds:
+            self._embed(body)
+            return
         if self.path not in {"/v1/chat/completions", "/v1/completions"}:
             self._json(404, {"error": {"message": "unknown", "code": "unknown_route"}})
             return
@@ -241,11 +263,33 @@ class _Handler(BaseHTTPRequestHandler):
             later = {} if refused.retry_after_s is None else {"Retry-After": str(refused.retry_after_s)}
             self._json(refused.status, _error(refused), later)
             return
+        if not body.get("stream"):
+            self._whole(steps)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self._play(steps)
+
+    def _embed(self, body: dict[str, Any]) -> None:
+        """Vectors of words, once the gate lets them through."""
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        gate, refused = self.server.embed_gate, self.server.embed_refusal
+        if gate is not None and not self._wait_at(gate):
+            return
+        if refused is not None:
+            self._json(refused.status, _error(refused))
+            return
+        self.server.embedded += texts
+        is_packed = body.get("encoding_format") == "base64"
+        made = [vector_of(text) for text in texts]
+        data = [
+            {"object": "embedding", "index": n, "embedding": _packed(each) if is_packed else each}
+            for n, each in enumerate(made)
+        ]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        self._json(200, {"object": "list", "data": data, "model": EMBEDS, "usage": usage})
 
     def _play(self, steps: list[Step]) -> None:
         for step in steps:
@@ -262,6 +306,21 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(step)
         self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
+
+    def _whole(self, steps: list[Step]) -> None:
+        """An answer that does not stream: what the script says, at its end."""
+        for step in steps:
+            if isinstance(step, Gate) and not self._wait_at(step):
+                return
+            if isinstance(step, Cut):
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+        text = "".join(step for step in steps if isinstance(step, str))
+        reason = next((step.reason for step in steps if isinstance(step, Finish)), "stop")
+        said = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}
+        made = next((_usage(step) for step in steps if isinstance(step, Usage)), _usage(Usage(1, 1)))
+        answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "fake-model", "usage": made}
+        self._json(200, {**answer, "choices": [said]})
 
     def _send(self, step: str | Finish | Extra | Reason | Usage) -> None:
         """The chunk of one step; progress goes only to those who asked for it."""
@@ -310,6 +369,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def vector_of(text: str) -> list[float]:
+    """Of length one; texts with the same telling words are near each other, those of the first line count double."""
+    made = [1e-3] * N_DIMS
+    for part in (text, text.strip().partition("\n")[0]):
+        for word in {word.lower().removesuffix("s") for word in WORD.findall(part) if word.lower() not in STOP}:
+            made[int(hashlib.sha256(word.encode()).hexdigest(), 16) % N_DIMS] += 1
+    length = math.hypot(*made)
+    return [each / length for each in made]
+
+
+def _packed(vector: list[float]) -> str:
+    return base64.b64encode(array("f", vector).tobytes()).decode()
+
+
+def _of_chat(listed: dict[str, Any]) -> dict[str, Any]:
+    """A model of the list, as one that does not make embeddings."""
+    return {**listed, "meta": {"kind": "chat", **listed.get("meta", {})}}
 
 
 def _error(refused: Refuse) -> dict[str, Any]:

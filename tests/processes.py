@@ -57,7 +57,8 @@ def environment(**changes: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CHATBOT_", "LLMSERVER_", "NOTIFY_"))}
     for name in ("MODEL", "HOST", "PORT", "API_KEY", "CONFIG_FILE", "N_CTX"):
         kept.pop(name, None)
-    return kept | {"PYTHONPATH": str(REPO), "PYTHONUNBUFFERED": "1"} | changes
+    # What lies in this machine's models folder must not change what is tested.
+    return kept | {"PYTHONPATH": str(REPO), "PYTHONUNBUFFERED": "1", "LLMSERVER_EMBEDDING_MODEL": "off"} | changes
 
 
 class Process:

@@ -77,10 +77,10 @@ def test_both_packages_and_the_changelog_name_one_version() -> None:
 
 def test_every_socket_event_is_documented() -> None:
     api = (REPO / "docs" / "http-api.md").read_text(encoding="utf-8")
-    sources = [(REPO / "chatbot/web" / name).read_text() for name in ("sockets.py", "admin.py")]
-    handler = r'^ {8}"(\w+)": (?:lambda |office\.|LiveView|\w+,$)'
+    sources = [(REPO / "chatbot/web" / name).read_text() for name in ("sockets.py", "admin.py", "library.py")]
+    handler = r'^ {8}"(\w+)": (?:lambda |office\.|desk\.|LiveView|\w+,$)'
     handled = [name for source in sources for name in re.findall(handler, source, re.M)]
-    assert {"open", "send", "search", "hello", "account", "alert"} <= set(handled)
+    assert {"open", "send", "search", "hello", "account", "alert", "library", "find"} <= set(handled)
     for name in handled:
         assert f"`{name}`" in api, name
 
@@ -90,7 +90,7 @@ ON_THE_COMMAND_LINE = {"startup_error", "download_error", "command_failed", "can
 
 def test_every_error_code_is_documented() -> None:
     api = (REPO / "docs" / "http-api.md").read_text(encoding="utf-8")
-    for source in ("llmserver/errors.py", "chatbot/errors.py"):
+    for source in ("llmserver/errors.py", "chatbot/errors.py", "rag/errors.py"):
         for code in re.findall(r'^    code = "(\w+)"', (REPO / source).read_text(), re.M):
             if code not in ON_THE_COMMAND_LINE:
                 assert f"`{code}`" in api, code

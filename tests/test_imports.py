@@ -57,7 +57,7 @@ WALLS = [
 OWNERS = {
     "fastapi": ("llmserver.api",),
     "flask": ("chatbot.web", "chatbot.__main__"),
-    "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations", "rag.database"),
+    "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations", "rag.database", "rag.stems"),
     "openai": ("rag.embed",),  # and the tests: it is the client that others use
     "httpx2": ("chatbot.core.llm", "chatbot.core.connection", "chatbot.core.live", "llmserver.library"),
     "llama_cpp": (

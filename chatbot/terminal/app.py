@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class App:
     def converse(self) -> int:
         """Read messages and answer them; the exit status."""
         reader = self._reader()
+        gc.enable()  # the start of the program is over
         if isinstance(reader, Editor) and self._desk.is_drawn:
             self._show_branch()
             reader.when_shown(partial(in_background, self._greet_above, reader))
@@ -174,7 +176,8 @@ class App:
             self._desk.say(f"lines are read without editing: {why}")
             return Lines()
         history = self._settings.database().with_name("terminal_history") if self._wanted.is_saved else None
-        prompt = Prompt(history, Suggestions(lambda: self._models, self._session.chats), self._was_interrupted)
+        suggestions = Suggestions(lambda: self._models, self._session.chats, self._session.shelves)
+        prompt = Prompt(history, suggestions, self._was_interrupted)
         self._desk.ahead = Ahead(prompt.pastes) if self._desk.is_drawn else None
         return prompt
 
@@ -198,7 +201,9 @@ class App:
             return why.message
         demo = "; a demonstration model, do not rely on what it says" if info.demo else ""
         base = f"; a base model, {CONTINUES}" if info.is_base else ""
-        return f"{info.name}{demo}{base}. /help for help"
+        shelves = self._session.in_force().library
+        asked = f"; answers come from {shelves}" if shelves else ""
+        return f"{info.name}{demo}{base}{asked}. /help for help"
 
     def _show_branch(self) -> None:
         """The end of the chat that goes on."""

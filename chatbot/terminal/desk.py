@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chatbot.core import fold
 from chatbot.core.events import Done, Status
@@ -17,7 +17,7 @@ from chatbot.terminal.flags import Wanted
 from chatbot.terminal.listing import hanging
 from chatbot.terminal.look import is_drawn, prompt_mark
 from chatbot.terminal.paint import aside, clean, size
-from chatbot.terminal.render import Printer
+from chatbot.terminal.render import Printer, noted
 from chatbot.terminal.session import Session, View, in_background
 from chatbot.terminal.signals import Typed
 
@@ -143,23 +143,23 @@ class Desk:
                 sys.stdout.write("".join(f"  [{clean(file.name)}]\n" for file in files.get(each.id, ())))
                 sys.stdout.write("\n")
             else:
-                self._show_answer(each.content)
+                self._show_answer(each.content, each.meta.get("library"))
 
     def show_question(self, text: str) -> None:
         """A person's message as the prompt leaves it."""
         mark = prompt_mark() if self.is_drawn else "> "
         sys.stdout.write(f"{mark}{clean(text).replace(chr(10), chr(10) + '  ')}\n")
 
-    def _show_answer(self, text: str) -> None:
+    def _show_answer(self, text: str, library: Mapping[str, Any] | None) -> None:
         if self.is_drawn:
             from chatbot.terminal.blocks import Blocks
             from chatbot.terminal.style import Stylist
 
             blocks, stylist = Blocks(), Stylist(lambda: size()[0])
             lines = [line for block in [*blocks.feed(clean(text)), *blocks.end()] for line in stylist.block(block)]
-            text = "\n".join(lines)
+            text = "\n".join([*lines, *(stylist.notes(library) if library else ())])
         else:
-            text = clean(text)
+            text = "\n".join([clean(text), *(noted(library, sys.stdout) if library else ())])
         sys.stdout.write(f"{text}\n\n")
         sys.stdout.flush()
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from chatbot import __version__
-from chatbot.core.options import BY_NAME, ChatOptions
+from chatbot.core.options import BY_NAME, DEPTHS, ChatOptions, read_value
 from chatbot.errors import BadRequest
 from chatbot.settings import ChatSettings, WebSettings, add_flags, parse, setting
 
-COMMANDS = ("models", "list", "search", "export", "import", "completion")
+COMMANDS = ("models", "list", "search", "export", "import", "library", "completion")
+_WITH_ACTS = ("library",)
 EXAMPLES = """\
   chat                                    a conversation; /help lists what can be done in it
   chat "why is the sky blue?"             one answer
@@ -25,6 +26,8 @@ EXAMPLES = """\
   chat --schema person.json "Ada Lovelace, born 1815"        an answer of that shape
   chat --json "one word for happy" | jq -r .content
   chat -n -t 0 -m qwen3.5-4b "2 + 2"      nothing is kept; -t 0 takes the likeliest words
+  chat library add cooking ~/recipes https://example.org/tea      documents that answers can come from
+  chat -l cooking "how long do eggs boil?"                        with footnotes; --depth careful looks longer
   chat list    chat search pasta    chat export -o all.json    chat import conversations.json    chat models
   eval "$(chat completion bash)"          completion of commands and flags; zsh and fish as well
 """
@@ -81,7 +84,11 @@ def read(argv: Sequence[str]) -> tuple[TerminalSettings, Wanted]:
     if found.no_save and (found.continues or found.chat_id):
         raise BadRequest("-n keeps nothing and reads no chat: leave it out, or -c and --id")
     settings = parse(TerminalSettings, vars(found), environment())
-    chosen = {name: getattr(settings, name) for name in BY_NAME if getattr(found, name, None) is not None}
+    chosen = {
+        name: getattr(settings, name) if hasattr(settings, name) else read_value(name, getattr(found, name))
+        for name in BY_NAME
+        if getattr(found, name, None) is not None
+    }
     wanted = Wanted(
         tuple(found.prompt),
         tuple(found.files),
@@ -109,8 +116,10 @@ def command_in(argv: Sequence[str]) -> list[str]:
     while place < len(argv) and argv[place].startswith("-") and argv[place] not in {"-", "--"}:
         action = known.get(argv[place]) or known.get(f"--{argv[place][2:].replace('-', '_')}")
         place += 2 if action is not None and action.nargs != 0 else 1
-    is_command = place < len(argv) and argv[place] in COMMANDS
-    return [argv[place], *argv[:place], *argv[place + 1 :]] if is_command else []
+    if place >= len(argv) or argv[place] not in COMMANDS:
+        return []
+    after = place + (2 if argv[place] in _WITH_ACTS else 1)
+    return [*argv[place:after], *argv[:place], *argv[after:]]
 
 
 def environment() -> dict[str, str]:
@@ -140,7 +149,7 @@ def chat_parser() -> argparse.ArgumentParser:
     """The command line of a chat or of one answer."""
     out = argparse.ArgumentParser(
         prog="chat",
-        usage="chat [flags] [prompt ...]\n       chat models | list | search | export | import | completion",
+        usage="chat [flags] [prompt ...]\n       chat models | list | search | export | import | library | completion",
         description=f"Talk to the local model.\n\nexamples:\n{EXAMPLES}",
         epilog=_END,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -170,6 +179,18 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--id", dest="chat_id", default="", metavar="ID", help="Go on with this chat: the beginning of its id."
+    )
+    group.add_argument(
+        "-l",
+        "--library",
+        metavar="SHELF[,SHELF]",
+        help="Answer from these shelves of the library, with footnotes; #name in a prompt asks one as well.",
+    )
+    group.add_argument(
+        "--depth",
+        type=lambda text: text.replace("-", "_"),
+        choices=DEPTHS,
+        help="How a question is looked up there: once, in smaller questions, or with a look at each passage as well.",
     )
     group.add_argument("-n", "--no-save", action="store_true", help="Keep nothing of this on the disk.")
     group.add_argument("-p", "--preset", default="", metavar="NAME", help="Begin with the options of this preset.")

@@ -54,7 +54,7 @@ def hanging(text: str, columns: int) -> str:
 
 
 def _hung(line: str, columns: int) -> list[str]:
-    found = re.match(r"(\W{0,2}\S.*? {2,})\S", line)
+    found = re.match(r"( {3,}|\W{0,2}\S.*? {2,})\S", line)
     n_before = len(found[1]) if found else 0
     if len(line) < columns or columns - n_before < _NARROWEST:
         return [line]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from chatbot.core.events import Changed, Delta, Done, Event, Notice, Progress, Status, Thought
+from chatbot.core.events import Changed, Delta, Done, Event, Grounds, Looked, Notice, Progress, Status, Thought
 from chatbot.terminal.blocks import Blocks
+from chatbot.terminal.footnotes import looking_text, step_text
 from chatbot.terminal.paint import Painter, clean, size
 from chatbot.terminal.render import ending, numbers, words
 from chatbot.terminal.style import Stylist
@@ -64,7 +65,8 @@ class LiveView:
         self._thinking_since: float | None = None
         self._next_frame = 0.0
         self._is_dirty = False
-        self._has_text = False
+        self._has_text = self._has_steps = False
+        self.library: Mapping[str, Any] = {}
         self.done: Done | None = None
 
     def show(self, event: Event) -> None:
@@ -72,6 +74,7 @@ class LiveView:
         self._is_dirty = True
         if isinstance(event, Delta):
             self._end_thought()
+            self._end_steps()
             self._text.append(clean(event.text))
         elif isinstance(event, Thought):
             self._think(clean(event.text))
@@ -79,6 +82,11 @@ class LiveView:
             self._doing = words(event)
         elif isinstance(event, Notice):
             self._say(event.text)
+        elif isinstance(event, Grounds):
+            self.library = event.library
+        elif isinstance(event, Looked):
+            self._ready += self._stylist.aside(clean(step_text(event, self.library)))
+            self._has_steps = True
         elif isinstance(event, Changed):
             waits = event.status is Status.WAITING
             self._doing = "waiting for the model to be ready" if waits else self._doing if self._has_begun() else ""
@@ -121,6 +129,10 @@ class LiveView:
     def _has_begun(self) -> bool:
         return self._has_text or bool(self._text)
 
+    def _looks(self) -> bool:
+        """Whether passages are still looked for."""
+        return bool(self.library) and not self.library.get("sources")
+
     def _think(self, text: str) -> None:
         if self._thinking_since is None:
             self._thinking_since = self._clock()
@@ -137,6 +149,11 @@ class LiveView:
         self._thought = ""
         self._ready += self._stylist.aside(f"thought for {seconds:.0f} s") if seconds >= 1 else []
         self._ready += [""] if self._look.thoughts or seconds >= 1 else []
+
+    def _end_steps(self) -> None:
+        """The answer begins below an empty line."""
+        self._ready += [""] if self._has_steps else []
+        self._has_steps = False
 
     def _dim_lines(self, text: str, *, is_final: bool) -> list[str]:
         """Lines of thought in dim; unless it is the end, the last one is kept back, since it may yet grow."""
@@ -178,7 +195,7 @@ class LiveView:
         waited = self._clock() - self._began
         if waited < _QUIET_S:
             return []
-        doing = self._doing or "waiting for the first word"
+        doing = self._doing or (looking_text(self.library) if self._looks() else "waiting for the first word")
         return self._one_line(f"{doing} · {int(waited)} s" if waited >= _SECOND else doing)
 
     def _one_line(self, text: str) -> list[str]:
@@ -202,6 +219,8 @@ class LiveView:
     def _finish(self, done: Done) -> None:
         """Everything that is left, why it ended, and the numbers."""
         self._finish_text()
+        if self.library and not done.error:
+            self._ready += self._stylist.notes(self.library)
         if (why := ending(done)) is not None:
             self._ready += [*([""] if self._has_text else []), *self._stylist.aside(f"[{clean(why)}]", _mood(done))]
         if self._look.numbers and not done.error and (line := numbers(done, self._look.n_ctx)):

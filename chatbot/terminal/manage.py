@@ -1,4 +1,4 @@
-"""chat models, list, search, export, import and completion: what is done with chats besides talking. Asks nothing."""
+"""chat models, list, search, export, import, library and completion: what is done besides talking."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from chatbot.core.store import Store
 from chatbot.errors import BadRequest
 from chatbot.settings import parse
 from chatbot.terminal.flags import TerminalSettings, environment
+from chatbot.terminal.library_flags import add_acts
 from chatbot.terminal.listing import chat_lines, hit_lines, model_lines
 from chatbot.terminal.session import find
 from chatbot.terminal.shells import SHELLS, script
@@ -114,6 +115,12 @@ def _import(found: argparse.Namespace) -> int:
     return 0
 
 
+def _library(found: argparse.Namespace) -> int:
+    from chatbot.terminal import library
+
+    return library.run(_settings(found), found.acts, found)
+
+
 def _completion(found: argparse.Namespace) -> int:
     sys.stdout.write(script(found.shell))
     return 0
@@ -130,10 +137,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def parsers() -> Mapping[str, argparse.ArgumentParser]:
-    """Each command's own parser, for the manual."""
-    found: Mapping[str, argparse.ArgumentParser] = next(
-        each.choices for each in _parser()._actions if isinstance(each, argparse._SubParsersAction)
-    )
+    """Each command's own parser by its words, for the manual."""
+    return _below(_parser())
+
+
+def _below(parser: argparse.ArgumentParser, before: str = "") -> dict[str, argparse.ArgumentParser]:
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                found |= _below(each, f"{before}{name} ") or {f"{before}{name}": each}
     return found
 
 
@@ -187,6 +200,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "search": (_search, "Find words in all chats; status 1 when there are none.", _add_search),
     "export": (_export, "Write a chat as Markdown or JSON, or all chats as JSON.", _add_export),
     "import": (_import, "Take chats from exports.", _add_import),
+    "library": (_library, "Shelves of documents that answers can come from.", add_acts),
     "completion": (_completion, "A script that completes commands and flags in a shell.", _add_completion),
 }
 

@@ -13,7 +13,7 @@ from chatbot.terminal.obey import KEYS
 
 _STATUS = {
     "0": "The answer is complete; a command did what it should.",
-    "1": "The model server answered with an error, or broke off; nothing was found by chat search.",
+    "1": "The model server answered with an error, or broke off; nothing was found by chat search, or on the shelves.",
     "2": "Wrong use: a flag, a file or an address that means nothing.",
     "3": "Nobody answers at the model server's address, or its model is still being loaded.",
     "4": "Too long for the model, or the answer reached its length limit.",
@@ -30,6 +30,7 @@ _ENVIRONMENT = {
 }
 _FILES = {
     "paddock/chat.db": "The chats, shared with the page.",
+    "paddock/library.db": "The shelves of the library, shared with the page.",
     "paddock/terminal_history": "What was typed, for this person alone.",
 }
 
@@ -47,8 +48,8 @@ def _lines() -> Iterator[str]:
     yield ".SH SYNOPSIS"
     yield from (".B chat", r"[\fIflags\fR] [\fIprompt\fR ...]", ".br")
     for name, parser in parsers().items():
-        usage = parser.format_usage().split(None, 3)[3:]
-        yield from (rf"\fBchat {name}\fR {_text(' '.join(' '.join(usage).split()))}", ".br")
+        usage = parser.format_usage().removeprefix(f"usage: {parser.prog}").split()
+        yield from (rf"\fBchat {name}\fR {_text(' '.join(usage))}", ".br")
     yield from (".SH EXAMPLES", ".nf", *(_line(line[2:]) for line in EXAMPLES.splitlines()), ".fi")
     yield ".SH DESCRIPTION"
     yield "Without a prompt and on a terminal chat holds a conversation; with a prompt, or in a pipe, it answers once."

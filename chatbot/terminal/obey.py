@@ -17,6 +17,7 @@ from chatbot.errors import BadRequest
 from chatbot.terminal.desk import Desk
 from chatbot.terminal.listing import chat_lines, hit_lines, model_lines
 from chatbot.terminal.render import numbers
+from chatbot.terminal.shelf_lines import counted
 
 KEYS = """\
 Alt-Enter, or a backslash at the end of a line, begins another line; so does Enter after \"\"\" until \"\"\" closes.
@@ -94,6 +95,24 @@ def _think(desk: Desk, how: str) -> None:
     _set(desk, f"thinking {'medium' if word == 'on' else word}")
     if not how:
         desk.say(f"/think {'|'.join(('on', *THINKING))} changes it; /think show|hide whether it is seen")
+
+
+def _library(desk: Desk, name: str) -> None:
+    session = desk.session
+    if name.lower() == "off":
+        session.choose({"library": None})
+    elif name:
+        session.choose({"library": session.shelves.checked(name)})
+    else:
+        shelves = session.shelves.all()
+        asked = {each.strip().casefold() for each in session.in_force().library.split(",")}
+        rows = [("*" if each.name.casefold() in asked else " ", each) for each in shelves]
+        lines = [f"{mark} {each.name}  {counted(each.n_documents, 'document')}" for mark, each in rows]
+        desk.table("\n".join(lines) or "there is no shelf yet: chat library add NAME FOLDER begins one")
+        desk.say("/library SHELF lets answers come from one, /library off from none; #SHELF asks it in one message")
+        return
+    asked_now = session.in_force().library
+    desk.say(f"answers come from {asked_now} now" if asked_now else "answers come from no shelf now")
 
 
 def _file(desk: Desk, name: str) -> None:
@@ -247,6 +266,7 @@ _DOES: Mapping[str, Callable[[Desk, str], None]] = {
     "system": _system,
     "set": _set,
     "think": _think,
+    "library": _library,
     "file": _file,
     **{name: _from_web(name) for name in ("url", "news", "weather")},
     "regen": _regen,

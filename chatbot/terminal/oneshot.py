@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chatbot.core.events import Delta, Done, Event, Notice, Progress, Status, Thought
+from chatbot.core.events import Delta, Done, Event, Grounds, Notice, Progress, Status, Thought
 from chatbot.core.model import CONTINUES
 from chatbot.core.options import ChatOptions
 from chatbot.core.store_rows import Stored
@@ -23,6 +24,7 @@ from chatbot.terminal.session import Session, View
 
 MAX_STDIN_BYTES = 2_000_000
 _EXIT_BY_CODE = {kind.code: kind.exit_code for kind in (ContextFull, ModelAway, ModelLoading, ModelError)}
+_EXIT_BY_CODE |= {"unknown_shelf": 2, "embedder_away": ModelAway.exit_code}
 _IDLE_S = 0.5
 _PATIENCE_S = 1.0
 
@@ -39,7 +41,7 @@ def answer_once(session: Session, wanted: Wanted) -> int:
     answer = session.follow(lambda: session.send(text, files), view)
     if isinstance(view, JsonPrinter):
         view.write_object(answer, session)
-    return exit_status(view.done)
+    return exit_status(view.done) or int(bool(view.library.get("refused")))
 
 
 def prompt(wanted: Wanted) -> str:
@@ -122,6 +124,7 @@ class _LateView:
     def __init__(self, session: Session, wanted: Wanted) -> None:
         self._session, self._wanted = session, wanted
         self._view: View | None = None
+        self.library: Mapping[str, Any] = {}
         self.done: Done | None = None
 
     def show(self, event: Event) -> None:
@@ -130,6 +133,8 @@ class _LateView:
         view.show(event)
         if isinstance(event, Done):
             self.done = event
+        elif isinstance(event, Grounds):
+            self.library = event.library
 
     def tick(self) -> float:
         """Draw what is due."""
@@ -160,6 +165,7 @@ class JsonPrinter:
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._notices: list[str] = []
+        self.library: Mapping[str, Any] = {}
         self.done: Done | None = None
 
     def show(self, event: Event) -> None:
@@ -170,6 +176,8 @@ class JsonPrinter:
             self._thoughts.append(event.text)
         elif isinstance(event, Notice):
             self._notices.append(event.text)
+        elif isinstance(event, Grounds):
+            self.library = event.library
         elif isinstance(event, Done):
             self.done = event
             return
@@ -201,6 +209,7 @@ class JsonPrinter:
             "usage": done.usage,
             "timings": asdict(done.timings) if done.timings else None,
             "notices": self._notices,
+            "meta": {"library": self.library} if self.library else {},
         }
         _write({"type": "done", **found} if self._is_streamed else found)
         if done.error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from chatbot.core.library import open_library
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import ChatOptions
 from chatbot.core.store import Store
@@ -18,7 +20,8 @@ from chatbot.terminal.session import Session, open_store
 def opened(settings: TerminalSettings, wanted: Wanted) -> Iterator[Session]:
     """A session in the chat that is wanted. Raises ChatError for a chat or a preset that is not there."""
     store, notice = open_store(settings.database(), is_saved=wanted.is_saved)
-    session = Session(settings, ModelClient(settings.url, settings.api_key, settings.answer_timeout_s), store)
+    model = ModelClient(settings.url, settings.api_key, settings.answer_timeout_s)
+    session = Session(settings, model, store, open_library(settings, settings.database()))
     try:
         if notice and not wanted.is_quiet:
             sys.stderr.write(f"[{notice}]\n")
@@ -31,6 +34,8 @@ def opened(settings: TerminalSettings, wanted: Wanted) -> Iterator[Session]:
 def _choose(session: Session, settings: TerminalSettings, wanted: Wanted) -> None:
     """The chat to go on with, and its options: flags win over a preset, the preset over the chat's own."""
     options = wanted.options.over(_preset(session.store, settings, wanted))
+    if options.library:
+        options = replace(options, library=session.shelves.checked(options.library))
     if wanted.chat_id:
         session.open(wanted.chat_id)
     elif wanted.continues and session.open_last() is None:

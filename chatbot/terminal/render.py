@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
-from chatbot.core.events import Changed, Delta, Done, Event, Notice, Progress, Queued, Status, Thought
+from chatbot.core.events import (
+    Changed,
+    Delta,
+    Done,
+    Event,
+    Grounds,
+    Looked,
+    Notice,
+    Progress,
+    Queued,
+    Status,
+    Thought,
+)
 
 _COLUMNS = 80
 _IDLE_S = 0.5
@@ -32,6 +45,7 @@ class Printer:
         self._is_streamed, self._is_quiet, self._has_numbers = is_streamed, is_quiet, has_numbers
         self._pieces: list[str] = []
         self._told_waiting = False
+        self.library: Mapping[str, Any] = {}
         self._line = StatusLine(self._err, is_shown=self._out.isatty() and self._err.isatty() and not is_quiet)
         self.done: Done | None = None
 
@@ -48,6 +62,9 @@ class Printer:
         if isinstance(event, Thought):
             self._line.show("thinking")
             return
+        if isinstance(event, Grounds):
+            self.library = event.library
+            return
         self.wipe()
         if isinstance(event, Delta):
             self._pieces.append(event.text)
@@ -55,6 +72,8 @@ class Printer:
                 self._write(event.text)
         elif isinstance(event, Notice):
             self.say(event.text)
+        elif isinstance(event, Looked):
+            self._tell_step(event)
         elif isinstance(event, Changed):
             if event.status is Status.WAITING and not self._told_waiting:
                 self._told_waiting = True
@@ -87,10 +106,19 @@ class Printer:
         if not self._is_streamed:
             self._write(self.text)
         self._finish_line()
+        if self.library and not done.error:
+            self._write("".join(f"{line}\n" for line in noted(self.library, self._out)))
         if (why := ending(done)) is not None:
             self.say(why, is_error=bool(done.error))
         if self._has_numbers and (line := numbers(done, None)):
             self.say(line)
+
+    def _tell_step(self, step: Looked) -> None:
+        """What was looked for: for a person who waits, or one who asked for numbers."""
+        if self._has_numbers or self._err.isatty():
+            from chatbot.terminal.footnotes import step_text
+
+            self.say(step_text(step, self.library))
 
     def _write(self, text: str) -> None:
         self._out.write(text.translate(_NO_ESCAPES))
@@ -100,6 +128,14 @@ class Printer:
         """End a line that the model left open, so that the shell's prompt starts at the left."""
         if self._pieces and not self.text.endswith("\n"):
             self._write("\n")
+
+
+def noted(library: Mapping[str, Any], out: TextIO) -> list[str]:
+    """The notes under an answer from the library, behind an empty line, as long as they are."""
+    from chatbot.terminal.footnotes import notes
+
+    lines = [note.text for note in notes(library, is_unicode="utf" in (out.encoding or "").lower())]
+    return ["", *lines] if lines else []
 
 
 def ending(done: Done) -> str | None:

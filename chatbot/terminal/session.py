@@ -6,6 +6,7 @@ every page shows it. The main thread hears their events in a queue, together wit
 
 from __future__ import annotations
 
+import gc
 import secrets
 import threading
 import time
@@ -20,6 +21,7 @@ from chatbot.core import turn
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import ChatRequest, Done, Event, Numbered, Status
 from chatbot.core.jobs import Jobs
+from chatbot.core.library import Door
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import ModelInfo
 from chatbot.core.options import ChatOptions
@@ -27,6 +29,7 @@ from chatbot.core.store import Store
 from chatbot.core.store_rows import Chat, Stored
 from chatbot.errors import BadRequest, ChatError, StartupError, UnknownChat
 from chatbot.settings import ChatSettings
+from chatbot.terminal.shelves import Shelves
 from chatbot.terminal.signals import Heard, Typed, heard, reader_left
 
 _STOP_WITHIN_S = 0.15
@@ -55,8 +58,9 @@ class Session:
     next new chat begins with.
     """
 
-    def __init__(self, settings: ChatSettings, model: ModelClient, store: Store) -> None:
-        self.settings, self.model, self.store = settings, model, store
+    def __init__(self, settings: ChatSettings, model: ModelClient, store: Store, door: Door) -> None:
+        self.settings, self.model, self.store, self._door = settings, model, store, door
+        self.shelves = Shelves(door)
         self.chat_id: str | None = None
         self.pending, self.wishes = ChatOptions(), ChatOptions()
         self.info: ModelInfo | None = None
@@ -69,6 +73,7 @@ class Session:
         """End what runs, keep its text, close the store."""
         self._jobs.close()
         self.store.close()
+        self._door.close()
 
     def learn(self) -> ModelInfo:
         """Ask once which model answers. Raises what the model server's refusal is."""
@@ -164,6 +169,7 @@ class Session:
                 answer = begin()
                 try:
                     for event in self._events(answer.id, view, typed):
+                        gc.enable()  # the start of the program is over
                         view.show(event)
                 except BaseException:
                     self._jobs.stop(answer.id)
@@ -213,7 +219,7 @@ class Session:
 
     def _run(self, asked: turn.Turn, cancel: Cancel) -> Iterator[Event]:
         asked = replace(asked, options=self.wishes.over(asked.options))
-        return turn.run(asked, self.model, self.settings, cancel)
+        return turn.run(asked, self.model, self.settings, cancel, library=self._door)
 
 
 def _tell(got: Heard | bytes, view: View, typed: Typed | None) -> None:

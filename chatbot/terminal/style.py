@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import CodeBlock, Heading, HorizontalRule, Markdown, MarkdownElement
@@ -17,6 +17,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from chatbot.terminal.blocks import Block
+from chatbot.terminal.footnotes import notes
 from chatbot.terminal.paint import WIDEST_TEXT, fit, without_style
 
 # Colours are the terminal's own sixteen, so that they suit a dark and a light one.
@@ -115,6 +116,12 @@ class Stylist:
     def aside(self, text: str, style: str = "dim") -> list[str]:
         """Something that is not the answer, wrapped to the terminal."""
         return self._lines(Text(text, style=style))
+
+    def notes(self, library: Mapping[str, Any]) -> list[str]:
+        """What stands under an answer from the library, with the empty line before it; what is doubted is seen."""
+        found = notes(library, self._width())
+        lines = [out for note in found for out in self.aside(note.text, "yellow" if note.is_doubted else "dim")]
+        return ["", *lines] if lines else []
 
     def wrapped(self, text: str, style: str) -> list[str]:
         """The pieces of plain text that a line holds each, without a style: what is wrapped is not always final."""

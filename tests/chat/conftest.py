@@ -41,6 +41,9 @@ def model(_shared_model: FakeServer) -> FakeServer:
     _shared_model.paths.clear()
     _shared_model.notice = _shared_model.metrics = ""
     _shared_model.capabilities = _shared_model.plan = _shared_model.plan_gate = None
+    _shared_model.embed_gate = _shared_model.embed_refusal = None
+    _shared_model.embedded.clear()
+    _shared_model.by_words.clear()
     _shared_model.plan_keys.clear()
     return _shared_model
 

@@ -1,12 +1,14 @@
 """Measure the terminal chat against a model server that speaks Markdown at a given pace, in a process of its own.
 
-python -m tests.chat.measure_terminal [N_TOKENS]   prints one JSON object: seconds that the first piece of a single
-answer comes after curl's, and until the prompt stands; milliseconds until a key is seen while 100 tokens a second
-stream; processor time and memory of an answer of N_TOKENS (default 10,000) at 400 a second, drawn and in a pipe.
+python -m tests.chat.measure_terminal [N_TOKENS] [--only NAME ...]   prints a line of JSON for each as it is measured:
+seconds that the first piece of a single answer comes after curl's, and until the prompt stands; milliseconds until a
+key is seen while 100 tokens a second stream; processor time and memory of an answer of N_TOKENS (default 10,000) at
+400 a second, drawn and in a pipe.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import termios
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from chatbot.bench.processes import running
 from chatbot.bench.scripted import Handler, Server
@@ -175,22 +177,32 @@ def piped(url: str, n: int) -> dict[str, float]:
     return {"cpu_s": round(cpu_s, 2)}
 
 
-def main(n_tokens: int) -> dict[str, Any]:
-    """All of it."""
+_Measured = float | dict[str, float]
+MEASURES: Mapping[str, Callable[[str, int], _Measured]] = {
+    "first_piece_after_curl_s": lambda url, _: round(first_piece(url), 3),
+    "start_to_prompt_s": lambda url, _: round(start(url), 3),
+    "echo_ms": lambda url, _: echo(url),
+    "drawn": drawn,
+    "piped": piped,
+}
+
+
+def main(argv: list[str]) -> None:
+    """What is wanted of it, each as soon as it is known."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chat.measure_terminal")
+    parser.add_argument("n_tokens", nargs="?", type=int, default=10_000)
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="NAME")
+    wanted = parser.parse_args(argv)
     port = free_port()
     with tempfile.TemporaryDirectory() as home, running("tests.chat.measure_terminal", port):
         os.environ["XDG_DATA_HOME"] = home
-        url = f"http://127.0.0.1:{port}/v1"
-        return {
-            "first_piece_after_curl_s": round(first_piece(url), 3),
-            "start_to_prompt_s": round(start(url), 3),
-            "echo_ms": echo(url),
-            "drawn": drawn(url, n_tokens),
-            "piped": piped(url, n_tokens),
-        }
+        for name in wanted.only:
+            measured = MEASURES[name](f"http://127.0.0.1:{port}/v1", wanted.n_tokens)
+            sys.stdout.write(f"{json.dumps({name: measured})}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
     if "--port" in sys.argv:
         Server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), _Writer).serve_forever()
-    sys.stdout.write(f"{json.dumps(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))}\n")
+    main(sys.argv[1:])

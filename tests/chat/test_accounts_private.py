@@ -16,11 +16,11 @@ from chatbot.core.store import OWNER, Store
 from chatbot.settings import WebSettings
 from chatbot.web.app import create_app
 from tests.chat.browser import Browser
+from tests.chat.readers import MARK, NO_NUMBER, on_shelves, put_on_shelf, shelves
 from tests.chat.residents import ask, log_in, open_to_the_house, page_of, with_users
 from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, running, until
 
-MARK = "aubergine"  # in all that belongs to the one whom nobody may read
 NOTHING = "0123456789abcdef"  # as long as an id, and nobody's
 
 
@@ -32,7 +32,7 @@ class House:
     data_dir: Path
     cookies: dict[str, str]
     pages: dict[str, Browser]
-    ids: dict[str, str]
+    ids: dict[str, Any]
     gate: Gate
 
 
@@ -40,10 +40,12 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     data_dir = with_users(tmp_path_factory.mktemp("house"), "anna", "ben", "cleo")
     with FakeServer() as server, running(open_to_the_house(server.url, data_dir)) as web:
+        server.embeds = True
         cookies = {name: log_in(web, name) for name in ("anna", "ben", "cleo")}
         pages = {name: page_of(web, cookie) for name, cookie in cookies.items()}
         gate = Gate()
-        ids = belongings(web, server, pages["ben"], cookies["ben"], gate, data_dir)
+        ids = shelves(web, pages["ben"], cookies["ben"])
+        ids |= belongings(web, server, pages["ben"], cookies["ben"], gate, data_dir)
         yield House(web, data_dir, cookies, pages, ids, gate)
         gate.open()
         for page in pages.values():
@@ -96,11 +98,16 @@ def send_file(web: Process, cookie: str, name: str, chat_id: str = "") -> Any:
     return ask(f"{web.url}/files", form.encode(), cookie, Content_Type="multipart/form-data; boundary=xx")
 
 
-def bodies(ids: dict[str, str], own_chat: str) -> dict[str, list[dict[str, Any]]]:
+def nothing_like(ids: dict[str, Any]) -> dict[str, Any]:
+    """Ids that nothing has, in place of those that something has."""
+    return {name: NO_NUMBER if isinstance(value, int) else NOTHING for name, value in ids.items()}
+
+
+def bodies(ids: dict[str, Any], own_chat: str) -> dict[str, list[dict[str, Any]]]:
     """For every event what somebody may send who wants what belongs to another."""
     chat, answer = {"chat_id": ids["chat"]}, {"answer_id": ids["answer"]}
     user = {"user_id": ids["user"]}
-    return {
+    return on_shelves(ids) | {
         "open": [chat, {**chat, "after": {ids["running"]: 1}}, {"chat_id": ids["deleted"]}],
         "send": [
             {**chat, "text": "x"},
@@ -175,6 +182,10 @@ ROUTES = {
     "/export/<chat_id>.md": "/export/{chat}.md",
     "/export/all.json": "/export/all.json",
     "/import": "",  # takes no ids
+    "/library": "/library",
+    "/library/<int:shelf_id>": "/library/{own_shelf}",
+    "/library/<int:shelf_id>/files": "",  # has a test of its own
+    "/library/document/<int:document_id>": "/library/document/{own_document}",
     "/manifest.webmanifest": "/manifest.webmanifest",
     "/worker.js": "/worker.js",
     "/static/<path:filename>": "/static/early.js",
@@ -199,6 +210,17 @@ def everything_of(data_dir: Path, user_id: str) -> str:
         )
     ]
     db.close()
+    db = sqlite3.connect(f"file:{data_dir / 'library.db'}?mode=ro", uri=True)
+    own = "SELECT id FROM shelves WHERE owner_id = ?"
+    rows += [
+        db.execute(query, (user_id,)).fetchall()
+        for query in (
+            "SELECT * FROM shelves WHERE owner_id = ? ORDER BY id",
+            f"SELECT id, address, options, state, problem FROM sources WHERE shelf_id IN ({own}) ORDER BY id",  # noqa: S608
+            f"SELECT * FROM documents WHERE shelf_id IN ({own}) ORDER BY id",  # noqa: S608
+        )
+    ]
+    db.close()
     return json.dumps(rows, default=str)
 
 
@@ -220,7 +242,7 @@ def test_no_event_gives_away_or_changes_what_is_anothers(
     before = everything_of(house.data_dir, house.ids["user"])
     own = page.call("send", {"text": "mine"})["chat"]["id"]
     tried = bodies(house.ids, own)
-    untried = bodies(dict.fromkeys(house.ids, NOTHING), own)
+    untried = bodies(nothing_like(house.ids), own)
     assert set(tried) == registered[0], "each event needs something to be tried with"
     for event, sent in tried.items():
         if who == "anna" and event in FOR_ADMINISTRATORS - {"admin", "live"}:
@@ -242,7 +264,7 @@ def test_no_route_gives_away_what_is_anothers(house: House, registered: tuple[se
     for path in filter(None, ROUTES.values()):
         cookie = house.cookies[who]
         answer = ask(house.web.url + path.format(**house.ids), cookie=cookie)
-        same = ask(house.web.url + path.format(**dict.fromkeys(house.ids, NOTHING)), cookie=cookie)
+        same = ask(house.web.url + path.format(**nothing_like(house.ids)), cookie=cookie)
         assert MARK not in answer.text
         assert (answer.status, answer.text) == (same.status, same.text)
         assert answer.status < 400 or "{" in path or path == "/admin"
@@ -258,6 +280,52 @@ def test_no_file_is_put_into_anothers_chat(house: House, who: str) -> None:
     assert (refused.status, refused.text) == (same.status, same.text)
     assert refused.body["error"]["code"] == "unknown_chat"
     assert everything_of(house.data_dir, house.ids["user"]) == before
+
+
+@pytest.mark.parametrize("who", ["cleo", "anna"])
+def test_no_file_is_put_on_anothers_shelf(house: House, who: str) -> None:
+    before = everything_of(house.data_dir, house.ids["user"])
+    same = put_on_shelf(house.web, house.cookies[who], "x.txt", NO_NUMBER, "x")
+    for shelf in ("own_shelf", "gone_shelf", "shared_shelf"):
+        refused = put_on_shelf(house.web, house.cookies[who], "x.txt", house.ids[shelf], "x")
+        assert (refused.status, refused.text) == (same.status, same.text)
+        assert refused.body["error"]["code"] == "unknown_shelf"
+    assert everything_of(house.data_dir, house.ids["user"]) == before
+
+
+@pytest.mark.parametrize("who", ["cleo", "anna"])
+def test_a_shared_shelf_is_read_by_all(house: House, who: str) -> None:
+    page, ids = house.pages[who], house.ids
+    (shelf,) = [each for each in page.call("library")["shelves"] if each["id"] == ids["shared_shelf"]]
+    assert (shelf["owner"], shelf["is_own"], shelf["n_documents"]) == ("ben", False, 1)
+    assert [each["id"] for each in shelf["sources"]] == [ids["shared_source"]]
+    listed = page.call("shelf", {"shelf_id": ids["shared_shelf"]})["documents"]
+    assert [each["id"] for each in listed] == [ids["shared_document"]]
+    found = page.call("find", {"text": "What is a radish?", "shelf_ids": [ids["shared_shelf"]]})["passages"]
+    assert found[0]["text"].strip() == "All of radish."
+    read = page.call("document", {"document_id": ids["shared_document"]})
+    assert (read["text"], read["document"]["is_own"]) == ("All of radish.", False)
+    assert page.call("source_failures", {"source_id": ids["shared_source"]})["ok"]
+    assert {"name": "radish shared", "kind": "shelf", "shelf": "radish shared"} in page.call(
+        "mentions", {"text": "radish"}
+    )["names"]
+
+
+def test_runs_of_a_shelf_are_told_to_those_who_may_read_it(house: House) -> None:
+    ben, ids = house.pages["ben"], house.ids
+    for name in ("own", "shared"):
+        n_heard = len(ben.heard)
+        ben.call("source_refresh", {"source_id": ids[f"{name}_source"]})
+        ben.until(lambda n=n_heard: any(run_of(b, "ok") for name, b in ben.heard[n:] if name == "library_run"))
+    for who in ("anna", "cleo"):
+        page = house.pages[who]
+        page.until(lambda page=page: any(run_of(b, "ok") for name, b in page.heard if name == "library_run"))
+        runs = [b for name, b in page.heard if name == "library_run"]
+        assert {each["shelf_id"] for each in runs} == {ids["shared_shelf"]}
+
+
+def run_of(body: dict[str, Any], state: str) -> bool:
+    return bool(body["source"]["state"] == state)
 
 
 def test_the_same_key_of_two_users_is_two_messages(house: House) -> None:

@@ -68,7 +68,7 @@ def test_killed_chat_server_keeps_the_text_marks_it_and_the_page_goes_on_after_i
     begin.open()
     tab.reads("Saved words")
     chat_id = tab.chat_id()
-    until(lambda: stored(tmp_path, chat_id)[-1][1] == "Saved words", "the text in the database", timeout_s=3)
+    until(lambda: stored(tmp_path, chat_id)[-1][1] == "Saved words", "the text in the database", timeout_s=10)
     tab.input.fill("a draft\nof two lines")
     killable[0].kill()
     expect(tab.strip).to_have_text(CHAT_SERVER_AWAY)

@@ -65,7 +65,9 @@ def test_a_command_of_the_terminal_is_none_of_the_page() -> None:
 
 
 def test_help_has_a_line_for_every_command_and_tells_more_about_one() -> None:
-    assert len(help_text("terminal").splitlines()) == len([spec for spec in COMMANDS if spec.is_for("terminal")])
+    *listed, empty, names = help_text("terminal").splitlines()
+    assert len(listed) == len([spec for spec in COMMANDS if spec.is_for("terminal")])
+    assert empty == "" and names.startswith("#NAME in a message asks a shelf")
     assert help_text("terminal", "/quit") == "/exit: leave (also /quit, /bye)"
     with pytest.raises(BadRequest, match="no command /fly"):
         help_text("page", "fly")

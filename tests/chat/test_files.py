@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from dataclasses import dataclass
 
@@ -11,9 +9,7 @@ import pytest
 
 from chatbot.core.files import Room, as_content, check_room, clean_name, extract
 from chatbot.core.model import ModelInfo
-from chatbot.errors import ContextFull, FileRefused, FileTooLarge
-from rag.extract import bounded
-from rag.extract.limits import Bounds, Unreadable
+from chatbot.errors import FileRefused, FileTooLarge
 from tests.chat import samples
 from tests.fakes import FakeModel
 
@@ -188,33 +184,6 @@ def test_a_page_becomes_markdown() -> None:
     assert (made.kind, made.title, made.text) == ("page", "T", "# Head\n\nWords **here**")
 
 
-def test_reading_ends_at_its_limit_of_time() -> None:
-    began = time.monotonic()
-    with pytest.raises(Unreadable, match=r"takes longer to read than 1 s|more memory or time"):
-        bounded.read("page", b"<p><b>x" * 2_000_000, bounds=Bounds(time_s=1))
-    assert time.monotonic() - began < 10
-
-
-def test_a_file_that_waits_too_long_for_others_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "_AT_ONCE", threading.Semaphore(0))
-    with pytest.raises(Unreadable, match="other files are being read"):
-        bounded.read("page", b"<p>x", bounds=Bounds(time_s=0))
-
-
-def test_reading_ends_at_its_limit_of_memory() -> None:
-    few = Bounds(memory_bytes=120_000_000)
-    assert bounded.read("page", b"<p>x", bounds=few)["text"] == "x"
-    with pytest.raises(Unreadable, match="memory"):
-        bounded.read("page", b"x" * 25_000_000, bounds=few)
-
-
-def test_the_process_that_reads_a_file_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHATBOT_API_KEY", "secret")
-    monkeypatch.setattr(bounded, "_CODE", "import json, os; print(json.dumps({'text': sorted(os.environ)}))")
-    assert set(bounded.read("page", b"")["text"]) <= {"PATH", "LC_ALL", "__CF_USER_TEXT_ENCODING", "LC_CTYPE"}
-    assert os.environ["CHATBOT_API_KEY"] == "secret"
-
-
 def test_a_file_is_fenced_with_its_name_before_the_message() -> None:
     made = as_content("Sum it up", [File("a.md", "Hello", "https://example.org/a"), File("b.txt", "World")])
     assert "File a.md from https://example.org/a:\n```\nHello\n```\n\nFile b.txt:\n```\nWorld\n```\n\nSum it up" in made
@@ -257,8 +226,8 @@ def test_a_file_that_fits_tells_its_tokens_and_what_is_free() -> None:
     assert check_room("one two", FakeModel(infos=[ModelInfo("fake")])) == Room(2, None)
 
 
-@pytest.mark.parametrize(("text", "n_tokens"), [("word " * 2000, "2,000"), ("x" * 320_000, "more than 10,000")])
-def test_a_file_that_does_not_fit_is_refused_with_both_numbers(text: str, n_tokens: str) -> None:
+@pytest.mark.parametrize(("text", "n_tokens"), [("word " * 2000, 2_000), ("x" * 320_000, 106_667)])
+def test_a_file_that_does_not_fit_is_taken_and_not_whole(text: str, n_tokens: int) -> None:
     model = FakeModel(infos=[ModelInfo("fake", 2000)])
-    with pytest.raises(ContextFull, match=rf"{n_tokens} tokens and 1,400 are free.*larger --n_ctx than 2000"):
-        check_room(text, model, max_tokens=1024)
+    assert check_room(text, model, max_tokens=1024) == Room(n_tokens, 1_400, is_whole=False)
+    assert len(model.counted) == (1 if n_tokens == 2_000 else 0)  # what cannot fit is not counted

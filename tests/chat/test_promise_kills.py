@@ -39,7 +39,7 @@ def test_answer_of_a_killed_web_server_goes_on_in_the_same_message(
     gates[0].open()
     tab.reads("One, two,")
     chat_id = tab.chat_id()
-    until(lambda: stored(tmp_path, chat_id)[-1][1] == "One, two, ", "what is half a second old", timeout_s=3)
+    until(lambda: stored(tmp_path, chat_id)[-1][1] == "One, two, ", "what is half a second old", timeout_s=10)
     started[0].kill()
 
     started.append(chatbot(model.url, tmp_path, port=port))

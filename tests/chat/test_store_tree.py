@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from chatbot.core import store_owner
 from chatbot.core.events import Status
 from chatbot.core.store import NewFile, NewMessage, Notes, Preset, Prompt, Store, Stored
 from chatbot.core.store_import import parents_first
 from chatbot.errors import BadRequest, ChatBusy, UnknownAnswer, UnknownChat, UnknownFile
+from rag import process
 
 
 @pytest.fixture
@@ -267,10 +267,10 @@ def test_a_long_imported_chat_in_the_wrong_order_takes_no_time() -> None:
 
 def test_a_chat_that_another_process_answers_is_refused_until_that_one_ends(store: Store, tmp_path: Path) -> None:
     terminal = Store(tmp_path / "chat.db")
-    terminal._owner = store_owner.own().replace(":", "0:", 1)  # no such process
+    terminal._owner = process.own().replace(":", "0:", 1)  # no such process
     user, running = terminal.add_turn(None, "from a terminal", None)
     terminal.save(running.id, "half", Status.STREAMING, {})
-    terminal._owner = "1:" + store_owner._start_of(1)  # one that lives
+    terminal._owner = "1:" + process.start_of(1)  # one that lives
     terminal.save(running.id, "half", Status.STREAMING, {})
     for start in (
         lambda: store.add_turn(user.chat_id, "from the page", None),

@@ -146,6 +146,7 @@ def test_ctrl_c_stops_in_each_phase_and_the_conversation_goes_on(server: FakeSer
         tmux.keys("and now?", "Enter")
         tmux.until("whole")
         assert "half an ans" in said(server)
+        until(lambda: stored(home)[-1] == ("whole", "done"), "the last answer in the store")
     assert stored(home) == [("", "stopped"), ("", "stopped"), ("half an ans", "stopped"), ("whole", "done")]
 
 

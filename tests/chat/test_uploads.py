@@ -49,7 +49,19 @@ def test_a_file_is_kept_with_what_it_costs(web: Process) -> None:
     assert status == 200
     file = said["file"]
     assert len(file.pop("id")) == 16
-    assert file == {"name": "notes.md", "kind": "markdown", "n_chars": 15, "source": "", "n_tokens": 4}
+    assert file == {
+        "name": "notes.md",
+        "kind": "markdown",
+        "n_chars": 15,
+        "source": "",
+        "n_tokens": 4,
+        "is_whole": True,
+    }
+
+
+def test_a_text_that_the_model_cannot_hold_is_kept_and_read_in_parts(web: Process) -> None:
+    status, said = upload(web, "long.txt", b"word " * 5_000)
+    assert (status, said["file"]["is_whole"]) == (200, False)
 
 
 def test_a_pdf_is_read(web: Process) -> None:
@@ -64,7 +76,6 @@ def test_a_pdf_is_read(web: Process) -> None:
         ("a.txt", b"", 415, "file_refused", "a.txt is empty"),
         ("a.txt", b"x" * 1_000_001, 413, "file_too_large", "1 MB are the most"),
         ("a.txt", b"x" * 30_000_000, 413, "file_too_large", "this file has 30.0 MB, and 1 MB are the most"),
-        ("a.txt", b"word " * 5_000, 400, "context_full", "5,000 tokens and 2,"),
     ],
 )
 def test_what_cannot_be_added_is_refused_in_a_sentence(

@@ -1,0 +1,64 @@
+"""The library as a conversation asks for it: which shelves there are, and what a name begins. Opens it when asked."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from chatbot.core.store_rows import OWNER
+from chatbot.errors import BadRequest, ChatError, LibraryFailed, ModelAway
+
+if TYPE_CHECKING:
+    from chatbot.core.library import Door
+    from rag.errors import RagError
+    from rag.shelves import Shelf
+
+_MOST_NAMED = 12
+
+
+class Shelves:
+    """The shelves that this terminal may ask."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def all(self) -> list[Shelf]:
+        """Every one, by name. Raises ChatError."""
+        from rag.errors import RagError
+
+        if not self._door.is_there():
+            return []
+        try:
+            return self._door.open().index.shelves(OWNER)
+        except RagError as why:
+            raise failure(why) from why
+
+    def checked(self, names: str) -> str:
+        """The names of shelves with commas between them, as the shelves are called. Raises BadRequest for no such."""
+        there = {each.name.casefold(): each.name for each in self.all()}
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        for name in wanted:
+            if name.casefold() not in there:
+                known = ", ".join(there.values()) or "chat library add NAME FOLDER begins one"
+                raise BadRequest(f"there is no shelf {name}: {known}")
+        return ", ".join(there[name.casefold()] for name in wanted)
+
+    def beginning(self, typed: str) -> list[tuple[str, str]]:
+        """What a mention may be that begins so: names of shelves, then titles on them; each with what it is."""
+        from rag.errors import RagError
+
+        found = [(each.name, "shelf") for each in self.all() if each.name.casefold().startswith(typed.casefold())]
+        with suppress(RagError):
+            for shelf in self.all() if typed else ():
+                documents = self._door.open().documents(shelf.id, limit=_MOST_NAMED, text=typed)
+                found += [(each.title, f"on {shelf.name}") for each in documents if '"' not in each.title]
+        return found[:_MOST_NAMED]
+
+
+def failure(why: RagError) -> ChatError:
+    """What the library said, with the exit status that the terminal has for it."""
+    from rag.errors import EmbedderAway, UnknownShelf
+
+    if isinstance(why, EmbedderAway):
+        return ModelAway(why.message)
+    return BadRequest(why.message) if isinstance(why, UnknownShelf) else LibraryFailed(why.message, why.code)

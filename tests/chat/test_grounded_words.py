@@ -1,0 +1,73 @@
+"""What a message names with #, which questions lean on the one before, and what is kept of an answer's grounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatbot.core import mentions
+from chatbot.core.library.follow import leans, sought
+from chatbot.core.mentions import Name
+
+COOKING = Name("cooking", "shelf", 1)
+TWO = Name("Two Words", "shelf", 2)
+EGGS = Name("eggs.md", "document", 3, "cooking")
+PLUS = Name("c++", "shelf", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "rest"),
+    [
+        ("#cooking how long?", [COOKING], "how long?"),
+        ("How long do eggs boil #Cooking?", [COOKING], "How long do eggs boil?"),
+        ('What does #cooking say of #"two  words" here', [COOKING, TWO], "What does cooking say of two words here"),
+        ("see #eggs.md, #cooking.", [EGGS, COOKING], "see."),
+        ("#cooking #cooking #eggs.md how", [COOKING, EGGS], "how"),
+        ("#c++: what?", [PLUS], "what?"),
+        ("#cooking", [COOKING], ""),
+        ("(#cooking) yes", [COOKING], "(cooking) yes"),
+        ("# cooking", [], "# cooking"),
+        ("## cooking ##cooking", [], "## cooking ##cooking"),
+        ("x#cooking https://a.example/#cooking &#cooking", [], "x#cooking https://a.example/#cooking &#cooking"),
+        ("#nobody asks", [], "#nobody asks"),
+        ("#cookingpots and #cook", [], "#cookingpots and #cook"),
+    ],
+)
+def test_a_message_names_what_there_is_and_all_else_is_plain_text(text: str, found: list[Name], rest: str) -> None:
+    assert mentions.find(text, [COOKING, TWO, EGGS, PLUS]) == (found, rest)
+    assert {each.name.casefold() for each in found} <= set(mentions.words(text))
+
+
+def test_documents_of_the_same_name_are_all_meant() -> None:
+    other = Name("EGGS.md", "document", 9, "farm")
+    assert mentions.find("#eggs.md?", [EGGS, other])[0] == [EGGS, other]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["and how long?", "How long?", "Why not?", "And in winter?", "What colour is it?", "Who made them?", "?"],
+)
+def test_a_short_question_that_points_back_leans(question: str) -> None:
+    assert leans(question)
+    assert sought(question, ["How do I boil eggs?"]) == f"How do I boil eggs? {question}"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How long do I boil eggs?",
+        "What is Python?",
+        "Who is Ada Lovelace?",
+        "eggs",
+        "Summarize",
+        "Is it true that llamas are shorn in spring or autumn?",
+    ],
+)
+def test_a_question_that_says_what_it_is_about_stands_alone(question: str) -> None:
+    assert not leans(question)
+    assert sought(question, ["How do I boil eggs?"]) == question
+
+
+def test_a_chain_of_leaning_questions_goes_back_to_the_one_that_says_it() -> None:
+    before = ["What is wool?", "How do I boil eggs?", "And how long?"]
+    assert sought("Why?", before) == "How do I boil eggs? And how long? Why?"
+    assert sought("Why?", []) == "Why?"

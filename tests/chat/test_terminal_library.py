@@ -1,0 +1,390 @@
+"""The library in the terminal: its commands in pipes and on a terminal, answers with footnotes, what Tab knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatbot.core.events import Looked
+from chatbot.errors import BadRequest
+from chatbot.terminal.footnotes import UNCONFIRMED, UNNAMED, notes, step_text
+from chatbot.terminal.shelf_lines import progress_text
+from chatbot.terminal.source_kinds import guessed, named
+from rag.ingest import Progress
+from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
+from tests.fakes import FakeServer, Finish, Gate
+from tests.processes import REPO, environment
+
+needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+
+EGGS = """# Eggs
+
+## Boiling
+
+A soft egg boils for six minutes, a hard egg for ten minutes.
+
+## Frying
+
+Fry an egg in butter over a low flame.
+"""
+ANSWER = ["A soft egg boils for ", "six minutes [1]. Whales sing songs [1]."]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Chats and library go to a folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with FakeServer([*ANSWER, Finish()]) as fake:
+        fake.embeds = True
+        monkeypatch.setenv("CHATBOT_URL", fake.url)
+        yield fake
+
+
+def _recipes(place: Path) -> Path:
+    folder = place / "recipes"
+    folder.mkdir()
+    (folder / "eggs.md").write_text(EGGS)
+    (folder / "tea.txt").write_text("Green tea needs water of eighty degrees.\n")
+    return folder
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Path:
+    return _recipes(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def read_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of one shelf, read once for all tests."""
+    place = tmp_path_factory.mktemp("read")
+    with FakeServer() as fake:
+        fake.embeds = True
+        words = ("--url", fake.url, "--data_dir", str(place / "paddock"))
+        assert manage("library", "add", "cooking", str(_recipes(place)), *words).returncode == 0
+    return place
+
+
+@pytest.fixture
+def cooking(server: FakeServer, read_once: Path, home: Path) -> Path:
+    """A shelf with two documents, and a library of the test's own that has it."""
+    shutil.copytree(read_once / "paddock", home / "data" / "paddock")
+    return read_once / "recipes"
+
+
+def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return done.stdout.decode().splitlines()
+
+
+def test_a_folder_is_added_listed_and_brought_up_to_date(server: FakeServer, recipes: Path) -> None:
+    (recipes / "broken.pdf").write_bytes(b"\x00\x01")
+    done = manage("library", "add", "Cooking", str(recipes))
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert f"{recipes}: a folder with all that is below it\n{recipes}: 2 new, 1 not read\n" in done.stderr.decode()
+    assert "broken.pdf" in done.stderr.decode()
+    head, source = lines(manage("library", "list"))
+    assert head == "Cooking  2 documents"
+    assert source.split("  ")[1:2] == ["folder"] and source.endswith(f"{recipes}  2 documents, 1 not read")
+    n_embedded = len(server.embedded)
+    (recipes / "broken.pdf").unlink()
+    (recipes / "tea.txt").write_text("Black tea needs boiling water.\n")
+    (recipes / "soup.md").write_text("# Soup\n\nLeeks first.\n")
+    done = manage("library", "refresh", "cooking")
+    assert done.stderr.decode() == f"{recipes}: 1 new, 1 changed, 1 as before\n"
+    assert len(server.embedded) == n_embedded + 2
+    shown = lines(manage("library", "show", "cooking"))
+    assert [line.split("  ")[1].strip() for line in shown] == ["Eggs", "Soup", "tea.txt"]
+    assert manage("library", "refresh", "nothing-of-it").returncode == 2
+
+
+def test_a_file_a_second_name_and_the_same_again_are_understood(server: FakeServer, recipes: Path) -> None:
+    done = manage("library", "add", "one", str(recipes / "eggs.md"), "--share", "--data-dir", str(recipes.parent))
+    assert "eggs.md: a file" in done.stderr.decode() and "1 new" in done.stderr.decode()
+    again = manage("library", "add", "ONE", str(recipes / "eggs.md"), "--data-dir", str(recipes.parent))
+    assert again.returncode == 0 and "1 as before" in again.stderr.decode()
+    assert lines(manage("--data-dir", str(recipes.parent), "library", "list"))[0] == "one  1 document, shared"
+    assert lines(manage("library", "list", "--names", "--data-dir", str(recipes.parent))) == ["one"]
+    refused = manage("library", "add", "two", str(recipes / "nowhere"))
+    assert refused.returncode == 2 and b"no file or folder" in refused.stderr
+    assert lines(manage("library", "list", "--names")) == []
+
+
+def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -> None:
+    found = manage("library", "search", "cooking", "how long does a soft egg boil?")
+    assert found.returncode == 0
+    first = lines(found)[:3]
+    assert "Eggs > Boiling" in first[0] and first[1].strip() == str(cooking / "eggs.md") and "six minutes" in first[2]
+    nothing = manage("library", "search", "cooking", "who composed the ninth symphony?")
+    assert nothing.returncode == 1
+    told = json.loads(manage("library", "search", "cooking", "how long does a soft egg boil?", "--json").stdout)
+    best = told["passages"][0]
+    assert best["title"] == "Eggs" and best["is_enough"] and best["score"] >= told["min_score"]
+
+
+def test_lists_and_runs_are_json_where_a_program_reads(cooking: Path) -> None:
+    (shelf,) = json.loads(manage("library", "list", "--json").stdout)
+    assert (shelf["name"], shelf["n_documents"], shelf["sources"][0]["state"]) == ("cooking", 2, "ok")
+    told = json.loads(manage("library", "show", "cooking", "--json").stdout)
+    assert [each["title"] for each in told["documents"]] == ["Eggs", "tea.txt"] and told["failures"] == []
+    (run,) = json.loads(manage("library", "refresh", "--json").stdout)
+    assert (run["n_same"], run["is_whole"], run["address"]) == (2, True, str(cooking))
+
+
+def test_what_is_taken_away_comes_back_as_it_was_told(cooking: Path) -> None:
+    gone = manage("library", "rm", "cooking", "tea.txt")
+    assert gone.returncode == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 1
+    manage("library", "refresh")
+    assert len(lines(manage("library", "show", "cooking"))) == 1, "what a person took away stays away"
+    assert manage("library", "restore", gone.stderr.decode().split()[-1]).returncode == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 2
+    gone = manage("library", "rm", "cooking")
+    assert lines(manage("library", "list")) == []
+    assert manage("library", "restore", gone.stderr.decode().split()[-1]).returncode == 0
+    assert lines(manage("library", "list"))[0] == "cooking  2 documents"
+    assert manage("library", "rm", "cooking", str(cooking)).returncode == 0
+    assert lines(manage("library", "list")) == ["cooking  0 documents"]
+    for wrong in (("rm", "cooking", "nothing-of-it"), ("restore", "cooking"), ("rm", "nothing-of-it")):
+        assert manage("library", *wrong).returncode == 2
+
+
+def test_a_terminal_is_asked_before_something_goes(cooking: Path, server: FakeServer) -> None:
+    for typed, status, n_left in (("\n", 1, 2), ("y\n", 0, 1)):
+        terminal = Terminal(server.url, "library", "rm", "cooking", "Eggs")
+        terminal.until("take Eggs from cooking? [y/N]")
+        terminal.type(typed)
+        assert terminal.status() == status
+        assert len(lines(manage("library", "show", "cooking"))) == n_left
+
+
+def test_an_answer_has_its_sources_below_it(cooking: Path, server: FakeServer) -> None:
+    done = chat(server.url, "-l", "COOKING", "how long does a soft egg boil?")
+    assert done.returncode == 0
+    answer, empty, head, where, legend = lines(done)
+    assert answer == "".join(ANSWER) and empty == ""
+    assert head.startswith("[1] ? Eggs") and where.strip() == str(cooking / "eggs.md") and legend == UNCONFIRMED
+    asked = server.requests[-1]["messages"][-1]["content"]
+    assert "six minutes" in asked and "how long does a soft egg boil?" in asked
+    server.scripts = [["A soft egg boils for six minutes [1].", Finish()]]
+    assert "[1] ✓ Eggs" in chat(server.url, "how long does a soft egg boil? #cooking").stdout.decode()
+
+
+def test_a_question_that_no_document_answers_is_refused_without_the_model(cooking: Path, server: FakeServer) -> None:
+    done = chat(server.url, "-l", "cooking", "who composed the ninth symphony?")
+    assert done.returncode == 1
+    assert b"not in your documents" in done.stdout
+    assert server.requests == []
+    assert chat(server.url, "-l", "elsewhere", "an egg?").returncode == 2
+
+
+def test_json_tells_what_an_answer_rests_on(cooking: Path, server: FakeServer) -> None:
+    told = json.loads(chat(server.url, "--json", "-l", "cooking", "how long does a soft egg boil?").stdout)
+    library = told["meta"]["library"]
+    assert (library["shelves"], library["refused"]) == (["cooking"], False)
+    assert [each["title"] for each in library["sources"]] == ["Eggs"]
+    assert [mark["confirmed"] for mark in library["marks"]] == [True, False]
+    streamed = chat(server.url, "--json", "--stream", "-l", "cooking", "how long does a soft egg boil?")
+    assert {"looked", "grounds"} <= {json.loads(line)["type"] for line in lines(streamed)}
+    assert json.loads(chat(server.url, "--json", "hi").stdout)["meta"] == {}
+
+
+def test_a_deep_question_shows_its_steps(cooking: Path, server: FakeServer) -> None:
+    server.by_words = {
+        "Split this question": [
+            json.dumps({"questions": ["How long does an egg boil?", "How hot is green tea?"]}),
+            Finish(),
+        ]
+    }
+    done = chat(server.url, "-v", "-l", "cooking", "--depth", "break-down", "how long do egg and tea take?")
+    told = done.stderr.decode()
+    assert "[How long does an egg boil? · " in told and "[How hot is green tea? · " in told
+    assert len(server.requests) == 4
+
+
+def test_ctrl_c_keeps_what_is_read_and_the_next_refresh_goes_on(server: FakeServer, recipes: Path) -> None:
+    gate = server.embed_gate = Gate()
+    terminal = Terminal(server.url, "library", "add", "cooking", str(recipes))
+    gate.wait_until_reached()
+    terminal.interrupt()
+    terminal.until("stopping, what is done is kept")
+    gate.open()
+    terminal.until("chat library refresh cooking goes on")
+    assert terminal.status() == 130
+    assert lines(manage("library", "list"))[1].endswith(", stopped")
+    assert manage("library", "refresh").returncode == 0
+    assert lines(manage("library", "list"))[0] == "cooking  2 documents"
+
+
+def test_a_run_is_seen_elsewhere_and_not_begun_twice(server: FakeServer, recipes: Path) -> None:
+    gate = server.embed_gate = Gate()
+    with started(server.url, "library", "add", "cooking", str(recipes)) as first:
+        gate.wait_until_reached()
+        assert lines(manage("library", "list"))[1].endswith(", running")
+        second = manage("library", "refresh", "cooking")
+        assert second.returncode == 1 and f"{recipes} is being read already" in second.stderr.decode()
+        gate.open()
+        _, told = first.communicate(timeout=60)
+    assert first.returncode == 0 and b"2 new" in told
+
+
+def test_without_embeddings_words_find_and_the_next_refresh_makes_them(server: FakeServer, recipes: Path) -> None:
+    server.embeds = False
+    done = manage("library", "add", "cooking", str(recipes))
+    assert done.returncode == 0
+    assert b"2 new" in done.stderr and done.stderr.count(b"found by words alone for now: ") == 1
+    found = manage("library", "search", "cooking", "soft egg")
+    assert b"six minutes" in found.stdout and b"words alone" in found.stderr
+    server.embeds = True
+    assert manage("library", "refresh").returncode == 0
+    assert server.embedded and b"words alone" not in manage("library", "search", "cooking", "soft egg").stderr
+
+
+def test_a_chat_without_the_library_loads_nothing_of_it(server: FakeServer) -> None:
+    check = "import sys; from chatbot.chat import main; main(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", check, "hi"], capture_output=True, env=environment(), cwd=REPO, stdin=subprocess.DEVNULL
+    )
+    loaded = set(lines(done)[-1].split())
+    assert "chatbot.core.turn" in loaded
+    assert not loaded & {"numpy", "openai", "rag.index", "rag.library", "rag.search"}
+
+
+@needs_tmux
+@pytest.mark.parametrize("columns", [80, 40])
+def test_steps_and_footnotes_are_calm_on_a_terminal(cooking: Path, server: FakeServer, columns: int) -> None:
+    with Tmux(server.url, "-l", "cooking", columns=columns, rows=40) as tmux:
+        tmux.until_prompt()
+        tmux.keys("how long does a soft egg boil?", "Enter")
+        tmux.until("[1] ? Eggs")
+        seen = tmux.until_prompt()
+        styled = tmux.screen(styles=True)
+    flat = " ".join(seen.split())
+    assert "looked in cooking · 1 passage" in flat
+    assert flat.count("[1] ? Eggs") == 1 and UNCONFIRMED in flat
+    assert "recipes/eggs.md" in flat.replace(" ", "")
+    assert all(len(line) < columns for line in seen.split("\n"))
+    assert "\x1b[33m[1] ? Eggs" in styled and "\x1b[2m" in styled
+
+
+@needs_tmux
+def test_the_library_is_chosen_in_the_conversation_with_tab(cooking: Path, server: FakeServer) -> None:
+    with Tmux(server.url, NO_COLOR="1") as tmux:
+        tmux.until_prompt()
+        tmux.keys("/library coo", "Tab")
+        tmux.until("> /library cooking")
+        tmux.keys("Enter")
+        tmux.until("answers come from cooking now")
+        tmux.keys("who composed the ninth symphony?", "Enter")
+        tmux.until("not in your documents")
+        tmux.until_prompt()
+        tmux.keys("/library off", "Enter")
+        tmux.until("answers come from no shelf now")
+        tmux.keys("a soft egg boils how long? #coo", "Tab")
+        tmux.until("how long? #cooking")
+        tmux.keys("Enter")
+        tmux.until("[1] ? Eggs")
+        tmux.until_prompt()
+        assert "\x1b[3" not in tmux.screen(styles=True).replace("\x1b[3m", "").replace("\x1b[39m", "")
+        assert len(server.requests) == 1
+
+
+@needs_tmux
+def test_a_run_on_a_terminal_says_how_far_it_is(server: FakeServer, recipes: Path) -> None:
+    gate = server.embed_gate = Gate()
+    with Tmux(server.url, "library", "add", "cooking", str(recipes), columns=60) as tmux:
+        gate.wait_until_reached()
+        tmux.until("[reading ")
+        gate.open()
+        seen = tmux.until("status 0")
+    assert "2 new" in seen and "[reading" not in seen
+
+
+def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:
+    told = converse(server.url, "/library", "/library elsewhere", "/library cooking", "how long does a soft egg boil?")
+    assert b"  cooking  2 documents" in told.stderr
+    assert b"[there is no shelf elsewhere: cooking]" in told.stderr
+    assert b"[answers come from cooking now]" in told.stderr
+    assert "[1] ? Eggs" in told.stdout.decode()
+    again = converse(server.url, "/library", args=("-c",))
+    assert b"fake-model; answers come from cooking. /help" in again.stderr
+    assert b"* cooking  2 documents" in again.stderr and "[1] ? Eggs" in again.stdout.decode()
+
+
+def test_the_examples_of_the_operations_page_work(
+    server: FakeServer, recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(recipes.parent))
+    server.by_words = {"Do these passages answer": [json.dumps({"answer": "yes"}), Finish()]}
+    (recipes / "milk.md").write_text("# Milk\n\nA pancake needs milk and eggs.\n")
+    text = (REPO / "docs" / "operations.md").read_text(encoding="utf-8").split("## The library")[1]
+    examples = text.split("```sh\n")[1].split("```")[0].splitlines()
+    assert len(examples) >= 8
+    for line in examples:
+        program, *words = shlex.split(line, comments=True)
+        done = manage(*(os.path.expanduser(word) for word in words))
+        assert program == "chat" and done.returncode == 0, f"{line}: {done.stderr.decode()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("https://example.org/tea", "page"),
+        ("https://example.org/sitemap.xml", "sitemap"),
+        ("https://example.org/paddock.git", "git"),
+        ("https://github.com/ggml-org/llama.cpp", "git"),
+        ("https://github.com/ggml-org/llama.cpp/wiki", "page"),
+        ("git@example.org:paddock.git", "git"),
+    ],
+)
+def test_an_address_tells_what_it_is(name: str, kind: str) -> None:
+    assert guessed(name) == kind
+
+
+def test_a_path_tells_what_it_is_and_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "repository")], check=True)
+    assert guessed(str(tmp_path / "repository")) == "git" and guessed(str(tmp_path)) == "folder"
+    assert guessed("https://example.org/tea", is_bounded=True) == "crawl"
+    assert named(str(tmp_path / "repository"), "folder", {}).kind == "folder"
+    with pytest.raises(BadRequest):
+        named(str(tmp_path / "nowhere"), None, {})
+
+
+def test_progress_says_what_is_left_before_what_a_narrow_terminal_cuts() -> None:
+    told = progress_text(Progress(3, 1200, 45, 200.0, "file:///home/ada/recipes/soft%20eggs.md"))
+    assert told == "3 of 1,200 documents · 3 min left · 45 passages · soft eggs.md"
+    assert progress_text(Progress(1, None, 1, None, "")) == "1 document · 1 passage"
+
+
+def test_footnotes_say_what_is_doubted_also_where_no_tick_can_be_written() -> None:
+    source = {"n": 2, "title": "Eggs", "headings": ["Boiling"], "page": 3, "uri": "file:///a%20b/eggs.pdf", "link": ""}
+    other = {**source, "n": 1, "page": None, "link": "https://example.org/eggs"}
+    library = {
+        "steps": [{}],
+        "sources": [source, other],
+        "marks": [{"n": 2, "confirmed": True}, {"n": 1, "confirmed": True}, {"n": 1, "confirmed": False}],
+    }
+    told = [note.text for note in notes(library, is_unicode=False)]
+    assert told == [
+        "[2] ok Eggs > Boiling, page 3",
+        "    /a b/eggs.pdf",
+        "[1] ? Eggs > Boiling",
+        "    https://example.org/eggs",
+        UNCONFIRMED,
+    ]
+    assert [note.text for note in notes({"steps": [{}], "sources": [], "marks": []})] == [UNNAMED]
+    assert notes({"steps": [{}], "sources": [source], "marks": []}) == [], "a stopped answer"
+    assert notes({"refused": True, "sources": []}) == []
+    assert step_text(Looked("why?", 0), {"depth": "quick", "shelves": ["a", "b"]}) == "looked in a, b · nothing found"
+    assert step_text(Looked("why?", 2, "", False), {}) == "why? · 2 passages, not enough to answer"

@@ -103,13 +103,20 @@ install_list() {
 install_packages() {
   step "Packages"
   install_list requirements.txt
-  if [ ! -x "$venv/bin/chat" ]; then
-    say "installing the command chat"
-    pip_install --no-deps --editable "$here"
-  fi
+  install_command
   # Beside the commands, where man looks for the pages of those in the PATH.
   mkdir -p "$venv/share/man/man1"
   ln -sf "$here/docs/chat.1" "$venv/share/man/man1/chat.1"
+}
+
+# The command has to know where each of our packages is, so it is installed anew when their list changes.
+install_command() {
+  local mark=$venv/.installed-command sum
+  sum=$(cksum <"$here/pyproject.toml")
+  if [ -x "$venv/bin/chat" ] && [ -f "$mark" ] && [ "$(cat "$mark")" = "$sum" ]; then return 0; fi
+  say "installing the command chat"
+  pip_install --no-deps --editable "$here"
+  printf '%s\n' "$sum" >"$mark"
 }
 
 models() { "$python" -m llmserver models "$@"; }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The terminal chat: `chat` in the virtual environment, python -m chatbot.chat, or this file itself.
 
-Answers go to stdout, everything else to stderr. Exit status: 0 answered, 1 the model server failed, 2 wrong use,
-3 nobody answers at its address, 4 too long for the model, 130 interrupted, 141 the reader of a pipe went away.
+Answers go to stdout, everything else to stderr. Exit status: 0 answered, 1 the model server failed or no document
+answers, 2 wrong use, 3 nobody answers at its address, 4 too long for the model, 130 interrupted, 141 the reader of a
+pipe went away.
 """
 
 from __future__ import annotations

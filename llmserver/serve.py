@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -47,7 +47,7 @@ def serve(settings: ServeSettings) -> int:
     app = create_app(settings, engine, readiness, on_start=loader.start)
     server = Server(_uvicorn_config(app, settings.server))
     loader.on_failure = lambda: setattr(server, "should_exit", True)
-    loader.on_ready = lambda: _announce(settings.server, listener, readiness)
+    loader.on_ready = lambda: _announce(settings.server, listener, readiness, settings.companions)
     server.on_stop = engine.drain
     engine.on_crash = lambda: _crashed(server, readiness)
     server.status_now = lambda: server.status or (2 if readiness.state is State.FAILED else 0)
@@ -152,10 +152,14 @@ class Loader:
         self.on_failure()
 
 
-def _announce(server: ServerOptions, listener: socket.socket, readiness: Readiness) -> None:
+def _announce(
+    server: ServerOptions, listener: socket.socket, readiness: Readiness, companions: Sequence[str] = ()
+) -> None:
     """Say that requests are welcome: to systemd, and to the person at the log."""
     if readiness.card.demo:
         log.warning("%s", DEMO_NOTICE)
+    if companions:
+        log.info("for the library, loaded when asked: %s", ", ".join(companions))
     scheme = "https" if server.ssl_certfile else "http"
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

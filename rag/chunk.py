@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from rag.documents import Chunk, place
 from rag.tokens import estimate
@@ -18,6 +19,7 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 # A full stop of a script that puts no space behind it ends a sentence too.
 _SENTENCE = re.compile("(?<=[.!?])[\"')\\]]*\\s+|(?<=[\u3002\uff01\uff1f])|\\n+")
 _WORD = re.compile(r"\s+")
+_CHARS_A_TOKEN = 16  # more than texts have, but for wide tables
 _PLACE_TOKENS = 48  # of a chunk's budget, at most, for the titles over it
 _HEADING_CHARS = 120
 
@@ -133,9 +135,10 @@ def _cut(text: str, group: Sequence[_Block], title: str, limits: Limits, count: 
 
 def _stop(text: str, start: int, end: int, room: int, count: Count) -> int:
     """Where a chunk that begins at start ends at the latest: after a sentence, else a word, else a character."""
+    far = min(end, start + room * _CHARS_A_TOKEN)  # what lies behind is not looked at, and so not counted each time
     for cut in (_SENTENCE, _WORD):
         best, n_sum, last = start, 0, start
-        for stop in (*(found.end() for found in cut.finditer(text, start, end)), end):
+        for stop in chain((found.end() for found in cut.finditer(text, start, far)), (far,) if far == end else ()):
             n_sum += count(text[last:stop])
             last = stop
             if n_sum > room:

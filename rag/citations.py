@@ -78,6 +78,23 @@ def check(answer: str, passages: Numbered) -> Checked:
     return Checked(text, citations, stream.n_dropped)
 
 
+def recheck(answer: str, before: str, held: Sequence[bool], passages: Numbered) -> tuple[bool, ...]:
+    """Whether each citation of a text that a person changed holds, in the order of its marks. held: the same of the
+    text before; what was confirmed and still stands behind the same words stays so."""
+    known = {number: _Words(each.text) for number, each in by_number(passages).items()}
+    stood = {each for each, is_held in zip(_claims(before), held, strict=False) if is_held}
+    return tuple(
+        (number, claim) in stood or (number in known and _Words(claim).is_in(known[number]))
+        for number, claim in _claims(answer)
+    )
+
+
+def _claims(text: str) -> list[tuple[int, str]]:
+    """(number, what it stands behind) of each citation."""
+    found = list(marks(text))
+    return [(number, _claim(text, at, found).strip()) for at, mark in enumerate(found) for number in mark.numbers]
+
+
 def without_marks(answer: str) -> str:
     """An answer as it reads without its marks."""
     stream = Marks(())
@@ -90,9 +107,10 @@ def unmarked(answer: str) -> str:
 
 
 def _numbered(number: int, passage: Passage) -> str:
-    where = " ".join(place(passage.title, passage.headings).replace("`", "").split())[:200]
+    where = " ".join(place(passage.title, passage.headings).split())[:200]
     page = f", page {passage.page}" if passage.page else ""
-    return f"[{number}] {where}{page}\n{fenced(passage.text.strip())}"
+    told = f"{where}{page}\n\n{passage.text.strip()}"
+    return f"[{number}]\n{fenced(told)}"
 
 
 def _place_of(text: str, mark: Mark) -> tuple[int, int]:

@@ -42,6 +42,8 @@ _FIRST = (
         source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
         uri TEXT NOT NULL,
         reason TEXT NOT NULL,
+        stamp TEXT NOT NULL,
+        at REAL NOT NULL,
         PRIMARY KEY (source_id, uri)
     ) WITHOUT ROWID""",
     # What a person deleted of a source: it stays away although the source still has it.

@@ -58,17 +58,19 @@ class HttpEmbedder:
 
     @cached_property
     def model(self) -> str:
-        """The name asked for, or the server's only model that makes embeddings. Raises EmbedderAway."""
-        if self._wanted:
-            return self._wanted
+        """The name asked for, or the server's first model that makes embeddings. Raises EmbedderAway."""
+        return self._wanted or self.check()
+
+    def check(self) -> str:
+        """The model's name, once the server has said now that it is there. Raises EmbedderAway."""
         listed = list(self._asked(lambda: self._client.models.list()))
         able = [each.id for each in listed if _makes_embeddings(each)]
-        if not able:
+        if not able and not self._wanted:
             raise EmbedderAway(
                 f"the server at {self._url} has no model that makes embeddings: "
                 "./setup.sh models pull all-minilm-l6-v2, and start it again"
             )
-        return able[0]
+        return self._wanted or able[0]
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """A vector of length one for each text. Raises EmbedderAway, or TextTooLong for one that is."""

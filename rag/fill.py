@@ -26,7 +26,7 @@ class Fill:
         model, n_made = self._embedder.model, 0
         while n_new := self._pass(model):  # what came during a pass is made in the next one
             n_made += n_new
-        if not self._is_cancelled() and self._index.n_vectors(model)[1]:
+        if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
             self._index.choose_model(model)
         return n_made
 

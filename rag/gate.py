@@ -43,7 +43,7 @@ PAIRS = (
 
 _LEAST_RIGHT = 11  # questions that are nearest to their own answer, of a model that knows what texts mean
 # Between the two means: 19 of 20 questions with an answer lie above (docs/decisions/0011-index.md).
-_GATE = 0.86
+_GATE = 0.88
 _WORDS_GATE = 0.2  # the same where there are no vectors: the share of the question's words
 
 

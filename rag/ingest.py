@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ _WINDOW = 64  # texts that are collected before they are sent: memory holds at m
 _LEAST_TOKENS = 32
 _TIMES = 200  # documents by which the time that is left is told
 _LOOK_S = 0.2  # between two looks whether the run shall stop
+_TRY_AGAIN_S = 3_600.0  # after so long a file that could not be read is tried again though it did not change
 _GONE = (404, 410)  # what a server says of a page that is no longer there
 
 
@@ -64,10 +65,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class Failure:
-    """A document that could not be taken, and why in a line."""
+    """A document that could not be taken, and why in a line.
+
+    stamp: what it had then, where its bytes are the reason; at: when it was read.
+    """
 
     uri: str
     reason: str
+    stamp: str = field(default="", compare=False)
+    at: float = field(default=0.0, compare=False)
+
+
+_NONE = Failure("", "")
 
 
 @dataclass
@@ -118,16 +127,18 @@ class Ingest:
         *,
         source_id: int | None = None,
         n_all: int | None = None,
+        failed: Iterable[Failure] = (),
         tell: Callable[[Progress], None] = lambda _: None,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Report:
         """Take all that is new or changed of these items. A document that fails is told, and the others go on.
 
-        With a source_id, what the source no longer has is removed at the end. Raises LibraryBroken and what the
+        With a source_id, what the source no longer has is removed at the end. failed: of the run before; what has not
+        changed since is not read again for an hour. Raises LibraryBroken and what the
         iteration of the items raises.
         """
         run = _Run(self._index, self._embedder, self._limits, shelf_id, source_id, tell, is_cancelled)
-        return run.take(items, n_all)
+        return run.take(items, n_all, {each.uri: each for each in failed})
 
     def put(self, shelf_id: int, document: Document) -> int:
         """Keep one document; its id. A short one has its vectors at once, a long one when they are filled in."""
@@ -167,6 +178,7 @@ class _Run:
         self._tell, self._is_cancelled = tell, is_cancelled
         self._known = index.known(shelf_id)
         self._unread: list[str] = []
+        self._failed: Mapping[str, Failure] = {}
         self._report = Report()
         # When the last documents were done: those before tell little, when most of them were there already.
         self._times = deque([time.monotonic()], _TIMES)
@@ -174,9 +186,9 @@ class _Run:
         self._n_all: int | None = None
         self._model = ""
 
-    def take(self, items: Iterable[Item], n_all: int | None) -> Report:
+    def take(self, items: Iterable[Item], n_all: int | None, failed: Mapping[str, Failure]) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
-        self._n_all = n_all
+        self._n_all, self._failed = n_all, failed
         try:
             self._model = self._embedder.model
         except EmbedderAway as why:
@@ -226,6 +238,10 @@ class _Run:
             if self._is_same(item):
                 self._report.n_same += 1
                 return None
+            before = self._failed.get(item.uri, _NONE)
+            if before.stamp and before.stamp == item.stamp and time.time() - before.at < _TRY_AGAIN_S:
+                self._report.failures.append(before)
+                return None
             document = item.read()
             if not document.text.strip():
                 raise DocumentRefused("has no text")
@@ -236,7 +252,8 @@ class _Run:
                 self._unread.append(why.below)
             if isinstance(why, SourceFailed) and why.status in _GONE:
                 seen.discard(item.uri)
-            self._report.failures.append(Failure(item.uri, why.message))
+            stamp = item.stamp if isinstance(why, DocumentRefused) else ""
+            self._report.failures.append(Failure(item.uri, why.message, stamp, time.time()))
             return None
         chunks = chunk(document.text, document.title, self._limits)
         is_new = item.uri not in self._known

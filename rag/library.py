@@ -175,7 +175,12 @@ class Library:
                 "is its disk there? If they shall go, remove the source"
             )
         return self._ingest.take(
-            source.shelf_id, items, source_id=source.id, n_all=items.n, tell=tell, is_cancelled=is_cancelled
+            *(source.shelf_id, items),
+            source_id=source.id,
+            n_all=items.n,
+            failed=self._registry.failures(source.id),
+            tell=tell,
+            is_cancelled=is_cancelled,
         )
 
     def _ended(
@@ -267,11 +272,11 @@ class Library:
     def purge(self, before: float) -> int:
         """Forget for good what was deleted before that time; how many documents."""
         n_gone = self.index.purge_documents(before) + self.index.purge_shelves(before)
-        if n_gone and self._copies.is_dir():
-            there = self._registry.ids()
-            for copy in self._copies.iterdir():
-                if copy.name.isdigit() and int(copy.name) not in there:
-                    shutil.rmtree(copy, ignore_errors=True)
+        copies = [each for each in self._copies.glob("*") if each.name.isdigit()]
+        there = self._registry.ids() if copies else set()  # after the list: a copy has its source before it is there
+        for copy in copies:
+            if int(copy.name) not in there:
+                shutil.rmtree(copy, ignore_errors=True)
         return n_gone
 
     def n_chars(self, owner_id: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +100,7 @@ class Registry:
 
     def failures(self, source_id: int) -> list[Failure]:
         """What could not be taken at the last run, and why."""
-        query = "SELECT uri, reason FROM failures WHERE source_id = ? ORDER BY uri"
+        query = "SELECT uri, reason, stamp, at FROM failures WHERE source_id = ? ORDER BY uri"
         with self._database.reading() as db:
             return [Failure(*row) for row in db.execute(query, (source_id,))]
 
@@ -119,8 +120,8 @@ class Registry:
             if is_whole:
                 db.execute("UPDATE sources SET refreshed_at = ? WHERE id = ?", (time.time(), source_id))
                 db.execute("DELETE FROM failures WHERE source_id = ?", (source_id,))
-            rows = [(source_id, each.uri, each.reason) for each in failures[:_MOST_FAILURES]]
-            db.executemany("INSERT OR REPLACE INTO failures (source_id, uri, reason) VALUES (?, ?, ?)", rows)
+            rows = [(source_id, each.uri, each.reason, each.stamp, each.at) for each in failures[:_MOST_FAILURES]]
+            db.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", rows)
 
     def look(self, source_id: int) -> str:
         """What the source looked like when its last run began, or empty."""
@@ -140,7 +141,7 @@ class Registry:
             if row is None:
                 raise UnknownShelf("this source is no longer in the library")
             if self._runs(source_id, row[0]):
-                raise SourceBusy(f"{row[1]} is being read already: wait for its end, or stop it first")
+                raise SourceBusy(f"{row[1]} is being read already{_by(row[0])}: wait for its end, or stop it first")
             db.execute("UPDATE sources SET runner = ? WHERE id = ?", (self._name, source_id))
             self._running.add(source_id)
         try:
@@ -179,3 +180,9 @@ class Registry:
             *(source_id, shelf_id, kind, address, json.loads(options)),
             *(state, refreshed_at, n_documents, n_failures, problem),
         )
+
+
+def _by(runner: str) -> str:
+    """Who else runs a source, in words."""
+    pid = runner.partition(":")[0]
+    return "" if int(pid) == os.getpid() else f" by process {pid} (the web server, or another terminal)"

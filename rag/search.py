@@ -19,6 +19,8 @@ from rag.words import Words
 _CANDIDATES = 60
 _RERANKED = 20
 _RERANKED_CHARS = 1_600  # of each: rerankers read 512 tokens
+_CHUNKS_A_PASSAGE = 3  # at most, in the mean: neighbours are joined
+_LIKENESS = 0.1  # of the cosine with a better one: what a chunk loses
 _TWIN_COSINE = 0.985  # two chunks this near say the same
 
 
@@ -33,7 +35,7 @@ class Weights:
     share of the question's words, where one is what parts related from unrelated texts in the model's cosines.
     docs/decisions/0011-index.md says where the numbers are from."""
 
-    words: float = 0.6
+    words: float = 0.8
     cosine: float = 1.0
 
 
@@ -89,7 +91,7 @@ class Search:
         """
         seen = self._seen()
         found = self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
-        kept = without_twins(found, seen.rows, max(2 * n_most, _RERANKED if self._reranker() else 0))
+        kept = varied(found, seen.rows, max(_CHUNKS_A_PASSAGE * n_most, _RERANKED if self._reranker() else 0))
         made = read(self._index, kept)
         return self._reranked(question, made)[:n_most]
 
@@ -176,40 +178,49 @@ class Search:
         return [*(first[number] for number in order), *found[_RERANKED:]]
 
 
-def without_twins(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidate]:
-    """The best ones, without those that say what a better one says."""
+def varied(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidate]:
+    """The best ones, each the lower the more it is like one before it, and none that says what another says."""
     at = rows.rows_of(np.array([each.chunk_id for each in found], np.int64))
+    vectors = np.where(((at >= 0) & rows.has_vector[at])[:, None], rows.matrix[at], np.float32(0))
+    cosines, likeness = vectors @ vectors.T, np.zeros(len(found), np.float32)
+    left = list(range(len(found)))
     kept: list[Candidate] = []
-    vectors: list[Vector] = []
-    for each, row in zip(found, at, strict=True):
-        if rows.has_vector[row]:
-            vector = rows.matrix[row]
-            if any(float(vector @ other) > _TWIN_COSINE for other in vectors):
-                continue
-            vectors.append(vector)
-        kept.append(each)
-        if len(kept) == n_most:
-            break
+    while left and len(kept) < n_most:
+        number = max(left, key=lambda each: found[each].score - _LIKENESS * float(likeness[each]))
+        left.remove(number)
+        if likeness[number] <= _TWIN_COSINE:
+            kept.append(found[number])
+            likeness = np.maximum(likeness, cosines[number])
     return kept
 
 
 def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
-    """The passages of chunks; chunks that follow each other in a document are one, at the place of the better one."""
+    """The passages of chunks, best first; those that follow each other in a document, or leave out one, are one."""
+    ids = [each.chunk_id for each in found]
+    between = sorted({each + 1 for each in ids if each + 2 in ids})  # a document's chunks are numbered on
+    parts = index.parts([*ids, *between])
+    gaps = [part for part in parts[len(ids) :] if part is not None]
     made: list[Passage] = []
-    for each, part in zip(found, index.parts([each.chunk_id for each in found]), strict=True):
-        if part is None:  # gone meanwhile
+    for each, part in zip(found, parts, strict=False):
+        if part is None or any(_overlap(other, part) for other in made):  # gone meanwhile, or there already
             continue
         passage = replace(part, score=each.score, cosine=each.cosine, words=each.words)
-        near = next((i for i, other in enumerate(made) if _touches(other, passage)), None)
-        if near is None:
-            made.append(passage)
+        for number, other in enumerate(made):
+            gap = next((gap for gap in gaps if _touches(gap, passage) and _touches(gap, other)), None)
+            if _touches(other, passage) or gap is not None:
+                made[number] = _joined(_joined(other, gap) if gap is not None else other, passage)
+                break
         else:
-            made[near] = _joined(made[near], passage)
+            made.append(passage)
     return made
 
 
 def _touches(one: Passage, other: Passage) -> bool:
     return one.document_id == other.document_id and (one.end == other.start or other.end == one.start)
+
+
+def _overlap(one: Passage, other: Passage) -> bool:
+    return one.document_id == other.document_id and one.start < other.end and other.start < one.end
 
 
 def _joined(better: Passage, other: Passage) -> Passage:

@@ -47,6 +47,9 @@ class Words:
         self._lock = threading.Lock()
         self._rows: Rows | None = None  # those that the places count in
         self._places: dict[str, _Places] = {}
+        self._n_kept = 0
+        with database.reading() as db:
+            db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)")
 
     def shares(self, question: str, rows: Rows) -> NDArray[np.float32]:
         """For each row how much of the question's words it has, from 0 to 1; rare words weigh more."""
@@ -66,19 +69,20 @@ class Words:
         """Where each word is, from memory or read."""
         with self._lock:
             if self._rows is not rows:
-                self._rows, self._places = rows, {}
+                self._rows, self._places, self._n_kept = rows, {}, 0
             for stem in stems:
-                known = self._places.pop(stem) if stem in self._places else self._read(stem, rows)
+                known = self._places.pop(stem, None)
+                if known is None:
+                    known = self._read(stem, rows)
+                    self._n_kept += len(known.rows)
                 self._places[stem] = known  # the latest last
             listed = [self._places[stem] for stem in stems]
-            n_kept = sum(len(each.rows) for each in self._places.values())
-            while n_kept > _MOST_KEPT and len(self._places) > len(stems):
-                n_kept -= len(self._places.pop(next(iter(self._places))).rows)
+            while self._n_kept > _MOST_KEPT and len(self._places) > len(stems):
+                self._n_kept -= len(self._places.pop(next(iter(self._places))).rows)
             return listed
 
     def _read(self, stem: str, rows: Rows) -> _Places:
         with self._database.reading() as db:
-            db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)")
             (listed,) = db.execute("SELECT group_concat(doc) FROM temp.places WHERE term = ?", (stem,)).fetchone()
         ids = np.fromstring(listed, np.int64, sep=",") if listed else np.zeros(0, np.int64)
         chunk_ids, counts = np.unique(ids, return_counts=True)

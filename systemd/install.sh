@@ -151,14 +151,14 @@ put_model() {
   mv -f "$to.part" "$to"
 }
 
-# The catalog's embedding models: the server takes the best one that is in its folder.
-embedding_files() {
+# The catalog's models for the library: the server offers those that are in its folder.
+library_files() {
   [ -f "$home/models/catalog.toml" ] || return 0
   awk -F'"' '
     /^\[\[model\]\]/ { file = kind = "" }
     /^file = / { file = $2 }
     /^kind = / { kind = $2 }
-    kind == "embedding" && file != "" { print file; file = "" }' "$home/models/catalog.toml"
+    (kind == "embedding" || kind == "rerank") && file != "" { print file; file = "" }' "$home/models/catalog.toml"
 }
 
 copy_models() {
@@ -170,7 +170,7 @@ copy_models() {
   done
   while IFS= read -r item; do
     if [ -f "$home/models/$item" ]; then put_model "$home/models/$item" "$target/$item"; fi
-  done < <(embedding_files)
+  done < <(library_files)
   [ -e "$home/models/default.gguf" ] || return 0
   weights=$(readlink -f "$home/models/default.gguf")
   if [ "$(basename "$weights")" = default.gguf ]; then

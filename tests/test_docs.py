@@ -70,6 +70,18 @@ def test_every_option_of_setup_is_in_its_help() -> None:
         assert option in shown
 
 
+def test_every_package_is_installed() -> None:
+    listed = re.search(r"^packages = \[(.*)\]$", (REPO / "pyproject.toml").read_text(), re.MULTILINE)
+    assert listed
+    folders = {
+        str(path.parent.relative_to(REPO)).replace("/", ".")
+        for top in ("llmserver", "chatbot", "rag")
+        for path in (REPO / top).rglob("*.py")
+        if "node_modules" not in path.parts
+    }
+    assert set(re.findall(r'"([\w.]+)"', listed[1])) == folders
+
+
 def test_both_packages_and_the_changelog_name_one_version() -> None:
     assert llmserver.__version__ == chatbot.__version__
     assert f"## {llmserver.__version__}" in (REPO / "docs" / "changelog.md").read_text(encoding="utf-8")

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def message_of(role: str, text: str, given: Sequence[StoredFile]) -> Message:
     """A message with its files, which it knows by name: texts stand fenced in it, pictures go beside it."""
     made = files.message_of(role, text, given)
-    texts = tuple(Attached(each.id, each.name, each.text, each.source) for each in given if each.data is None)
+    texts = tuple(
+        Attached(each.id, each.name, each.text, each.source, each.kind) for each in given if each.data is None
+    )
     return replace(made, files=texts, said=text) if texts else made
 
 

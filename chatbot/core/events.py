@@ -136,12 +136,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Attached:
-    """A file of text that stands in a message."""
+    """A file of text that stands in a message. kind: as it was read, such as text, table or json."""
 
     id: str
     name: str
     text: str = field(repr=False)
     source: str = ""
+    kind: str = "text"
 
 
 @dataclass(frozen=True)

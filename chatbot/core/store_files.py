@@ -59,6 +59,12 @@ class Files(Chats):
                 found.setdefault(row[2], []).append(StoredFile(*row))
         return found
 
+    def files_there(self, file_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these files that are still kept."""
+        query = "SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?))"
+        with self._reading() as db:
+            return frozenset(file_id for (file_id,) in db.execute(query, (json.dumps(list(file_ids)),)))
+
     def drop_file(self, file_id: str) -> None:
         """Forget a file that was not sent yet. One that was sent stays with its message."""
         with self._writing() as db:

@@ -183,7 +183,12 @@ class Messages(Files):
         old = self.message(answer_id)
         if old.role != "assistant" or not old.status.is_final:
             raise BadRequest("only an answer that has ended can be edited: stop it first")
-        self.save(answer_id, content, old.status, old.meta | {"edited": True}, seq=old.seq + 1)
+        meta = old.meta | {"edited": True}
+        if grounds := meta.get("library"):
+            from chatbot.core.library.grounds import of_edited
+
+            meta["library"] = of_edited(grounds, old.content, content)
+        self.save(answer_id, content, old.status, meta, seq=old.seq + 1)
         return self.message(answer_id)
 
     def remove_last_turn(self, chat_id: str) -> tuple[Stored, ...]:

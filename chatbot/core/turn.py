@@ -125,6 +125,8 @@ def _answer_grounded(
 ) -> Iterator[Event]:
     """The answer, from passages of the library where the turn asks it; else as the model has it."""
     ready = None
+    if info.is_base and turn.options.library.strip():
+        yield Notice(f"{info.name} is a base model: it does not answer from the library.")
     if library is not None and not info.is_base:
         count = partial(model.count_tokens, model=turn.options.model)
         parted = attachments.parted(turn, info, settings, count)

@@ -34,7 +34,8 @@ EXAMPLES = """\
 _END = """\
 Piped input comes before the prompt; a prompt of - is piped input alone. A prompt that begins with the name of a
 command goes behind --: chat -- list three colours.
-Exit status: 0 answered, 1 server error, 2 wrong use, 3 cannot connect, 4 too long, 130 interrupted, 141 closed pipe.
+Exit status: 0 answered, 1 server error or nothing found, 2 wrong use, 3 cannot connect, 4 too long, 130 interrupted,
+141 closed pipe.
 Environment: CHATBOT_NAME for each setting; OPENAI_BASE_URL and OPENAI_API_KEY; NO_COLOR; EDITOR.
 The manual page is docs/chat.1: man chat, where the commands of the virtual environment are in the PATH.
 """

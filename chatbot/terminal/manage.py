@@ -16,7 +16,7 @@ from chatbot.core.store import Store
 from chatbot.errors import BadRequest
 from chatbot.settings import parse
 from chatbot.terminal.flags import TerminalSettings, environment
-from chatbot.terminal.library_flags import add_acts
+from chatbot.terminal.library_flags import ACTS, add_acts
 from chatbot.terminal.listing import chat_lines, hit_lines, model_lines
 from chatbot.terminal.session import find
 from chatbot.terminal.shells import SHELLS, script
@@ -27,6 +27,12 @@ _HITS = 50
 
 def manage(argv: Sequence[str]) -> int:
     """Do one of the commands; the exit status. Raises ChatError."""
+    act = argv[1] if argv[0] == "library" and len(argv) > 1 else ""
+    if act and not act.startswith("-") and act not in ACTS:
+        raise BadRequest(
+            f"chat library knows no {act}, but {', '.join(ACTS)}; "
+            "a prompt that begins with this word goes behind --: chat -- library ..."
+        )
     found, unknown = _parser().parse_known_args(argv)
     if unknown:
         raise BadRequest(

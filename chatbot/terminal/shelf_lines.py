@@ -91,7 +91,7 @@ def report_text(report: Report) -> str:
         )
         if n
     ]
-    return ", ".join(told) or "nothing was found there"
+    return ", ".join(told) or ("nothing was found there" if report.is_whole else "nothing is read yet")
 
 
 def duration(seconds: float) -> str:

@@ -19,7 +19,7 @@ from chatbot.settings import WebSettings, is_loopback
 from chatbot.web.auth import add_auth, to_login
 from chatbot.web.hosts import HostCheck, Strangers, TrustedProxy
 from chatbot.web.library import add_library
-from chatbot.web.library_wire import LibraryRefused
+from chatbot.web.library_wire import as_chat_error
 from chatbot.web.service import ChatService
 from chatbot.web.shell import add_shell
 from chatbot.web.sockets import attach
@@ -123,7 +123,7 @@ def _as_error(why: Exception) -> ChatError:
     if isinstance(why, ChatError):
         return why
     if isinstance(why, RagError):
-        return LibraryRefused(why)
+        return as_chat_error(why)
     if isinstance(why, HTTPException) and (why.code or 500) < 500:
         error = BadRequest({404: "There is no such page."}.get(why.code or 0, str(why.description)))
         error.status = why.code or 400

@@ -148,7 +148,7 @@ class Desk:
             guard.readable_shelf(self._room, caller.user, shelf_id)
         found, least = library.search(text, ids, _PASSAGES), library.min_score()
         told = [passage_wire(n, p, library.link(p), is_enough=p.score >= least) for n, p in enumerate(found, 1)]
-        return {"passages": told, "min_score": least, "took_ms": round((time.monotonic() - began) * 1000, 1)}
+        return {"passages": told, "min_score": round(least, 4), "took_ms": round((time.monotonic() - began) * 1000, 1)}
 
     def document(self, caller: Caller, body: Body) -> Body:
         """A document's text, or a part of it."""
@@ -251,15 +251,16 @@ def add_library(app: Flask, service: ChatService) -> None:
         user, room = service.auth.who(), service.library
         library, shelf = guard.own_shelf(room, user, shelf_id)
         max_bytes = service.settings.max_file_mb * 1_000_000
-        name, data, _ = sent_file(max_bytes)
+        given, data, _ = sent_file(max_bytes)
+        name = files.clean_name(given)
         if len(data) > max_bytes:
-            raise files.too_large(name or "this file", max_bytes)
+            raise files.too_large(name, max_bytes)
         service.allowance.check_storage(user, len(data))
-        document_id = library.add_file(user.id, shelf.id, files.clean_name(name), data)
+        document_id = library.add_file(user.id, shelf.id, name, data)
         room.watch.fill_soon()
         room.tell_shelf(shelf.owner_id, is_shared=shelf.is_shared)
-        kept = library.document(user.id, document_id)[1]
-        return jsonify(document_id=document_id, name=kept.title, n_chars=len(kept.text))
+        n_chars = len(library.document(user.id, document_id)[1].text)
+        return jsonify(document_id=document_id, name=name, n_chars=n_chars)
 
 
 def _reads_disk(kind: str, address: str) -> bool:

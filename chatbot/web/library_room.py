@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,19 +12,24 @@ from flask_socketio import SocketIO
 
 from chatbot.core.allowance import Allowance
 from chatbot.core.library import embedder_of, open_library
+from chatbot.core.library.gone import sweep
 from chatbot.core.store import Store
-from chatbot.errors import LimitReached
+from chatbot.errors import LibraryFailed, LimitReached
 from chatbot.settings import WebSettings
 from chatbot.web.chat_list import room_of
 from chatbot.web.library_runs import Runs
 from chatbot.web.library_watch import LibraryWatch
 from chatbot.web.library_wire import source_wire
-from rag.errors import SourceFailed, UnknownShelf
+from rag.errors import LibraryBroken, SourceFailed, UnknownShelf
 
 if TYPE_CHECKING:
     from rag.library import Library, Source
 
+log = logging.getLogger("chatbot")
+
 Body = dict[str, Any]
+
+_KEEP_DELETED_S = 86_400.0
 
 
 class LibraryRoom:
@@ -35,7 +42,7 @@ class LibraryRoom:
         self.door = open_library(settings, settings.database())
         self.runs = Runs(self.door.open, self._tell_run, self._may_go_on)
         embedder = partial(embedder_of, settings)
-        self.watch = LibraryWatch(self.door.path, self.if_there, embedder, self.runs, self.tell_changed)
+        self.watch = LibraryWatch(self.door.path, self.if_there, embedder, self.runs, self._purge, self.tell_changed)
 
     def open(self) -> Library:
         """The library, made where there is none. Raises LibraryFailed."""
@@ -52,9 +59,12 @@ class LibraryRoom:
             self.door.close()
 
     def n_chars(self, owner_id: str) -> int:
-        """The characters of all documents of a user."""
-        library = self.if_there()
-        return library.n_chars(owner_id) if library else 0
+        """The characters of all documents of a user; 0 where the library cannot be read: the chat goes on without."""
+        try:
+            library = self.if_there()
+            return library.n_chars(owner_id) if library else 0
+        except (LibraryFailed, LibraryBroken):
+            return 0
 
     def n_bytes(self) -> int:
         """What the library's files take on the disk."""
@@ -64,10 +74,13 @@ class LibraryRoom:
 
     def forget(self, owner_id: str) -> None:
         """A user is gone, and with them what was theirs."""
-        library = self.if_there()
-        if library is not None:
-            library.remove_owner(owner_id)
-            self.tell_changed()
+        try:
+            library = self.if_there()
+            if library is not None:
+                library.remove_owner(owner_id)
+                self.tell_changed()
+        except (LibraryFailed, LibraryBroken) as why:
+            log.error("what a user had in the library is still there: %s", why.message)
 
     def source_wire(self, source: Source) -> Body:
         """A source as the pages get it."""
@@ -97,6 +110,11 @@ class LibraryRoom:
         self._socketio.emit("library_run", body, **({} if is_shared else {"to": room_of(owner_id)}))
         if not self.runs.is_running(source_id):
             self.tell_shelf(owner_id, is_shared=is_shared)
+
+    def _purge(self) -> None:
+        """Forget what was deleted a day ago, and what was kept of files whose chats are gone."""
+        self.door.open().purge(time.time() - _KEEP_DELETED_S)
+        sweep(self._store, self.door)
 
     def _may_go_on(self, source: Source) -> None:
         """Raises SourceFailed when the shelf's owner may store no more."""

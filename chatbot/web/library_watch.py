@@ -24,8 +24,8 @@ log = logging.getLogger("chatbot")
 
 _LOOK_EVERY_S = 10.0
 _FIRST_LOOK_S = 1.0  # so that the first page does not wait for what the library needs
+_ANSWER_S = 1.0  # how long a page waits to hear who makes embeddings; later it is told
 _PURGE_EVERY_S = 3_600.0
-_KEEP_DELETED_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,14 @@ class LibraryWatch:
         library: Callable[[], Library | None],
         embedder: Callable[[], HttpEmbedder],
         runs: Runs,
+        purge: Callable[[], None],
         tell_changed: Callable[[], None],
     ) -> None:
-        self._library, self._embedder, self._runs, self._tell_changed = library, embedder, runs, tell_changed
+        self._library, self._embedder, self._runs = library, embedder, runs
+        self._purge, self._tell_changed = purge, tell_changed
         self._embedding: Embedding | None = None
         self._asked_at, self._problem = 0.0, ""
+        self._is_asked, self._answered = False, threading.Event()
         self._files = (path, path.with_name(f"{path.name}-wal"))
         self._written: list[tuple[int, int]] = []
         self._purge_at = time.monotonic()
@@ -69,10 +72,13 @@ class LibraryWatch:
         self._woken.set()
 
     def embedding(self) -> Embedding:
-        """Who makes embeddings, as it was at the last look; without a library nobody looks until they are asked."""
+        """Who makes embeddings, as it was at the last look; without a library nobody looks until a page asks."""
         if self._embedding is None or time.monotonic() - self._asked_at > 2 * _LOOK_EVERY_S:
-            return self._ask()
-        return self._embedding
+            self._answered.clear()
+            self._is_asked = True
+            self._woken.set()
+            self._answered.wait(_ANSWER_S)
+        return self._embedding or Embedding()
 
     def _go_round(self) -> None:
         """The edge of the loop: what fails is tried again at the next round."""
@@ -80,7 +86,7 @@ class LibraryWatch:
         while not self._closing.is_set():
             self._woken.clear()
             try:
-                self._look()
+                self.look()
             except (RagError, ChatError) as why:
                 if why.message != self._problem:
                     log.warning("the library: %s", why.message)
@@ -90,18 +96,21 @@ class LibraryWatch:
                     log.exception("looking after the library failed; it is tried again")
             self._woken.wait(_LOOK_EVERY_S)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """One look at everything. Raises RagError, ChatError."""
         library = self._library()
+        if library is not None or self._is_asked:
+            self._is_asked = False
+            self._look_at_embedding(has_library=library is not None)
         if library is None:
             return
         self._go_on(library)
-        self._look_at_embedding()
         for source in library.all_sources():
             if source.options.get("watch") and library.changed(source):
                 self._runs.start(source.id)
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + _PURGE_EVERY_S
-            library.purge(time.time() - _KEEP_DELETED_S)
+            self._purge()
         written = [(found.st_mtime_ns, found.st_size) for found in map(_stat, self._files) if found]
         if written != self._written:
             self._written = written
@@ -117,20 +126,21 @@ class LibraryWatch:
             if not self._runs.is_running(source.id):
                 self._runs.start(source.id)
 
-    def _look_at_embedding(self) -> None:
+    def _look_at_embedding(self, *, has_library: bool) -> None:
         before = self._embedding
         now = self._ask()
+        self._answered.set()
         if now != before:
             self._must_fill = True
             self._tell_changed()
-        if now.is_there and self._must_fill:
+        if has_library and now.is_there and self._must_fill:
             self._must_fill = False
             self._runs.fill()
 
     def _ask(self) -> Embedding:
         was, self._asked_at = self._embedding or Embedding(), time.monotonic()
         try:
-            self._embedding = Embedding(self._embedder().model, is_there=True)
+            self._embedding = Embedding(self._embedder().check(), is_there=True)
         except EmbedderAway as why:
             notice = f"{why.message}. Until then documents are found by their words alone."
             self._embedding = replace(was, is_there=False, notice=notice)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from chatbot.errors import ChatError
+from chatbot.errors import LibraryFailed
 from rag.errors import DocumentRefused, EmbedderAway, LibraryBroken, RagError, SourceFailed, UnknownShelf
 
 if TYPE_CHECKING:
@@ -28,15 +28,11 @@ _STATUS: tuple[tuple[type[RagError], int], ...] = (
 )
 
 
-class LibraryRefused(ChatError):
-    """An error of the library, as clients get it: its own code, message and status."""
-
-    type = "library_error"
-
-    def __init__(self, why: RagError) -> None:
-        super().__init__(why.message)
-        self.code = why.code
-        self.status = next(status for kind, status in _STATUS if isinstance(why, kind))
+def as_chat_error(why: RagError) -> LibraryFailed:
+    """An error of the library, as clients get it: its own message and code, and a status."""
+    made = LibraryFailed(why.message, why.code)
+    made.status = next(status for kind, status in _STATUS if isinstance(why, kind))
+    return made
 
 
 def source_wire(source: Source, progress: Progress | None, *, is_running: bool) -> Body:

@@ -21,7 +21,7 @@ from chatbot.web.admin import admin_events, fresh
 from chatbot.web.auth import Caller
 from chatbot.web.chat_list import room_of
 from chatbot.web.library import library_events
-from chatbot.web.library_wire import LibraryRefused
+from chatbot.web.library_wire import as_chat_error
 from chatbot.web.service import ChatService
 from rag.errors import RagError
 
@@ -197,7 +197,7 @@ def answered(service: ChatService, handler: Handler) -> Callable[..., Body]:
         except ChatError as why:
             return {"ok": False, "error": why.wire()}
         except RagError as why:
-            return {"ok": False, "error": LibraryRefused(why).wire()}
+            return {"ok": False, "error": as_chat_error(why).wire()}
         except Exception:
             log.exception("a socket event failed")
             return {"ok": False, "error": ChatError("the chat server failed: its log has the details").wire()}

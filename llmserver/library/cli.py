@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmserver.errors import LlmServerError, ModelFileMissing
+from llmserver.errors import BadSettings, LlmServerError, ModelFileMissing
 from llmserver.library import catalog, cli_list, pull
 from llmserver.library.importing import add_import
 from llmserver.library.quantize import TYPES, quantize
@@ -94,8 +94,12 @@ def _add_care(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _pull(arguments: argparse.Namespace) -> None:
-    path = pull.pull(arguments.model, arguments.models_dir, catalog.load(), say)
+    known = catalog.load()
+    if arguments.use and known.has(arguments.model):
+        _refuse_as_default(known.find(arguments.model).file, known)  # before the download
+    path = pull.pull(arguments.model, arguments.models_dir, known, say)
     if arguments.use:
+        _refuse_as_default(path.name, known)
         pull.use(path, arguments.models_dir)
         say(f"{path.name} is the default now")
     write(str(path))
@@ -104,8 +108,15 @@ def _pull(arguments: argparse.Namespace) -> None:
 def _use(arguments: argparse.Namespace) -> None:
     here: Path = arguments.models_dir
     path = _local(arguments.model, here)
+    _refuse_as_default(path.name, catalog.load())
     pull.use(path, here)
     say(f"{path.name} is the default now")
+
+
+def _refuse_as_default(file: str, known: catalog.Catalog) -> None:
+    model = next((model for model in known.models if model.file == file and model.kind != catalog.CHAT), None)
+    if model is not None:
+        raise BadSettings(f"{model.name} cannot chat: it needs no --use, the next start serves it beside another")
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -153,7 +164,8 @@ def _local(wanted: str, here: Path) -> Path:
         model = known.find(wanted)
         path = here / model.file
         if not path.is_file():
-            raise ModelFileMissing(f"{model.name} is not here yet: get it with `{_PROG} pull --use {model.name}`")
+            pulled = f"--use {model.name}" if model.kind == catalog.CHAT else model.name
+            raise ModelFileMissing(f"{model.name} is not here yet: get it with `{_PROG} pull {pulled}`")
     elif not path.exists() and (here / path).exists():
         path = here / path
     return path

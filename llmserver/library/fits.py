@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmserver.library.catalog import billions
+from llmserver.library.catalog import CHAT, billions
 from llmserver.offload.memory import sequences
 from llmserver.offload.planner import Buffers, Wish, choose
 from llmserver.offload.shape import Layer, Shape, Weight
@@ -149,7 +149,8 @@ def _weight(part: str, n_bytes: float) -> Weight:
 
 
 def recommend(found: Sequence[tuple[Model, Fit]], machine: Machine) -> Advice:
-    """Return the best model that fits with a useful speed, the demonstration model where none does."""
+    """Return the best chat model that fits with a useful speed, the demonstration model where none does."""
+    found = [pair for pair in found if pair[0].kind == CHAT]
     known = [pair for pair in found if not pair[0].demo and pair[1].where != NOWHERE]
     whole = [pair for pair in known if pair[1].where == CARD] if _cards_bytes(machine) >= _LEAST_CARDS else []
     quick = [pair for pair in known if pair[1].tokens_per_s >= USEFUL_TOKENS_PER_S]

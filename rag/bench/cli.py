@@ -206,6 +206,7 @@ def _speed(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], l
         bar, is_met = (f"<= {most:.0f} ms", each.p95_ms <= most) if most else ("", None)
         lines.append(Line(f"search in {each.n_chunks} chunks, p50", f"{each.p50_ms:.1f} ms"))
         lines.append(Line(f"search in {each.n_chunks} chunks, p95", f"{each.p95_ms:.1f} ms", bar, is_met))
+        lines.append(Line("  of it processor time, p95", f"{each.cpu_p95_ms:.1f} ms"))
     return {"searches": [asdict(each) for each in found]}, lines
 
 

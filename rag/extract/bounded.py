@@ -8,8 +8,10 @@ after the other, and ends when nobody asks for a while, after many files, when i
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -30,11 +32,11 @@ _DAMAGED = "is damaged or built in a way that cannot be read: add it as plain te
 
 
 class _Gone(Exception):
-    """The child ended before it answered. is_late: because it was told to."""
+    """The child ended before it answered. is_late: because its time was over."""
 
     def __init__(self, is_late: bool, code: int) -> None:
         super().__init__()
-        self.is_late, self.code = is_late, code
+        self.is_late, self.code = is_late or code == -signal.SIGXCPU, code
 
 
 class Child:
@@ -59,9 +61,12 @@ class Child:
         return self._parent == os.getpid() and self._process.poll() is None
 
     def ask(self, request: dict[str, Any], data: bytes, time_s: float) -> dict[str, Any]:
-        """What it says of a file. Raises _Gone."""
+        """What it says of a file. Raises _Gone, and OSError when it does not even begin."""
         if not self.n_files:
-            self._timed(_START_S, lambda: None)  # its imports are not the file's time
+            try:
+                self._timed(_START_S, lambda: None)  # its imports are not the file's time
+            except _Gone as why:
+                raise OSError(errno.ECHILD, "it ended before it had begun") from why
         self.n_files += 1
         head = json.dumps(request | {"n_bytes": len(data)}).encode("ascii") + b"\n"
         line = self._timed(time_s, lambda: self._send(head, data))
@@ -126,12 +131,12 @@ class Readers:
         self, kind: str, data: bytes, charset: str, url: str, bounds: Bounds, *, is_whole: bool = False
     ) -> Readable:
         """A file as text. Raises Unreadable with the reason, to stand after the file's name."""
-        if not self._free.acquire(timeout=2 * bounds.time_s):
+        if not self._free.acquire(timeout=2 * bounds.wait_s):
             raise Unreadable("has to wait, since other files are being read: try again in a minute")
         try:
             request = {"kind": kind, "charset": charset, "url": url, "is_whole": is_whole}
             limits = {"time_s": bounds.time_s, "memory_bytes": bounds.memory_bytes}
-            said = self._asked(request | limits, data, bounds.time_s)
+            said = self._asked(request | limits, data, bounds)
         except OSError as why:
             raise Unreadable(f"cannot be read now, since no process can be started: {why.strerror}") from why
         finally:
@@ -152,17 +157,17 @@ class Readers:
         for child in idle:
             child.end()
 
-    def _asked(self, request: dict[str, Any], data: bytes, time_s: int) -> dict[str, Any]:
+    def _asked(self, request: dict[str, Any], data: bytes, bounds: Bounds) -> dict[str, Any]:
         """What a child says; one that has read other files before is not trusted to have died of this one."""
         while True:
             child = self._claim()
             is_fresh = not child.n_files
             try:
-                said = child.ask(request, data, time_s)
+                said = child.ask(request, data, bounds.wait_s)
             except _Gone as gone:
                 child.end()
                 if gone.is_late:
-                    raise Unreadable(_SLOW.format(time_s)) from None
+                    raise Unreadable(_SLOW.format(bounds.time_s)) from None
                 if is_fresh:
                     raise Unreadable(_DAMAGED if gone.code > 0 else _GREEDY) from None
                 continue

@@ -12,10 +12,15 @@ MAX_PART_BYTES = 50_000_000  # of a part of a DOCX, unpacked
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the process that reads a file may take of time and memory for it."""
+    """What the process that reads a file may take for it: processor time, and memory."""
 
     time_s: int = 60
     memory_bytes: int = 1 << 30
+
+    @property
+    def wait_s(self) -> int:
+        """How long it is waited for: it may have to share the processor."""
+        return 4 * self.time_s
 
 
 DOCUMENT, PAGE = Bounds(), Bounds(time_s=20)

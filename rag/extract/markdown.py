@@ -14,6 +14,7 @@ _CODE_MARK = "`"
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "code": "`", "kbd": "`", "samp": "`", "del": "~~", "s": "~~"}
 # What generators put behind a heading to link to it: a sign, or nothing that can be seen.
 _SIGNS = frozenset(("", "¶", "#", "§", "🔗", "\uf0c1", "Â¶", "∞", "⚓", "ⓘ", "\u200b", "\ue157", "\u200b#"))
+_NOTE = re.compile(r"\[(?:\d{1,4}|[a-z]{1,2}|note \d{1,3})\]")
 _SPACES = re.compile(r"\s+")
 _LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([A-Za-z0-9+#]{1,20})")
 _NO_LANGUAGE = frozenset(("default", "none", "text", "notranslate", "source", "plaintext", "txt"))
@@ -162,8 +163,8 @@ class _Writer:
         href = node.attributes.get("href", "")
         if shown in _SIGNS and ("#" in href or not href or "headerlink" in node.classes()):
             return ""
-        if self._is_plain:
-            return text
+        if self._is_plain:  # [1] beside a passage would look like a citation of ours
+            return "" if "#" in href and _NOTE.fullmatch(shown) else text
         try:
             address = urljoin(self._base, href.strip())
             scheme = urlsplit(address).scheme

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from rag.extract.decode import clean
 from rag.extract.limits import MAX_CHARS, MAX_PAGES, Unreadable
 from rag.extract.marked import unheaded
+from rag.extract.outline import headings, with_headings
+from rag.extract.spaces import mend
 from rag.sources import Readable
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def read(data: bytes, *, is_whole: bool = False) -> Readable:
     from pypdf.errors import PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    mend()
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not _opens(reader):
@@ -43,13 +46,15 @@ def read(data: bytes, *, is_whole: bool = False) -> Readable:
         n_pages = len(reader.pages)
         if n_pages > MAX_PAGES:
             raise Unreadable(f"has {n_pages:,} pages, and {MAX_PAGES:,} are the most: split it")
-        pages, title = _pages(reader, n_pages), _title(reader)
+        pages, title, marks = _pages(reader, n_pages), _title(reader), headings(reader)
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError) as why:
         # pypdf meets broken objects as whatever Python makes of them
         raise Unreadable("is a damaged PDF: open it in a viewer, print it into a new file and add that") from why
     if not any(pages):
         raise Unreadable("has no text, its pages are pictures: run a text recognition (OCR) over it and add the result")
-    return _joined([_HYPHEN.sub("", page) for page in without_repeats(pages)], title, is_whole=is_whole)
+    kept = [_HYPHEN.sub("", page) for page in without_repeats(pages)]
+    kept = kept if is_whole else [unheaded(page) for page in kept]
+    return _joined([with_headings(page, marks.get(at, ())) for at, page in enumerate(kept)], title, is_whole=is_whole)
 
 
 def without_repeats(pages: Sequence[str]) -> list[str]:
@@ -72,15 +77,16 @@ def without_repeats(pages: Sequence[str]) -> list[str]:
 
 def _inner(lines: list[str], common: set[str], number: int | None) -> list[str]:
     """The lines between the first and the last that are not repeated. number: of the page, as it is printed."""
+    outer = _outer(lines) if number is not None else set()
 
-    def is_repeated(line: str) -> bool:
-        is_numbered = number is not None and number in _numbers(line)
-        return not line.strip() or _shape(line) in common or is_numbered
+    def is_repeated(at: int) -> bool:
+        line = lines[at]
+        return not line.strip() or _shape(line) in common or (at in outer and number in _numbers(line))
 
     start, end = 0, len(lines)
-    while start < min(_EDGE, end) and is_repeated(lines[start]):
+    while start < min(_EDGE, end) and is_repeated(start):
         start += 1
-    while end > max(start, len(lines) - _EDGE) and is_repeated(lines[end - 1]):
+    while end > max(start, len(lines) - _EDGE) and is_repeated(end - 1):
         end -= 1
     return lines[start:end]
 
@@ -112,7 +118,7 @@ def _joined(pages: Sequence[str], title: str, *, is_whole: bool) -> Readable:
     starts: list[int] = []
     at = 0
     for number, page in enumerate(pages, 1):
-        text = unheaded(page)
+        text = page
         if is_whole:
             text = f"[page {number}]\n{page}" if page else f"[page {number}: no text, perhaps a picture]"
         starts.append(at)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from rag.documents import Document
@@ -17,6 +18,7 @@ from rag.errors import DocumentRefused, PartUnread, SourceFailed
 from rag.sources import Items, Read
 
 MAX_BYTES = 100_000_000
+MAX_FILES = 100_000
 # What nobody wrote to be read: caches, dependencies, the insides of repositories.
 _SKIPPED = frozenset(("node_modules", "__pycache__", "venv", "site-packages", "dist-packages"))
 _NO_TEXT = frozenset(
@@ -51,7 +53,11 @@ class Folder:
             return Items(iter([self._file(root, root.name)]), 1)
         if not stat.S_ISDIR(mode):
             raise SourceFailed(f"{root} is no folder and no file")
-        found = list(_walk(str(root), self.only))
+        found = list(islice(_walk(str(root), self.only), MAX_FILES + 1))
+        if len(found) > MAX_FILES:
+            raise SourceFailed(
+                f"{root} has more than {MAX_FILES:,} documents: give folders in it, or patterns such as *.md"
+            )
         return Items((self._item(str(root), each) for each in found), len(found))
 
     def _item(self, root: str, found: tuple[str, str]) -> FileItem | UnreadFolder:
@@ -111,12 +117,12 @@ class FileItem:
         return f"{found.st_size} {found.st_mtime_ns}"
 
     def sha256(self) -> str:
-        """Of its bytes. Raises DocumentRefused."""
+        """Of its bytes. Raises DocumentRefused, SourceFailed."""
         self._kept[:] = [self._bytes()]
         return hashlib.sha256(self._kept[0]).hexdigest()
 
     def read(self) -> Document:
-        """The file as text. Raises DocumentRefused."""
+        """The file as text. Raises DocumentRefused, SourceFailed."""
         stamp = self.stamp
         data = self._kept.pop() if self._kept else self._bytes()
         found = self._read(self.path.name, data)
@@ -144,7 +150,7 @@ class FileItem:
                     )
                 return file.read(self._max_bytes + 1)
         except OSError as why:
-            raise DocumentRefused(f"cannot be read: {why.strerror}") from why
+            raise SourceFailed(f"cannot be read: {why.strerror}") from why  # not for what it is: it is tried again
 
 
 def look_of(path: Path, only: Sequence[str] = ()) -> str:
@@ -158,7 +164,7 @@ def look_of(path: Path, only: Sequence[str] = ()) -> str:
         os.scandir(root).close()
     except OSError:
         return ""
-    for entry in _entries(root, only):
+    for entry in islice(_entries(root, only), MAX_FILES + 1):
         if isinstance(entry, tuple):
             seen.update(f"{entry[0]}\0".encode("utf-8", "surrogateescape"))
             continue
@@ -202,6 +208,12 @@ def _may_hold(entry: os.DirEntry[str], root: str, only: Sequence[str]) -> bool:
         return entry.is_file(follow_symlinks=False) and is_wanted(entry.path[len(root) :].lstrip("/"), only)
     except OSError:
         return False
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file, or a folder that it lies in, is one that nobody wrote to be read."""
+    *folders, name = path.split("/")
+    return name.startswith(".") or any(each.startswith(".") or each in _SKIPPED for each in folders)
 
 
 def is_wanted(path: str, only: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from rag.documents import Document
 from rag.errors import DocumentRefused, SourceFailed, SourceStopped
 from rag.sources import Fetch, Items, Read
-from rag.sources.folder import is_wanted
+from rag.sources.folder import MAX_FILES, is_hidden, is_wanted
 
 MAX_BYTES = 5_000_000  # of one file
 _FETCH_S = 600
@@ -30,12 +30,22 @@ _SAFE = [
     for setting in (
         *("core.hooksPath=/dev/null", "credential.helper=", "core.fsmonitor=false", "safe.directory=*"),
         *("protocol.allow=never", "protocol.https.allow=always", "protocol.file.allow=always"),
-        *("http.followRedirects=false", "gc.auto=0", "maintenance.auto=false", "fetch.unpackLimit=1"),
+        # Within its host, as from a name to the same with .git: the tunnel leads to no other.
+        *("http.followRedirects=initial", "gc.auto=0", "maintenance.auto=false", "fetch.unpackLimit=1"),
         *("core.bigFileThreshold=5m", "pack.threads=1", "pack.windowMemory=64m"),
     )
     for word in ("-c", setting)
 ]
-_PASSED = ("PATH", "HOME", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
+_PASSED = ("PATH", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
+# Of the environment, since what git starts in another repository does not hear of the settings above.
+_SAFE_SURROUNDINGS = {
+    "GIT_ALLOW_PROTOCOL": "https:file",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # How the sites where most repositories are link to a file at a commit.
 _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.org": "/src/"}
@@ -59,7 +69,13 @@ class Repository:
     def items(self) -> Items:
         """The files of the newest commit. Raises SourceFailed, SourceStopped."""
         commit = self._fetched()
-        found = [each for each in _listed(self.place, commit) if is_wanted(each[0], self.only)]
+        found = [
+            each for each in _listed(self.place, commit) if not is_hidden(each[0]) and is_wanted(each[0], self.only)
+        ]
+        if len(found) > MAX_FILES:
+            raise SourceFailed(
+                f"{self.address} has {len(found):,} documents, and {MAX_FILES:,} are the most: give patterns"
+            )
         return Items((BlobItem(self, commit, *each) for each in found), len(found))
 
     def link(self, commit: str, path: str, line: int = 0) -> str:
@@ -134,12 +150,12 @@ class BlobItem:
         return self.blob
 
     def sha256(self) -> str:
-        """Of its bytes. Raises DocumentRefused."""
+        """Of its bytes. Raises DocumentRefused, SourceFailed."""
         self._kept[:] = [self._bytes()]
         return hashlib.sha256(self._kept[0]).hexdigest()
 
     def read(self) -> Document:
-        """The file as text. Raises DocumentRefused."""
+        """The file as text. Raises DocumentRefused, SourceFailed."""
         data = self._kept.pop() if self._kept else self._bytes()
         found = self.repository.read(self.path.rpartition("/")[2], data)
         link = self.repository.link(self.commit, self.path)
@@ -153,10 +169,7 @@ class BlobItem:
     def _bytes(self) -> bytes:
         if self.n_bytes > MAX_BYTES:
             raise DocumentRefused(f"has {self.n_bytes / 1e6:,.1f} MB, and {MAX_BYTES / 1e6:,.0f} MB are the most")
-        try:
-            return _git(["cat-file", "blob", self.blob], self.repository.place)
-        except SourceFailed as why:
-            raise DocumentRefused(f"cannot be read from the repository: {why.message}") from why
+        return _git(["cat-file", "blob", self.blob], self.repository.place)
 
 
 def checked(address: str) -> str:
@@ -185,16 +198,13 @@ def _git(
     words: list[str], place: Path, timeout_s: float = _ASK_S, is_cancelled: Callable[[], bool] = lambda: False
 ) -> bytes:
     """What git answers. It asks nobody, runs no hook, reads no settings but its own. Raises SourceFailed."""
-    surroundings = {
-        **{name: value for name, value in os.environ.items() if name in _PASSED},
-        **{"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C"},
-    }
+    passed = {name: value for name, value in os.environ.items() if name in _PASSED}
     try:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = subprocess.Popen(  # noqa: S603 - words are checked above, and no shell reads them
                 ["git", *_SAFE, *words],  # noqa: S607
                 cwd=place,
-                env=surroundings,
+                env={**passed, **_SAFE_SURROUNDINGS, "HOME": str(place)},  # there is no .netrc with a password
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -60,7 +60,8 @@ def _unknown(_: str) -> Known:
 class PageItem:
     """One page. It is fetched when it is first asked for, and sent only if it is another one than what is kept.
 
-    changed: when its sitemap says that it was last changed, or empty.
+    changed: when its sitemap says that it was last changed, or empty. is_only: of its source, by a person's word, so it
+    may lie on another host by now, and stays when it is gone.
     """
 
     uri: str
@@ -68,6 +69,7 @@ class PageItem:
     read_file: Read
     known: Callable[[str], Known] = _unknown
     changed: str = ""
+    is_only: bool = False
     _came: Fetched | None = field(default=None, repr=False)
     _is_asked: bool = False
 
@@ -96,6 +98,8 @@ class PageItem:
         """The page as text. Raises DocumentRefused, SourceFailed."""
         came = self.came()
         parts = urlsplit(came.url)
+        if not self.is_only and not _same_host(came.url, self.uri):
+            raise DocumentRefused(f"is no longer there, but on {parts.hostname}: give that address to read it")
         name = parts.path.rstrip("/").rpartition("/")[2] or (parts.hostname or "page")
         found = self.read_file(name, came.body, content_type=came.content_type, url=came.url)
         digest = hashlib.sha256(came.body).hexdigest()
@@ -113,7 +117,12 @@ class PageItem:
         if self._came is None:
             self._is_asked = True
             stamp = self.known(self.uri).stamp
-            self._came = self.fetch(self.uri, "" if stamp.startswith(_CHANGED) else stamp)
+            try:
+                self._came = self.fetch(self.uri, "" if stamp.startswith(_CHANGED) else stamp)
+            except SourceFailed as why:
+                if self.is_only:
+                    raise DocumentRefused(why.message) from why
+                raise
         return self._came
 
 
@@ -128,7 +137,7 @@ class Page:
 
     def items(self) -> Items:
         """The page. Raises SourceFailed for what is no address."""
-        return Items(iter([PageItem(plain(self.address), self.fetch, self.read, self.known)]), 1)
+        return Items(iter([PageItem(plain(self.address), self.fetch, self.read, self.known, is_only=True)]), 1)
 
 
 @dataclass(frozen=True)
@@ -224,15 +233,17 @@ class Crawl:
 
         Raises SourceFailed when the first one cannot be fetched.
         """
-        first = plain(self.address)
-        robots = Robots(first, self.fetch)
-        if not robots.allows(first):
-            raise SourceFailed(
-                f"{first} asks programs not to read it (robots.txt): save the pages, and give the folder"
-            )
-        beginning = PageItem(first, self.fetch, self.read, self.known)
-        beginning.came()
+        beginning, robots = self._beginning(plain(self.address))
+        if not _same_host(beginning.came().url, beginning.uri):  # as from example.org to www.example.org
+            beginning, robots = self._beginning(plain(beginning.came().url))
         return Items(self._each(beginning, robots))
+
+    def _beginning(self, address: str) -> tuple[PageItem, Robots]:
+        robots = Robots(address, self.fetch)
+        if not robots.allows(address):
+            said = f"{address} asks programs not to read it (robots.txt): save the pages, and give the folder"
+            raise SourceFailed(said)
+        return PageItem(address, self.fetch, self.read, self.known), robots
 
     def _each(self, beginning: PageItem, robots: Robots) -> Iterator[Item]:
         first = beginning.uri

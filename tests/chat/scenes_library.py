@@ -13,32 +13,41 @@ from tests.fakes import Finish, Gate
 
 QUESTION = "How many minutes does a soft egg take in boiling water?"
 OTHER = "Which zeppelin crossed Patagonia?"
-EGGS = """# Eggs
-
-## Keeping
-
-Eggs keep for three weeks in a cool place, with the point down. A fresh egg sinks in a bowl of water and lies on its
-side; one that stands up is two weeks old, and one that floats goes to the pigs. Write the day on the box. Never wash
-them before they are stored: the shell has a bloom that closes its pores, and without it they spoil within days.
-
-## Boiling
-
-A soft egg takes four minutes in boiling water, a waxy one six and a hard one nine. Prick the round end, lay the eggs
-into water that boils already, and count from then on. Cold water afterwards stops the cooking, and the shell comes off
-in large pieces. Eggs that were laid yesterday are hard to peel, however they are cooled.
-
-## Frying
-
-Butter has to be quiet before the egg goes in. Three minutes over a low flame and a lid on the pan set the white without
-a brown edge. Salt goes on the plate, not into the pan, where it makes spots. Duck eggs need a minute more and are too
-rich for most at breakfast; they are better in a dough.
-
-## Baking
-
-For a meringue beat the whites of four eggs with a pinch of salt until the bowl can be turned over, then fold in 220 g
-of sugar, a spoon at a time. Bake it for ninety minutes in an oven that is hardly warm, and let it cool with the door
-ajar. The yolks keep for two days under water and make a custard.
-"""
+PARTS_OF_EGGS = {
+    "Buying": (
+        "Buy eggs from hens that see the sky. The first sign of the stamp tells how they live, the next two "
+        "where, and the rest which house. Brown or white is a matter of the breed, and no sign of taste. Large "
+        "eggs come from old hens and have thin shells; for baking the middle size is what most books mean when "
+        "they say one egg."
+    ),
+    "Keeping": (
+        "Eggs keep for three weeks in a cool place, with the point down. A fresh egg sinks in a bowl of water and "
+        "lies on its side; one that stands up is two weeks old, and one that floats goes to the pigs. Write the "
+        "day on the box. Never wash them before they are stored: the shell has a bloom that closes its pores, and "
+        "without it they spoil."
+    ),
+    "Frying": (
+        "Butter has to be quiet before the egg goes in. Three minutes over a low flame and a lid on the pan set "
+        "the white without a brown edge. Salt goes on the plate, not into the pan, where it makes spots. Duck "
+        "eggs need a minute more and are too rich for most at breakfast; they are better in a dough."
+    ),
+    "Boiling": (
+        "A soft egg takes four minutes in boiling water, a waxy one six and a hard one nine. Prick the round end, "
+        "lay the eggs into water that boils already, and count from then on. Cold water afterwards stops the "
+        "cooking, and the shell comes off in large pieces. Eggs that were laid yesterday are hard to peel, "
+        "however they are cooled."
+    ),
+    "Baking": (
+        "For a meringue beat the whites of four eggs with a pinch of salt until the bowl can be turned over, then "
+        "fold in 220 g of sugar, a spoon at a time. Bake it for ninety minutes in an oven that is hardly warm, "
+        "and let it cool with the door ajar. The yolks keep for two days under water and make a custard."
+    ),
+    "Preserving": (
+        "Whole eggs do not freeze in their shells. Beaten with a pinch of salt they keep for half a year, and one "
+        "spoon of them is the white of one egg. Soleggs lie in brine with onion skins for a week, and turn brown."
+    ),
+}
+EGGS = "\n\n".join(("# Eggs", *(f"## {name}\n\n{text}" for name, text in PARTS_OF_EGGS.items()))) + "\n"
 BREAD = (
     "# Bread\n\nKnead 500 g of flour with 330 g of water, 10 g of salt and 5 g of yeast for ten minutes.\n"
     "Bake the loaf at 240 degrees with steam, then at 210.\n"

@@ -15,6 +15,7 @@ PARTS = {
     "Frying": "Fry an egg in butter over low heat for three minutes. A lid sets the white on top. ",
     "Baking": "A meringue bakes for ninety minutes in an oven that is hardly warm, and cools with the door ajar. ",
 }
+READ_MS = 60_000
 HENS = "Hens scratch in the yard, sit on their perches at dusk and moult when the days grow short. 🐔 "
 EGGS = "\n\n".join(
     ("# Eggs", HENS * 40, *(f"## {name}\n\n{text}" for name, text in PARTS.items()), "## Hens", HENS * 40)
@@ -70,8 +71,15 @@ def add_folder(tab: Tab, path: Path) -> None:
     box = tab.page.get_by_role("dialog", name="Add a folder")
     box.get_by_label("Path on the machine of the chat server").fill(str(path))
     box.get_by_role("button", name="Add it").click()
-    expect(tab.find(".sources-of li")).to_have_attribute("data-state", "ok")
+    expect(tab.find(".sources-of li")).to_have_attribute("data-state", "ok", timeout=READ_MS)
 
 
 def titles(tab: Tab) -> Locator:
     return tab.find(".documents .words > a")
+
+
+def search(tab: Tab, text: str) -> None:
+    """Try a search, and wait until it has an answer."""
+    tab.page.get_by_label("Try a search").fill(text)
+    tab.find(".trial").get_by_role("button", name="Search").click()
+    expect(tab.find(".trial .facts").first).to_contain_text("ms")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.chat import scenes_answer, scenes_around, scenes_house
+from tests.chat import scenes_answer, scenes_around, scenes_house, scenes_library
 from tests.chat.stage import SCENES, Scene, Stage
 from tests.conftest import CHROMIUM_FLAGS
 
-PLAYED = (scenes_answer, scenes_around, scenes_house)  # importing them fills SCENES
+PLAYED = (scenes_answer, scenes_around, scenes_house, scenes_library)  # importing them fills SCENES
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 HEAD = "# The page in its states\n\nDrawn by `python -m tests.chat.shots` with a scripted model server.\n"
 N_COLOURS = 160

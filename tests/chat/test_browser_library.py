@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.chat.axe import violations
-from tests.chat.page import Tab, Tabs
+from tests.chat.page import Tabs
 from tests.chat.shelves import (
     BREAD,
     EGGS,
@@ -22,6 +21,7 @@ from tests.chat.shelves import (
     folder,
     heading,
     make_shelf,
+    search,
     titles,
 )
 from tests.fakes import FakeServer, Finish, Gate
@@ -63,12 +63,6 @@ def cellar(web: Process, browser: object, tmp_path_factory: pytest.TempPathFacto
     add_folder(tab, folder(tmp_path_factory.mktemp("documents") / "kitchen"))
     tabs.close()
     return "cellar"
-
-
-def search(tab: Tab, text: str) -> None:
-    tab.page.get_by_label("Try a search").fill(text)
-    tab.find(".trial").get_by_role("button", name="Search").click()
-    expect(tab.find(".trial .facts").first).to_contain_text("ms")
 
 
 def test_files_are_dropped_found_asked_for_and_every_footnote_opens_its_passage(
@@ -151,48 +145,6 @@ def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_c
     assert tab.errors == []
 
 
-def test_documents_sources_and_shelves_are_deleted_with_a_way_back(web: Process, tabs: Tabs, tmp_path: Path) -> None:
-    tab = tabs.open(web, "/library")
-    make_shelf(tab, "attic")
-    add_folder(tab, folder(tmp_path / "attic"))
-    everything = ["Bread", "Eggs", "pea soup.txt"]
-    expect(titles(tab)).to_have_text(everything)
-    expect(tab.find(".sources-of .facts").first).to_contain_text("3 documents")
-    tab.button("1 item could not be read").click()
-    box = tab.page.get_by_role("dialog", name="What could not be read")
-    expect(box.get_by_role("listitem")).to_contain_text(re.compile("scan.pdf.*PDF", re.DOTALL))
-    assert violations(tab) == []
-    tab.page.keyboard.press("Escape")
-
-    tab.button("Delete Bread").click()
-    tab.button("Delete pea soup.txt").click()
-    expect(titles(tab)).to_have_text(["Eggs"])
-    expect(tab.find("#toast")).to_contain_text("2 documents were taken off the shelf.")
-    tab.button("Undo").click()
-    expect(titles(tab)).to_have_text(everything)
-    tab.page.get_by_label("Find a document").fill("soup")
-    expect(titles(tab)).to_have_text(["pea soup.txt"])
-    tab.page.get_by_label("Find a document").fill("")
-
-    tab.button(f"Actions for {tmp_path / 'attic'}").click()
-    tab.page.get_by_role("menuitem", name="Remove with its documents").click()
-    expect(tab.find(".sources-of li")).to_have_count(0)
-    expect(titles(tab).filter(visible=True)).to_have_count(0)
-    tab.button("Undo").click()
-    expect(titles(tab)).to_have_text(everything)
-
-    tab.button("Actions for this shelf").click()
-    tab.page.get_by_role("menuitem", name="Delete").click()
-    expect(heading(tab, "Library")).to_be_visible()
-    shelf = tab.find(".shelves").get_by_role("link", name="attic", exact=True)
-    expect(shelf).to_have_count(0)
-    tab.page.keyboard.press("Control+z")
-    expect(shelf).to_be_visible()
-    shelf.click()
-    expect(titles(tab)).to_have_text(everything)
-    assert tab.errors == []
-
-
 def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_while_it_comes(
     model: FakeServer, web: Process, cellar: str, tabs: Tabs
 ) -> None:
@@ -266,6 +218,12 @@ def test_everything_can_be_done_by_keys(model: FakeServer, web: Process, cellar:
     keys.press("Enter")
     expect(cite).to_be_focused()
 
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.answer().get_by_role("button", name="Copy", exact=True).press("Enter")
+    expect(tab.answer().get_by_role("button", name="Copied")).to_be_visible()
+    copied = tab.page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"Four minutes \[1\]\.\n\nSources:\n\[1\] Eggs \u203a Boiling \(/.*/eggs\.md\)", copied)
+
     tab.page.get_by_role("link", name="Library", exact=True).focus()
     keys.press("Enter")
     expect(heading(tab, "Library")).to_be_focused()
@@ -295,6 +253,10 @@ def test_what_documents_say_and_are_called_is_text_and_never_code(model: FakeSer
     make_shelf(tab, NASTY[:60])
     drop(tab.find("#library"), {"javascript:window.ran=4;.md": text})
     expect(titles(tab)).to_have_text([NASTY])
+    drop(tab.find("#library"), {"scan.pdf": "%PDF-1.4 and no more"})
+    expect(tab.find(".sent [data-state=failed]")).to_contain_text(re.compile("scan.pdf.*PDF", re.DOTALL))
+    assert [error for error in tab.errors if "415" not in error] == []
+    tab.errors.clear()  # the browser's own line about the file that was refused
     search(tab, words)
     tab.find(".passages a").first.click()
     expect(tab.find("#library mark")).to_contain_text("<script>window.ran=2</script>")

@@ -179,6 +179,13 @@ def test_a_hostile_docx_is_refused_in_a_sentence(data: bytes, said: str) -> None
     assert said in refused("a.docx", data)
 
 
+def test_a_model_that_gets_all_of_a_file_gets_a_notebook_without_its_pictures_and_links_with_their_addresses() -> None:
+    cells = '{"cells": [{"cell_type": "code", "source": "1 + 1", "outputs": [{"data": {"image/png": "iVBO"}}]}]}'
+    assert extract("a.ipynb", cells.encode()).text == "```python\n1 + 1\n```"
+    made = extract("a.html", b'<p>See <a href="/b">b</a></p>', url="https://site.test/a")
+    assert made.text == "See [b](https://site.test/b)"
+
+
 def test_a_page_becomes_markdown() -> None:
     made = extract("a.html", b"<title>T</title><script>x()</script><h1>Head</h1><p>Words <b>here</b></p>")
     assert (made.kind, made.title, made.text) == ("page", "T", "# Head\n\nWords **here**")

@@ -32,7 +32,7 @@ def test_a_chat_with_a_shelf_answers_from_its_passages_and_says_where_from(stage
     _, document = stage.door.open().document("owner", source["document_id"])
     assert document.text[source["start"] : source["end"]] == source["text"]
     assert "nine minutes" in source["text"] and source["shelf"] == "cooking"
-    assert "Question: How long do I boil eggs?" in stage.prompts[-1] and "[1] Boiling" in stage.prompts[-1]
+    assert "Question: How long do I boil eggs?" in stage.prompts[-1] and "[1]\n```\nBoiling" in stage.prompts[-1]
 
 
 def test_a_message_without_shelves_knows_nothing_of_the_library(stage: Stage) -> None:
@@ -154,7 +154,7 @@ def test_passages_share_the_budget_and_at_most_half_of_what_the_model_holds(stag
     stage.shelf("cooking", documents=many)
     stage.server.n_ctx = 1_000
     stage.ask("How do I boil eggs?", library="cooking", max_tokens=100)
-    passages = stage.prompts[-1].partition("[1] ")[2].partition("Question:")[0]
+    passages = stage.prompts[-1].partition("[1]\n")[2].partition("Question:")[0]
     assert 200 < len(passages.split()) <= 500
 
 
@@ -170,3 +170,34 @@ def test_the_window_shows_the_passages_with_their_tokens(stage: Stage) -> None:
     parts = {part["kind"]: part for part in shown["parts"]}
     assert "nine minutes" in parts["passages"]["text"] and parts["passages"]["n_tokens"] > 10
     assert "nine minutes" not in parts["message"]["text"] and stage.server.requests == []
+
+
+def test_a_question_that_leans_on_one_with_a_shelf_asks_that_shelf_too(stage: Stage) -> None:
+    stage.shelf("cooking", eggs=EGGS)
+    first = stage.ask("#cooking how do I boil eggs?")
+    answer = stage.ask("and how long?", first.chat_id)
+    assert answer.meta["library"]["shelves"] == ["cooking"] and "nine minutes" in stage.prompts[-1]
+
+
+def test_a_file_of_the_chat_can_be_named_and_is_cited(stage: Stage) -> None:
+    file = stage.store.add_file(None, "pump.txt", "text", "The pump needs four litres of oil.").id
+    first = stage.ask("Keep this", files=(file,))
+    stage.server.scripts = [says("The pump needs four litres of oil [1].")]
+    answer = stage.ask("#pump.txt how much oil?", first.chat_id)
+    library = answer.meta["library"]
+    assert (library["whole"], library["shelves"], library["marks"]) == (True, [], [{"n": 1, "confirmed": True}])
+    assert library["sources"][0]["uri"] == f"chat:{file}" and "notices" not in answer.meta
+
+
+def test_shelves_are_chosen_by_names_that_may_hold_commas(stage: Stage) -> None:
+    stage.shelf("salt, sugar", salt="# Salt\n\nSalt is dug in mines.\n")
+    stage.shelf("cooking", eggs=EGGS)
+    answer = stage.ask("Where is salt dug?", library="cooking, Salt, sugar")
+    assert answer.meta["library"]["shelves"] == ["cooking", "salt, sugar"]
+
+
+def test_a_base_model_says_that_it_does_not_ask_the_library(stage: Stage) -> None:
+    stage.shelf("cooking", eggs=EGGS)
+    stage.server.capabilities = ["completion"]
+    answer = stage.ask("Boil the eggs", library="cooking")
+    assert "does not answer from the library" in answer.meta["notices"][0] and "library" not in answer.meta

@@ -48,29 +48,26 @@ QUESTIONS = [
 
 def test_fifty_questions_have_no_broken_link_and_no_wrong_citation_is_confirmed(stage: Stage) -> None:
     assert len(QUESTIONS) == 50
-    chat_id, n_right, n_wrong = None, 0, 0
+    chat_id, n_elsewhere = None, 0
     for place, (n, animal, question, kind) in enumerate(QUESTIONS):
-        right = {
-            "grams": f"The {animal} eats {3 * n + 2} grams of {food(n)}",
-            "burrow": f"It sleeps in burrow {1000 + n}",
-        }
+        grams, burrow, out = 3 * n + 2, 1000 + n, 40 + place
+        right = {"grams": f"The {animal} eats {grams} grams of {food(n)}", "burrow": f"It sleeps in burrow {burrow}"}
         wrong = {
-            "grams": f"The {animal} eats {3 * n + 3} grams of {food(n)}",
+            "grams": f"The {animal} eats {grams + 1} grams of {food(n)}",
             "burrow": f"It sleeps in burrow {2000 + n}",
         }
-        out = 40 + place
-        said = f"{right[kind]} [1]. {wrong[kind]} [1]. Kings like purple hats [1]. So [{out}], [0] and `x[{out}]`."
-        stage.server.scripts = [says(*(said[at : at + 3] for at in range(0, len(said), 3)))]
+        said = f"{right[kind]} [1]. {wrong[kind]} [1]. Kings like purple hats [1]. {right[kind]} [2]. So [{out}], [0]."
+        stage.server.scripts = [says(*(said[at : at + 3] for at in range(0, len(said), 3)), f" `x[{out}]`")]
         answer = stage.ask(question, chat_id, **({"library": "zoo"} if chat_id is None else {}))
         chat_id = answer.chat_id
         library = answer.meta["library"]
         assert animal in library["sources"][0]["text"], question
-        assert [mark["confirmed"] for mark in library["marks"]] == [True, False, False], question
-        assert library["n_dropped"] == 2 and f"`x[{out}]`" in answer.content
+        confirmed = [mark["confirmed"] for mark in library["marks"]]
+        assert confirmed in ([True, False, False], [True, False, False, False]), question
+        n_elsewhere += len(confirmed) == 4
+        assert library["n_dropped"] == 6 - len(confirmed) and f"`x[{out}]`" in answer.content
         check_links(stage, answer.content, library)
-        n_right += 1
-        n_wrong += 2
-    assert (n_right, n_wrong) == (50, 100)
+    assert n_elsewhere > 25  # right words behind the number of another passage
 
 
 def check_links(stage: Stage, content: str, library: dict[str, Any]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chatbot.core.events import Grounds, Looked, Status
+from chatbot.core.library.gone import sweep
 from chatbot.core.store import Store
 from tests.chat.grounded import EGGS, WOOL, Stage, numbers, says
-from tests.fakes import Cut, FakeServer, Finish, Gate
+from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse
 from tests.processes import until
 
 LONG = "\n\n".join(f"# Part {n}\n\n" + f"Filler {n} of no use here. " * 30 for n in range(40))
@@ -141,11 +143,39 @@ def test_an_answer_that_goes_on_keeps_the_numbers_of_its_passages(stage: Stage) 
     assert [mark["n"] for mark in library["marks"]] == [1, 2]
 
 
+def test_an_answer_that_was_broken_off_goes_on_in_another_process(stage: Stage, tmp_path: Path) -> None:
+    gate = Gate()
+    stage.server.scripts = [says("Boil eggs for nine minutes [1] and", gate), says(" then cool them [1].")]
+    answer = stage.begin("How long do I boil eggs?", library="cooking")
+    gate.wait_until_reached()
+    until(lambda: "nine" in stage.jobs.snapshot(answer).message.content, "the text")
+    stage.close()
+    broken = Stage(tmp_path, stage.server)
+    try:
+        assert broken.store.message(answer.id).status is Status.INTERRUPTED
+        ended = broken.ended(broken.jobs.resume(answer.id).id)
+    finally:
+        broken.close()
+    assert ended.content == "Boil eggs for nine minutes [1] and then cool them [1]."
+    assert [mark["n"] for mark in ended.meta["library"]["marks"]] == [1, 1]
+    assert len(ended.meta["library"]["steps"]) == 1 and numbers(ended.meta["library"]) == [1]
+
+
 def test_two_chats_ask_at_once_and_each_has_its_own_sources(stage: Stage) -> None:
     stage.server.by_words = {"boil eggs?": says("Nine minutes [1]."), "wool spun?": says("In spring [1].")}
     begun = [stage.begin(text, library="cooking") for text in ("How long do I boil eggs?", "When is wool spun?")]
     titles = [stage.ended(each.id).meta["library"]["sources"][0]["title"] for each in begun]
     assert titles == ["Boiling", "Wool"]
+
+
+def test_a_server_without_embeddings_still_finds_by_words(stage: Stage) -> None:
+    stage.server.embed_refusal = Refuse(500, "broken")
+    stage.server.scripts = [says("Boil for nine minutes [1].")]
+    answer = stage.ask("How long do I boil eggs?", library="cooking")
+    assert answer.meta.get("error") is None and answer.meta["library"]["sources"][0]["title"] == "Boiling"
+    assert answer.meta["library"]["marks"] == [{"n": 1, "confirmed": True}]
+    [notice] = answer.meta["notices"]
+    assert notice.startswith("This was found by words alone") and "made no embeddings" in notice
 
 
 def file_of(stage: Stage, name: str, text: str) -> str:
@@ -170,13 +200,26 @@ def test_a_file_that_is_too_long_is_read_in_parts_and_says_so(stage: Stage) -> N
     assert "four litres" in stage.prompts[-1]
 
 
+def test_a_long_table_is_searched_with_the_names_of_its_columns(stage: Stage) -> None:
+    stage.server.n_ctx = 2_000
+    rows = "\n".join(f"pump {n},{n * 7} litres,hall {n % 9}" for n in range(900))
+    table = stage.store.add_file(None, "pumps.csv", "table", f"machine,oil,place\n{rows}\n").id
+    stage.ask("Which oil and place has the machine pump 333?", files=(table,), max_tokens=200)
+    assert "2331 litres" in stage.prompts[-1] and "machine: pump 333" in stage.prompts[-1]
+
+
 def test_a_long_file_whose_question_fits_nothing_gives_its_beginning(stage: Stage) -> None:
     stage.server.n_ctx = 2_000
     long = file_of(stage, "manual.md", f"# Preface\n\nThis book is about pumps.\n\n{LONG}")
     stage.ask("Summarize", files=(long,), max_tokens=200)
     assert "This book is about pumps." in stage.prompts[-1] and "Filler 39" not in stage.prompts[-1]
-    stage.ask("Tell me a joke about oceans", stage.store.chats()[0].id)
+    [parts, beginning] = stage.store.messages(stage.store.chats()[0].id)[-1].meta["notices"]
+    assert (
+        "was read in parts" in parts and beginning == "Nothing in manual.md fits the question: the beginning was sent."
+    )
+    joke = stage.ask("Tell me a joke about oceans", stage.store.chats()[0].id)
     assert "This book is about pumps." not in stage.prompts[-1]
+    assert "library" not in joke.meta and "notices" not in joke.meta
 
 
 def test_a_document_that_gives_orders_changes_nothing(stage: Stage) -> None:
@@ -191,3 +234,36 @@ def test_a_document_that_gives_orders_changes_nothing(stage: Stage) -> None:
     assert begin < prompt.index("SYSTEM:") < end
     assert answer.meta["library"]["sources"][0]["link"] == ""
     assert [type(event) for event in stage.events(answer.id, Looked)] == [Looked]
+
+
+def test_an_answer_that_a_person_changes_is_checked_anew(stage: Stage) -> None:
+    stage.server.scripts = [says("Boil eggs for nine minutes [1]. They dance [1].")]
+    answer = stage.ask("How long do I boil eggs?", library="cooking")
+    edited = stage.jobs.edit(answer.id, "They sleep [1]. Boil the eggs for nine minutes [1], [7].")
+    assert edited.content == "They sleep [1]. Boil the eggs for nine minutes [1], [7]."
+    assert [(mark["n"], mark["confirmed"]) for mark in edited.meta["library"]["marks"]] == [
+        (1, False),
+        (1, True),
+        (7, False),
+    ]
+    assert numbers(edited.meta["library"]) == [1]
+
+
+def test_files_whose_chat_is_gone_leave_the_library_too(stage: Stage) -> None:
+    stage.server.n_ctx = 2_000
+    asked = [stage.ask("How?", files=(file_of(stage, f"{n}.md", LONG),), max_tokens=200) for n in range(2)]
+    assert sweep(stage.store, stage.door) == 0
+    stage.store.delete([asked[0].chat_id])
+    assert sweep(stage.store, stage.door) == 0  # it can be brought back
+    stage.store.purge_deleted(time.time() + 1)
+    assert sweep(stage.store, stage.door) == 1
+    [left] = stage.door.open().hidden_documents()
+    assert stage.store.files_of([m.id for m in stage.store.messages(asked[1].chat_id)]).popitem()[1][0].id in left[1]
+
+
+def test_no_room_for_passages_is_said_with_the_numbers(stage: Stage) -> None:
+    stage.server.n_ctx = 600
+    near = file_of(stage, "near.md", "word " * 300)
+    answer = stage.ask("How long do I boil eggs?", library="cooking", files=(near,), max_tokens=100)
+    assert answer.meta["error"]["code"] == "context_full"
+    assert "the model holds 600 tokens, and this message with its files takes 3" in answer.meta["error"]["message"]

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from chatbot.core.library import open_library
+from chatbot.core.store import OWNER
+from chatbot.settings import WebSettings
 from tests.chat.browser import Browser
 from tests.chat.readers import put_on_shelf
 from tests.chat.residents import ask
@@ -183,6 +186,28 @@ def test_a_run_is_stopped_and_goes_on_when_it_is_asked_for_again(page: Browser, 
     assert page.call("source_stop", {"source_id": source})["stopped"] is False
 
 
+def test_a_shelf_that_is_deleted_while_it_is_read_comes_back_and_is_read_on(
+    page: Browser, model: FakeServer, docs: Path
+) -> None:
+    model.embed_gate = gate = Gate()
+    shelf = shelf_of(page, "deleted")
+    source = add_folder(page, shelf, docs)
+    gate.wait_until_reached()
+    assert page.call("shelf_delete", {"shelf_id": shelf})["ok"]
+    model.embed_gate = None
+    gate.open()
+
+    def can_be_read_again() -> bool:
+        told = page.call("shelf_restore", {"shelf_id": shelf})["shelf"]
+        return bool(told["sources"][0]["state"] != "running")
+
+    until(can_be_read_again, "the end of the run")
+    n_ends = len([each for each in runs_of(page, source) if each["state"] != "running"])
+    page.call("source_refresh", {"source_id": source})
+    last = ended(page, source, n_ends + 1)
+    assert (last["state"], last["n_documents"]) == ("ok", 2)
+
+
 def test_a_source_that_is_being_read_can_be_removed(page: Browser, model: FakeServer, docs: Path) -> None:
     model.embed_gate = gate = Gate()
     shelf = shelf_of(page, "removed")
@@ -200,7 +225,7 @@ def test_a_file_dropped_on_a_shelf_is_found_and_its_deletion_undone(
 ) -> None:
     shelf = shelf_of(page, "dropped")
     put = put_on_shelf(web, "", "barn.md", shelf, "# Barn\n\nThe barn is red.")
-    assert (put.status, put.body["name"], put.body["n_chars"]) == (200, "Barn", 24)
+    assert (put.status, put.body["name"], put.body["n_chars"]) == (200, "barn.md", 24)
     again = put_on_shelf(web, "", "barn.md", shelf, "# Barn\n\nThe barn is green.")
     assert again.body["document_id"] == put.body["document_id"]
     wanted = {"text": "What colour is the barn?", "shelf_ids": [shelf]}
@@ -299,7 +324,7 @@ def test_without_embeddings_words_find_and_the_vectors_come_later(tmp_path: Path
     with FakeServer() as model, running(chatbot(model.url, tmp_path / "data")) as web:
         model.models = [{"id": "fake-model", "object": "model", "meta": {"kind": "chat"}}]
         page = Browser(web.url)
-        assert "makes embeddings" in page.call("library")["embedding"]["notice"]
+        until(lambda: "makes embeddings" in page.call("library")["embedding"]["notice"], "what to do")
         shelf = shelf_of(page, "words")
         assert ended(page, add_folder(page, shelf, docs))["state"] == "ok"
         found = page.call("find", {"text": "How long do eggs boil?", "shelf_ids": [shelf]})["passages"]
@@ -314,6 +339,33 @@ def test_without_embeddings_words_find_and_the_vectors_come_later(tmp_path: Path
         found = page.call("find", {"text": "How long do eggs boil?", "shelf_ids": [shelf]})["passages"]
         assert found[0]["cosine"] > 0
         page.client.disconnect()
+
+
+def test_a_library_that_is_damaged_keeps_nobody_from_chatting(tmp_path: Path) -> None:
+    (tmp_path / "library.db").write_bytes(b"no database at all, but as long as the head of one. " * 100)
+    with FakeServer(["Hello.", Finish()]) as model, running(chatbot(model.url, tmp_path)) as web:
+        page = Browser(web.url)
+        told = page.call("library")["error"]
+        assert told["code"] == "library_broken" and "library.db" in told["message"]
+        sent = page.call("send", {"text": "Hello?"})
+        assert page.end_of(sent["answer"]["id"])["status"] == "done"
+        assert page.call("admin")["storage"]["library_bytes"] > 0
+        asked = page.call("send", {"text": "Is it there?", "options": {"library": "attic"}})
+        assert page.end_of(asked["answer"]["id"])["error"]["message"] == told["message"]
+        page.client.disconnect()
+        assert web.terminate() == 0
+
+
+def test_what_was_kept_of_files_whose_chats_are_gone_is_forgotten(tmp_path: Path) -> None:
+    with FakeServer() as model:
+        model.embeds = True
+        settings = WebSettings(data_dir=str(tmp_path), url=model.url)
+        door = open_library(settings, settings.database())
+        shelf = door.open().index.hidden_shelf(OWNER)
+        door.open().add_text(OWNER, shelf.id, "chat:no-such-file", "long.txt", "Words that nobody has.", "text")
+        with running(chatbot(model.url, tmp_path)):
+            until(lambda: door.open().n_chars(OWNER) == 0, "the end of a text that no chat has")
+        door.close()
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])

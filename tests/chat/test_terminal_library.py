@@ -35,6 +35,7 @@ A soft egg boils for six minutes, a hard egg for ten minutes.
 
 Fry an egg in butter over a low flame.
 """
+SLOWLY_S = 60.0  # the first question to the library loads what makes vectors
 ANSWER = ["A soft egg boils for ", "six minutes [1]. Whales sing songs [1]."]
 
 
@@ -216,12 +217,12 @@ def test_a_deep_question_shows_its_steps(cooking: Path, server: FakeServer) -> N
 def test_ctrl_c_keeps_what_is_read_and_the_next_refresh_goes_on(server: FakeServer, recipes: Path) -> None:
     gate = server.embed_gate = Gate()
     terminal = Terminal(server.url, "library", "add", "cooking", str(recipes))
-    gate.wait_until_reached()
+    assert gate.reached.wait(SLOWLY_S)
     terminal.interrupt()
-    terminal.until("stopping, what is done is kept")
-    gate.open()
     terminal.until("chat library refresh cooking goes on")
+    gate.open()
     assert terminal.status() == 130
+    assert "nothing is read yet" in terminal.all
     assert lines(manage("library", "list"))[1].endswith(", stopped")
     assert manage("library", "refresh").returncode == 0
     assert lines(manage("library", "list"))[0] == "cooking  2 documents"
@@ -230,7 +231,7 @@ def test_ctrl_c_keeps_what_is_read_and_the_next_refresh_goes_on(server: FakeServ
 def test_a_run_is_seen_elsewhere_and_not_begun_twice(server: FakeServer, recipes: Path) -> None:
     gate = server.embed_gate = Gate()
     with started(server.url, "library", "add", "cooking", str(recipes)) as first:
-        gate.wait_until_reached()
+        assert gate.reached.wait(SLOWLY_S)
         assert lines(manage("library", "list"))[1].endswith(", running")
         second = manage("library", "refresh", "cooking")
         assert second.returncode == 1 and f"{recipes} is being read already" in second.stderr.decode()
@@ -267,7 +268,7 @@ def test_steps_and_footnotes_are_calm_on_a_terminal(cooking: Path, server: FakeS
     with Tmux(server.url, "-l", "cooking", columns=columns, rows=40) as tmux:
         tmux.until_prompt()
         tmux.keys("how long does a soft egg boil?", "Enter")
-        tmux.until("[1] ? Eggs")
+        tmux.until("[1] ? Eggs", timeout_s=SLOWLY_S)
         seen = tmux.until_prompt()
         styled = tmux.screen(styles=True)
     flat = " ".join(seen.split())
@@ -283,11 +284,11 @@ def test_the_library_is_chosen_in_the_conversation_with_tab(cooking: Path, serve
     with Tmux(server.url, NO_COLOR="1") as tmux:
         tmux.until_prompt()
         tmux.keys("/library coo", "Tab")
-        tmux.until("> /library cooking")
+        tmux.until("> /library cooking", timeout_s=SLOWLY_S)
         tmux.keys("Enter")
         tmux.until("answers come from cooking now")
         tmux.keys("who composed the ninth symphony?", "Enter")
-        tmux.until("not in your documents")
+        tmux.until("not in your documents", timeout_s=SLOWLY_S)
         tmux.until_prompt()
         tmux.keys("/library off", "Enter")
         tmux.until("answers come from no shelf now")
@@ -304,11 +305,36 @@ def test_the_library_is_chosen_in_the_conversation_with_tab(cooking: Path, serve
 def test_a_run_on_a_terminal_says_how_far_it_is(server: FakeServer, recipes: Path) -> None:
     gate = server.embed_gate = Gate()
     with Tmux(server.url, "library", "add", "cooking", str(recipes), columns=60) as tmux:
-        gate.wait_until_reached()
+        assert gate.reached.wait(SLOWLY_S)
         tmux.until("[reading ")
         gate.open()
-        seen = tmux.until("status 0")
+        seen = tmux.until("status 0", timeout_s=SLOWLY_S)
     assert "2 new" in seen and "[reading" not in seen
+
+
+def test_bash_completes_what_can_be_done_and_the_names_of_shelves(cooking: Path, tmp_path: Path) -> None:
+    program = tmp_path / "chat"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m chatbot.chat "$@"\n')
+    program.chmod(0o755)
+    script = manage("completion", "bash").stdout.decode()
+    check = 'COMP_WORDS=(chat "$@"); COMP_CWORD=$#; _paddock_chat; echo "${COMPREPLY[@]}"'
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for typed, wanted in (
+        (["library", "re"], "refresh restore"),
+        (["library", "show", "co"], "cooking"),
+        (["-l", "co"], "cooking"),
+    ):
+        command = ["bash", "-c", f"{script}\n{check}", "x", *typed]
+        shown = subprocess.run(command, capture_output=True, text=True, env=environment(PATH=path), cwd=REPO)
+        assert shown.stdout.strip() == wanted, shown.stderr
+
+
+def test_a_prompt_that_begins_with_library_goes_behind_two_dashes(server: FakeServer) -> None:
+    done = manage("library", "of", "Alexandria?")
+    assert done.returncode == 2 and b"chat library knows no of, but list, " in done.stderr
+    assert b"chat -- library" in done.stderr
+    chat(server.url, "--", "library", "of", "Alexandria?")
+    assert server.requests[0]["messages"][-1]["content"] == "library of Alexandria?"
 
 
 def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:

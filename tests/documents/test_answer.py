@@ -55,7 +55,7 @@ def test_quick_looks_once_and_numbers_what_it_found() -> None:
     steps: list[Step] = []
     ready = prepare("What of wool?", find, ROOMY, tell=steps.append)
     assert ready.content.endswith("Question: What of wool?")
-    assert "[1] Title 1\n```\nWool is spun by hand.\n```" in ready.content
+    assert "[1]\n```\nTitle 1\n\nWool is spun by hand.\n```" in ready.content
     assert steps == [Step("What of wool?", 1)]
 
 

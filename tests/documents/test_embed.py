@@ -132,6 +132,16 @@ def test_nobody_there_is_said() -> None:
         HttpEmbedder("http://127.0.0.1:9/v1", model="m").embed(["x"])
 
 
+def test_whether_a_server_is_there_is_asked_each_time(server: Server) -> None:
+    embedder = HttpEmbedder(server.url, model="named")
+    server.answer = listed("chat", "embedding")
+    assert (embedder.check(), HttpEmbedder(server.url).check()) == ("named", "m1")
+    server.answer = lambda path, body: (403, {"error": {"message": "the key is wrong"}})
+    assert embedder.model == "named"
+    with pytest.raises(EmbedderAway, match="the key is wrong"):
+        embedder.check()
+
+
 def ranking(path: str, body: dict[str, Any]) -> tuple[int, Any]:
     """A server with a model that ranks: the longest text first."""
     if path == "/v1/models":

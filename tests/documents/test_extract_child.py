@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,12 +110,28 @@ def test_a_child_that_dies_of_a_file_refuses_it_in_a_sentence(
     assert readers.pids() == []
 
 
-def test_reading_ends_at_its_limit_of_time_and_the_next_file_is_read(readers: Readers) -> None:
+def test_a_child_that_cannot_begin_is_not_the_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, readers: Readers
+) -> None:
+    monkeypatch.setattr(bounded, "_CODE", "import nothing_of_this_name")
+    with pytest.raises(Unreadable, match="cannot be read now, since no process can be started: it ended before"):
+        page(readers, "x")
+    assert readers.pids() == []
+
+
+def test_reading_ends_at_its_limit_of_processor_time_and_the_next_file_is_read(readers: Readers) -> None:
     page(readers, "started")
     with pytest.raises(Unreadable, match=r"takes longer to read than 1 s: split it"):
         readers.read("page", ENDLESS, "", "", Bounds(time_s=1))
     assert readers.pids() == []
     assert page(readers, "next").text == "next"
+
+
+def test_a_child_that_does_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, readers: Readers) -> None:
+    monkeypatch.setattr(bounded, "_CODE", "import time\nprint('ready', flush=True)\ntime.sleep(600)")
+    with pytest.raises(Unreadable, match=r"takes longer to read than 0 s: split it"):
+        page(readers, "x", Bounds(time_s=0))
+    assert readers.pids() == []
 
 
 def test_reading_ends_at_its_limit_of_memory_and_the_next_file_is_read(readers: Readers) -> None:
@@ -186,17 +202,17 @@ sys.stdin.read()
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     assert runs(pid)
+    began = _seconds_of(pid)
     if is_busy:
-        until(lambda: _seconds_of(pid) > 1, "the child at work")
+        until(lambda: _seconds_of(pid) > began + 0.2, "the child at work")
     parent.kill()
     parent.communicate()
     until(lambda: not runs(pid), "the end of the child")
 
 
 def _seconds_of(pid: int) -> float:
-    """Processor time of a process."""
+    """Processor time of a process; elsewhere than on Linux the time that goes by."""
     if not sys.platform.startswith("linux"):
-        threading.Event().wait(1)
-        return 2.0
+        return time.monotonic()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -99,8 +99,8 @@ def test_a_deeply_nested_page_is_read_without_failing() -> None:
         ('<h2><a href="/page#use">§</a> Use <a href="#use">\u200b</a></h2>', "## Use"),
         ("<h3>The C# and F# way</h3>", "### The C# and F# way"),
         (
-            '<p>See <a href="#n1">[1]</a> and <a href="https://x.test/">there</a>, <b>now</b>.</p>',
-            "See [1] and there, now.",
+            '<p>See<sup><a href="#n1">[1]</a></sup> and <a href="https://x.test/">there</a>, <b>now</b>.</p>',
+            "See and there, now.",
         ),
         ("<h2>The <code>map</code> function</h2><p>Call <code>map</code>.</p>", "## The map function\n\nCall `map`."),
         (

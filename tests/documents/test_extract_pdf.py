@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from pypdf import PdfReader, PdfWriter
+
+from rag.chunk import Limits, chunk
 from rag.documents import page_of
+from rag.errors import DocumentRefused
 from rag.extract import read
 from rag.extract.pdf import without_repeats
 from tests.chat import samples
@@ -41,6 +46,36 @@ def test_a_head_that_names_the_chapter_beside_the_number_of_the_page_is_dropped(
     assert without_repeats(pages) == [page.partition("\n")[2] for page in pages]
 
 
+def test_a_title_that_begins_with_the_number_of_its_page_stays() -> None:
+    pages = [f"{number}\n{number} Chapter\n{body}" for number, body in enumerate(BODIES, 1)]
+    pages[3] = f"4\nNo chapter\n{BODIES[3]}"
+    kept = without_repeats([*pages, *(f"{number}\nWords {number * number}" for number in range(5, 12))])
+    assert kept[:2] == [f"1 Chapter\n{BODIES[0]}", f"2 Chapter\n{BODIES[1]}"]
+
+
+def test_bookmarks_are_headings_where_the_page_says_their_words() -> None:
+    pages = [
+        "A book",
+        f"1. Food{NEXT}Llamas eat.{NEXT}Chapter 1.1 How they{NEXT}eat{NEXT}Slowly.",
+        "Wool is warm. Food too.",
+    ]
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(samples.pdf(*pages))))
+    food = writer.add_outline_item(title="Food", page_number=1)
+    writer.add_outline_item(title="How they eat", page_number=1, parent=food)
+    writer.add_outline_item(title="Wool", page_number=2)
+    made = io.BytesIO()
+    writer.write(made)
+    found = read("a.pdf", made.getvalue())
+    assert found.text == (
+        "A book\n\n# 1. Food\n\nLlamas eat.\n\n## Chapter 1.1 How they eat\n\nSlowly.\n\nWool is warm. Food too."
+    )
+    assert [found.text[at : at + 4] for at in found.pages] == ["A bo", "# 1.", "Wool"]
+    assert [each.headings for each in chunk(found.text, limits=Limits(12, 0, 2))][-1] == (
+        "1. Food",
+        "Chapter 1.1 How they eat",
+    )
+
+
 def test_what_is_repeated_inside_of_pages_or_on_few_of_them_stays() -> None:
     inside = [f"{body}\na\nb\nSame line\nc\nd\n{body[::-1]}" for body in BODIES]
     assert without_repeats(inside) == [page.strip() for page in inside]
@@ -55,9 +90,31 @@ def test_words_that_a_line_cuts_and_letters_that_are_joined_are_made_whole() -> 
     assert made.text == "An example of Jean-\nPaul\n\\# a comment"
 
 
-@pytest.mark.parametrize("n_pages", [2_001])
-def test_a_pdf_of_too_many_pages_is_refused_with_both_numbers(n_pages: int) -> None:
-    from rag.errors import DocumentRefused
+def test_words_of_a_font_of_numbered_glyphs_are_apart() -> None:
+    """As TeX writes them: glyph 32 is a wide letter, and a gap of a third of the size is a space."""
+    letters = {"e": 0x20, "a": 0x44, "t": 0x57, "s": 0x56}
+    pairs = "\n".join(f"<{code:04X}> <{ord(letter):04X}>" for letter, code in letters.items())
+    to_unicode = (
+        "/CIDInit /ProcSet findresource begin begincmap 1 begincodespacerange <0000> <FFFF> endcodespacerange\n"
+        f"{len(letters)} beginbfchar\n{pairs}\nendbfchar endcmap end"
+    )
+    words = ["eat", "a", "seat"]
+    shown = "-313".join(f"<{''.join(f'{letters[each]:04X}' for each in word)}>" for word in words)
+    drawn = f"BT /F1 12 Tf 72 720 Td [{shown}] TJ ET"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [5 0 R] /Count 1 >>",
+        "<< /Type /Font /Subtype /Type0 /Encoding /Identity-H /DescendantFonts [7 0 R] /ToUnicode 8 0 R >>",
+        "<< >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Resources << /Font << /F1 3 0 R >> >> /Contents 6 0 R >>",
+        f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream",
+        "<< /Type /Font /Subtype /CIDFontType2 /BaseFont /X /DW 500 /W [32 [1000]] /FontDescriptor 9 0 R >>",
+        f"<< /Length {len(to_unicode)} >>\nstream\n{to_unicode}\nendstream",
+        "<< /Type /FontDescriptor /FontName /X /Flags 4 >>",
+    ]
+    assert read("a.pdf", samples._assemble([each.encode() for each in objects])).text == "eat a seat"
 
+
+def test_a_pdf_of_too_many_pages_is_refused_with_both_numbers() -> None:
     with pytest.raises(DocumentRefused, match="has 2,001 pages, and 2,000 are the most: split it"):
-        read("a.pdf", samples.pdf(*[""] * n_pages))
+        read("a.pdf", samples.pdf(*[""] * 2_001))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +17,6 @@ from rag.errors import DocumentRefused, RagError
 from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
 from tests.documents.shelf import WordEmbedder, library
-from tests.processes import REPO
 
 
 @dataclass
@@ -171,39 +166,6 @@ def test_a_cancelled_run_keeps_what_it_has_and_removes_nothing(index: Shelves, e
     kept = [each.uri for each in index.documents(1)]
     assert {f"{i}.txt" for i in range(10)} <= set(kept)
     assert ingest.take(1, items, source_id=7).n_new == 300 - report.n_new
-
-
-RUNS = """
-import sys
-from pathlib import Path
-from rag.ingest import Ingest
-from tests.documents.shelf import WordEmbedder, library
-from tests.documents.test_ingest import notes
-Ingest(library(Path(sys.argv[1])), WordEmbedder()).take(
-    1, notes(600), tell=lambda at: print(at.n_done, flush=True)
-)
-"""
-
-
-@pytest.mark.parametrize("n_before", [1, 130, 400])
-def test_a_killed_run_goes_on_without_loss_or_double(index: Shelves, tmp_path: Path, n_before: int) -> None:
-    child = subprocess.Popen([sys.executable, "-c", RUNS, str(tmp_path)], stdout=subprocess.PIPE, cwd=REPO, text=True)
-    assert child.stdout
-    for line in child.stdout:
-        if int(line) >= n_before:
-            os.kill(child.pid, signal.SIGKILL)
-            break
-    child.wait()
-    child.stdout.close()
-    n_kept = len(index.documents(1))
-    assert n_before <= n_kept < 600
-    embedder = WordEmbedder()
-    report = Ingest(index, embedder).take(1, notes(600))
-    assert (report.n_same, report.n_new) == (n_kept, 600 - n_kept)
-    assert index.n_vectors("words") == (600, 600)
-    with index.reading() as db:
-        db.execute("INSERT INTO chunk_index (chunk_index) VALUES ('integrity-check')")
-        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
 def test_a_run_that_shall_stop_does_not_wait_for_a_server_that_hangs(index: Shelves) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rag import process
 from rag.errors import DocumentRefused, LibraryBroken, RagError, SourceBusy, SourceFailed, UnknownShelf
 from rag.extract import read
 from rag.library import Library, Progress
+from rag.sources import Readable
 from tests.documents.shelf import WordEmbedder, is_sound
+from tests.documents.test_sources_disk import git
 
 ANNA, BERT = "anna", "bert"
 
@@ -93,6 +97,38 @@ def test_a_file_that_was_only_touched_is_read_once_more_and_not_again(
     os.utime(farm / "llama.md", (1, 1))
     assert library.refresh(source_id).n_same == 3
     assert library.index.known_of(shelf_id, (farm / "llama.md").as_uri()).stamp.endswith(" 1000000000")
+
+
+def test_what_cannot_be_read_is_not_tried_at_every_look(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    opened: list[str] = []
+
+    def noting(name: str, data: bytes, **more: str) -> Readable:
+        opened.append(name)
+        return read(name, data, **more)
+
+    monkeypatch.setattr(library, "_read", noting)
+    before = library.failures(source_id)
+    library.refresh(source_id)
+    assert (opened, library.failures(source_id)) == ([], before)
+    (farm / "broken.pdf").write_bytes(b"%PDF-1.7 broken in another way")
+    library.refresh(source_id)
+    assert opened == ["broken.pdf"]
+    with library.index.writing() as db:
+        db.execute("UPDATE failures SET at = at - 4000")
+    library.refresh(source_id)
+    assert opened == ["broken.pdf", "broken.pdf"]
+
+
+def test_a_folder_of_too_many_files_is_refused_with_the_number(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.sources.folder.MAX_FILES", 3)
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+    with pytest.raises(SourceFailed, match="more than 3 documents"):
+        library.refresh(source_id)
 
 
 def test_changed_sees_files_come_go_and_be_written(library: Library, shelf_id: int, farm: Path) -> None:
@@ -210,6 +246,42 @@ def test_one_run_at_a_time_and_stopping_keeps_what_came(library: Library, shelf_
     assert not library.changed(after)  # who stopped it does not want it to begin again by itself
     again = library.refresh(source_id)
     assert (again.n_same, again.n_new) == (report.n_new, 303 - report.n_new)
+
+
+def test_a_run_of_another_process_is_respected_as_long_as_it_lives(library: Library, shelf_id: int, farm: Path) -> None:
+    source_id = library.add_source(ANNA, shelf_id, "folder", str(farm)).id
+
+    def claim(runner: str) -> None:
+        with library.index.writing() as db:
+            db.execute("UPDATE sources SET state = 'running', runner = ? WHERE id = ?", (runner, source_id))
+
+    claim(f"1:{process.start_of(1)}:7")
+    assert library.source(source_id).state == "running"
+    assert library.unfinished() == []
+    with pytest.raises(SourceBusy, match="by process 1 "):
+        library.refresh(source_id)
+    with pytest.raises(SourceBusy):
+        library.remove_source(ANNA, source_id)
+    claim("1:another start:7")  # its number belongs to another process now
+    assert library.source(source_id).state == "stopped"
+    assert [each.id for each in library.unfinished()] == [source_id]
+    assert library.refresh(source_id).n_new == 3
+
+
+def test_the_copy_of_a_repository_goes_with_its_source(
+    library: Library, shelf_id: int, farm: Path, tmp_path: Path
+) -> None:
+    git("init", "-q", place=farm)
+    git("add", ".", place=farm)
+    git("commit", "-q", "-m", "first", place=farm)
+    source_id = library.add_source(ANNA, shelf_id, "git", str(farm)).id
+    assert library.refresh(source_id).n_new == 3
+    copy = tmp_path / "repositories" / str(source_id)
+    assert copy.is_dir()
+    assert library.link(library.search("llama", [shelf_id])[0]) == ""  # it lies on this machine
+    library.index.delete_shelf(ANNA, shelf_id)
+    library.purge(time.time() + 1)
+    assert not copy.exists()
 
 
 def test_a_run_that_left_with_its_process_is_found_again(library: Library, shelf_id: int, farm: Path) -> None:

@@ -14,7 +14,7 @@ from rag.library import Library
 from tests.documents.shelf import WordEmbedder, is_sound
 from tests.processes import REPO
 
-N_FILES, N_KILLS = 160, 20
+N_FILES, N_KILLS = 120, 20
 # A process that has loaded everything once, and starts each run as a copy of itself.
 RUNNER = """
 import os, sys, time
@@ -28,15 +28,22 @@ class Slow(WordEmbedder):
         time.sleep(0.002 * len(texts))
         return super().embed(texts)
 
+def tell(at, after):
+    if at.n_done == after:
+        print("there", flush=True)
+    if at.n_done >= after + 8:
+        time.sleep(600)  # a slow killer still comes in the middle
+
 for line in sys.stdin:
+    source_id, after = map(int, line.split())
     child = os.fork()
     if not child:
         try:
             library = Library(Path(sys.argv[1]), Slow(), read=read)
-            library.refresh(int(line), lambda at: print(at.n_done, flush=True))
+            library.refresh(source_id, lambda at: tell(at, after))
         finally:
             os._exit(0)
-    print(f"pid {child}", flush=True)
+    print(child, flush=True)
     os.waitpid(child, 0)
     print("ended", flush=True)
 """
@@ -91,23 +98,19 @@ def change(folder: Path, dice: random.Random) -> None:
 
 
 def kill_one(runner: subprocess.Popen[str], source_id: int, dice: random.Random) -> bool:
-    """Start a run and kill it after so many documents; whether it was in the middle."""
+    """Start a run and kill it some documents later; whether it was in the middle."""
     assert runner.stdin
     assert runner.stdout
-    runner.stdin.write(f"{source_id}\n")
+    runner.stdin.write(f"{source_id} {dice.randrange(1, N_FILES - 10)}\n")
     runner.stdin.flush()
-    pid, after = 0, dice.randrange(1, 150)
-    for line in runner.stdout:
-        if line == "ended\n":
-            return bool(pid == -1)
-        if line.startswith("pid"):
-            pid = int(line.split()[1])
-        elif pid > 0 and int(line) >= after:
-            for _ in range(dice.randrange(200_000)):  # some milliseconds: within a document too
-                pass
-            os.kill(pid, signal.SIGKILL)
-            pid = -1
-    return False
+    pid = int(runner.stdout.readline())
+    is_there = runner.stdout.readline() == "there\n"
+    for _ in range(dice.randrange(200_000)):  # some milliseconds: within a document too
+        pass
+    if is_there:
+        os.kill(pid, signal.SIGKILL)
+        assert runner.stdout.readline() == "ended\n"
+    return is_there
 
 
 def check(library: Library, shelf_id: int, folder: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rag.errors import EmbedderAway
 from rag.gate import PAIRS
-from rag.search import Search, min_score_of, weigh
+from rag.search import Candidate, Search, min_score_of, varied, weigh
 from rag.shelves import Shelves
 from rag.stems import TOKENIZER, Stems
 from rag.vectors import Rows, VectorStore, best
@@ -251,3 +251,40 @@ def test_the_old_model_searches_while_the_new_one_is_at_work(index: Shelves, is_
     assert found[0].uri == "llama.md"
     assert (found[0].cosine is not None) is is_there
     assert "When is the llama shorn?" not in server.asked
+
+
+def test_a_search_reads_again_only_what_was_written_since(index: Shelves, search: Search) -> None:
+    asked: list[str] = []
+    search.min_score()  # measured once, and kept: a change
+    search.passages("When is the llama shorn?", [1])
+    with index.reading() as db:
+        db.set_trace_callback(asked.append)
+    search.passages("Who has shorn a llama?", [1])
+    assert not [query for query in asked if "FROM vectors" in query or "FROM temp.places" in query]
+    put(index, 1, document("new.md", "The llama was shorn by Anna."), WordEmbedder())
+    assert "new.md" in [each.uri for each in search.passages("Who has shorn a llama?", [1])]
+    assert [query for query in asked if "FROM temp.places" in query]
+
+
+def test_one_chunk_between_two_that_are_found_joins_them(index: Shelves) -> None:
+    wool, hay = "Wool of the llama is spun by hand. " * 16, "Of hay there is plenty in this barn. " * 16
+    text = f"# One\n\n{wool}\n\n# Two\n\n{hay}\n\n# Three\n\n{wool.replace('hand', 'foot')}\n\n# Four\n\n{hay}"
+    put(index, 1, document("a.md", text))
+    put(index, 1, document("b.md", f"# Five\n\n{wool.replace('hand', 'machine')}"))
+    found = Search(index, WordEmbedder()).passages("llama wool", [1], 5)
+    assert sorted(each.uri for each in found) == ["a.md", "b.md"]
+    [joined] = [each for each in found if each.uri == "a.md"]
+    assert text[joined.start : joined.end] == joined.text
+    assert "# Two" in joined.text
+    assert "# Four" not in joined.text
+
+
+def test_what_is_like_a_better_one_comes_later(index: Shelves) -> None:
+    same, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    near = np.array([0.96, 0.28])
+    matrix = np.array([same, near, other], np.float32)
+    ids, everybody = np.array([1, 2, 3]), np.ones(3, np.bool_)
+    rows = Rows(ids, ids, np.ones(3, np.int64), np.ones(3, np.float32), everybody, matrix)
+    found = [Candidate(1, 0.9, 0.9, 0.0), Candidate(2, 0.8, 0.8, 0.0), Candidate(3, 0.75, 0.75, 0.0)]
+    assert [each.chunk_id for each in varied(found, rows, 3)] == [1, 3, 2]
+    assert [each.chunk_id for each in varied(found, rows, 1)] == [1]

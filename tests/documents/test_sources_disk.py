@@ -104,7 +104,7 @@ def git(*words: str, place: Path) -> str:
 @pytest.fixture
 def repository(farm: Path) -> Path:
     git("init", "-q", "-b", "main", place=farm)
-    git("add", "llama.md", "deep", place=farm)
+    git("add", "llama.md", "deep", ".hidden", ".env", "node_modules", place=farm)
     git("commit", "-q", "-m", "first", place=farm)
     return farm
 

@@ -35,9 +35,11 @@ class Backend(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(self.path)
         parts = urlsplit(self.path)
-        if parts.path.startswith("/moved"):
+        moved = {"/moved": "https://elsewhere.example/farm.git", "/renamed": f"https://{HOST}/farm.git"}
+        if (first := f"/{parts.path.split('/')[1]}") in moved:
             self.send_response(302)
-            self.send_header("Location", "https://elsewhere.example/farm.git" + parts.path.removeprefix("/moved"))
+            self.send_header("Location", f"{moved[first]}{self.path.removeprefix(first)}")
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         n_bytes = int(self.headers.get("Content-Length") or 0)
@@ -69,6 +71,13 @@ class Backend(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """What breaks off, since git was ended, is said nowhere."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     """A repository at https://git.example/farm.git, which this machine trusts."""
@@ -82,7 +91,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Threadin
     tls, _ = certificate(tmp_path, HOST)
     monkeypatch.setenv("GIT_SSL_CAINFO", str(tmp_path / "cert.pem"))
     handler = type("Handler", (Backend,), {"root": tmp_path, "asked": []})
-    made = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    made = Server(("127.0.0.1", 0), handler)
     made.socket = tls.wrap_socket(made.socket, server_side=True)
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
@@ -132,9 +141,10 @@ def test_a_host_inside_is_not_asked(house: House, tmp_path: Path) -> None:
     assert house.connected == []
 
 
-def test_a_repository_that_sends_us_elsewhere_is_not_followed(house: House, tmp_path: Path) -> None:
-    with pytest.raises(SourceFailed, match="git could not read it"):
+def test_a_repository_that_sends_us_to_another_host_is_not_followed(house: House, tmp_path: Path) -> None:
+    with pytest.raises(SourceFailed, match=r"git could not read it.*403"):
         repository(house, tmp_path, f"https://{HOST}/moved").items()
+    assert repository(house, tmp_path, f"https://{HOST}/renamed").items().n == 1
 
 
 def test_a_repository_over_the_limit_is_refused_with_the_number(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SourceFailed
+from rag.errors import DocumentRefused, SourceFailed
 from rag.ingest import Ingest, Report
 from rag.library import Library
 from rag.sources import Fetched, Readable
@@ -107,15 +107,36 @@ def test_what_is_no_page_is_not_searched_for_links() -> None:
     assert Web({"/docs/": links("a.html"), "/docs/a.html": "x"}, "text/plain").crawl() == ["/docs/"]
 
 
-def test_a_page_sent_elsewhere_keeps_its_links_on_the_host() -> None:
-    web = Web(SITE)
+class Moving(Web):
+    """A site that sends some addresses elsewhere."""
 
-    class Moved(Web):
-        def __call__(self, url: str, stamp: str = "") -> Fetched:
-            return Fetched("https://elsewhere.example/docs/", "text/html", links("a.html").encode())
+    def __init__(self, pages: Mapping[str, str], moved: Mapping[str, str]) -> None:
+        super().__init__(pages)
+        self.moved = moved
 
-    crawl = Crawl(f"{HOST}/docs/", Moved(SITE), read, wait=web.waits.append)
-    assert [item.uri for item in crawl.items()] == [f"{HOST}/docs/"]
+    def __call__(self, url: str, stamp: str = "") -> Fetched:
+        return super().__call__(self.moved.get(url, url), stamp)
+
+
+def test_a_page_sent_to_another_host_is_not_taken_for_one_of_this() -> None:
+    elsewhere = "https://elsewhere.example/"
+    web = Moving({**SITE, elsewhere: "advertisement" + links("/docs/x.html")}, {f"{HOST}/docs/a.html": elsewhere})
+    crawl = Crawl(f"{HOST}/docs/", web, read, wait=web.waits.append)
+    items = {item.uri.removeprefix(HOST): item for item in crawl.items()}
+    assert list(items) == ["/docs/", "/docs/a.html", "/docs/b.html"]
+    with pytest.raises(DocumentRefused, match=r"but on elsewhere\.example"):
+        items["/docs/a.html"].read()
+    [page] = Page(f"{HOST}/docs/a.html", web, read).items()  # a person asked for this one
+    assert page.read().meta["link"] == elsewhere
+
+
+def test_a_crawl_whose_beginning_moved_goes_on_there() -> None:
+    www = "https://www.farm.example"
+    pages = {f"{www}{path}": text for path, text in SITE.items()}
+    web = Moving(pages, {f"{HOST}/docs/": f"{www}/docs/"})
+    crawl = Crawl(f"{HOST}/docs/", web, read, Bounds(depth=1), web.waits.append)
+    assert [item.uri for item in crawl.items()] == [f"{www}/docs/", f"{www}/docs/a.html", f"{www}/docs/b.html"]
+    assert f"{www}/robots.txt" in web.asked
 
 
 def test_a_sitemap_of_sitemaps_names_its_pages_once() -> None:
@@ -215,6 +236,16 @@ def test_a_crawl_whose_first_page_is_down_loses_nothing(library: Library, crawl:
     with pytest.raises(SourceFailed, match="500"):
         crawled(library, crawl)
     assert len(library.documents(1)) == 6
+
+
+def test_a_single_page_that_is_gone_stays_as_it_was_read(library: Library) -> None:
+    web = Web({"/a": "text"})
+    source = library.add_source("anna", 1, "page", f"{HOST}/a")
+    ingest = Ingest(library.index, WordEmbedder())
+    ingest.take(1, Page(source.address, web, read).items(), source_id=source.id)
+    del web.pages["/a"]
+    report = ingest.take(1, Page(source.address, web, read).items(), source_id=source.id)
+    assert ("404" in report.failures[0].reason, report.n_removed) == (True, 0)
 
 
 def test_who_cannot_be_asked_for_robots_txt_is_not_crawled(library: Library, crawl: Web) -> None:

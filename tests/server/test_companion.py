@@ -12,6 +12,7 @@ from llmserver.engine.pool import kind_of
 from llmserver.errors import BadSettings, ModelFileMissing
 from llmserver.library import companion
 from llmserver.library.catalog import Catalog, Model
+from llmserver.library.cli import main
 from llmserver.settings import ModelOptions, ServerOptions, ServeSettings, load
 from tests.processes import llmserver, running
 from tests.server.engine_models import Play, World, player, use
@@ -137,6 +138,16 @@ def test_request_without_a_model_gets_one_that_does_what_the_route_is_for(play: 
                 assert used.name == "a"
 
     play(test, companions=("b",))
+
+
+@pytest.mark.parametrize("words", [("use", "all-minilm-l6-v2"), ("pull", "--use", "bge-m3")])
+def test_model_that_cannot_chat_does_not_become_the_default(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    write_bert(folder / "all-minilm-l6-v2-Q8_0.gguf")
+    assert main(["--models-dir", str(folder), *words]) == 2
+    assert f"{words[-1]} cannot chat: it needs no --use" in capsys.readouterr().err
+    assert not (folder / "default.gguf").is_symlink()
 
 
 @pytest.mark.model

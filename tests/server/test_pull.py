@@ -321,7 +321,7 @@ def test_command_pulls_uses_and_lists(hub: FakeHub, here: Path, capsys: pytest.C
     lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
     rows = {line.split()[0]: line.split()[-1] for line in lines}
     assert rows[FILE] == "default"
-    assert set(rows) == {"NAME", FILE} | {model.name for model in catalog.load().models}
+    assert set(rows) == {"NAME", FILE} | {model.name for model in catalog.load().of(catalog.CHAT)}
 
 
 def test_command_use_follows_names_and_paths(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,6 +177,19 @@ def test_second_installation_keeps_settings_and_takes_the_new_program(installed:
     assert not (program / ".next").exists()
 
 
+def test_models_for_the_library_go_along(checkout: Path, tmp_path: Path) -> None:
+    shutil.copy(REPO / "models/catalog.toml", checkout / "models/catalog.toml")
+    wanted = {"all-minilm-l6-v2-Q8_0.gguf", "bge-reranker-v2-m3-Q8_0.gguf"}
+    for name in (*wanted, "Qwen3.5-9B-Q4_K_M.gguf"):  # another chat model stays where it is
+        (checkout / "models" / name).write_bytes(b"GGUF")
+    (checkout / "rag").mkdir()
+    (checkout / "rag/__init__.py").write_text("")
+    assert install(checkout, "--system", "--root", str(tmp_path / "root")).returncode == 0
+    program = tmp_path / "root/opt/paddock"
+    assert {path.name for path in program.glob("models/*.gguf")} == {*wanted, "tiny.gguf", "default.gguf"}
+    assert (program / "rag/__init__.py").exists()  # the page asks it
+
+
 def test_weights_that_only_their_owner_may_read_are_copied_not_linked(checkout: Path, tmp_path: Path) -> None:
     weights = checkout / "models/tiny.gguf"
     weights.chmod(0o600)

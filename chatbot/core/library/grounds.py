@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag.citations import check
+from rag.citations import check, recheck
 from rag.documents import Passage
+from rag.marks import marks
 
 _SHOWN_CHARS = 700
 
@@ -91,3 +92,12 @@ def with_text(passage: Passage, text: str) -> Passage:
     """The passage as its document has it, where that still says what was kept of it."""
     whole = text[passage.start : passage.end]
     return replace(passage, text=whole) if whole.startswith(passage.text) else passage
+
+
+def of_edited(grounds: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    """What an answer rests on once a person has changed its text."""
+    held = [mark["confirmed"] for mark in grounds.get("marks", ())]
+    numbers = [number for mark in marks(after) for number in mark.numbers]
+    found = recheck(after, before, held, passages_of(grounds))
+    kept = [{"n": number, "confirmed": is_held} for number, is_held in zip(numbers, found, strict=True)]
+    return {**grounds, "marks": kept}

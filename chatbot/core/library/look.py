@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from chatbot.core import attachments, files
-from chatbot.core.events import Attached, Event, Grounds, Looked, Notice
+from chatbot.core.events import Attached, Event, Grounds, Looked, Message, Notice
 from chatbot.core.library.asking import Asker
-from chatbot.core.library.grounds import Rests, with_text
+from chatbot.core.library.grounds import Rests
+from chatbot.core.library.places import Places
 from chatbot.core.library.question import Asked, asked_of
+from chatbot.core.library.searching import Searching
 from chatbot.errors import ChatError, ContextFull, LibraryFailed
 from rag.answer import LEAST_TOKENS, NOT_FOUND, Budget, Depth, Prepared, Step, prepare, prepare_whole
 from rag.citations import numbered
-from rag.documents import Passage, page_of
-from rag.errors import EmbedderAway, RagError, UnknownShelf
+from rag.documents import Passage
+from rag.errors import RagError
 
 if TYPE_CHECKING:
     from chatbot.core.cancel import Cancel
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from rag.library import Library
 
 _TICK_S = 0.05
-_FILL_S = 30.0  # so long a question waits for the vectors of a file that was just added; then its words have to do
 _PASSAGE_TOKENS = 200
 _FEWEST_PASSAGES = 6
+_COUNTED_CHARS = 200_000  # of a longer file the tokens are estimated
 _MOST_CHARS = 12  # of a token: what has more is too long, whatever the tokenizer says
 
 
@@ -122,6 +123,7 @@ class Work:
     asker: Asker | None
     is_cancelled: Callable[[], bool]
     steps: list[Step] = field(default_factory=list)
+    held: list[Event] | None = None  # what nobody hears unless something is found
     best_score: float | None = None
 
     def ready(self) -> Ready | None:
@@ -129,116 +131,79 @@ class Work:
         asked = asked_of(self.scene.turn, self.scene.long, self.scene.door)
         if asked is None:
             return None
-        depth = asked.depth if self.asker is not None else Depth.QUICK
-        earlier = self.scene.turn.grounds.get("steps", ()) if asked.question.pinned else ()
-        rests = Rests(asked.names, depth.value, steps=tuple(earlier))
-        if asked.is_sure:
-            self.put(Grounds(rests.begun()))
+        if self.asker is None:
+            asked = replace(asked, depth=Depth.QUICK)
+        pinned = asked.question.pinned
+        earlier = tuple(self.scene.turn.grounds.get("steps", ())) if pinned else ()
+        begun = Rests(asked.names, asked.depth.value, steps=earlier)
+        is_open = asked.is_sure or not set(asked.files).isdisjoint(self._last.files)
+        self.held = None if is_open else []
+        if is_open:
+            self.put(Grounds(begun.begun()))
         try:
-            prepared, is_whole = self._prepared(replace(asked, depth=depth))
+            prepared, is_whole = self._prepared(asked)
         except ContextFull:
-            if asked.is_sure or not set(asked.files).isdisjoint(self.scene.turn.messages[-1].files):
+            if is_open:
                 raise
-            return None  # of files of earlier messages there is no more room for any part
-        rests = replace(rests, is_whole=is_whole, steps=(*earlier, *map(asdict, self.steps)))
-        if self.best_score is not None:
-            rests = replace(rests, best_score=self.best_score)
+            return None  # there is no more room for any part of files of earlier messages
+        steps = earlier if pinned else tuple(map(asdict, self.steps))
+        rests = replace(begun, is_whole=is_whole, steps=steps, best_score=self.best_score)
         if not prepared.passages:
             return Ready(self.scene.turn, rests, self._refusal(asked)) if asked.is_sure else None
-        rests = replace(rests, passages=prepared.passages, links=self._links(prepared))
+        for event in (Grounds(begun.begun()), *self.held) if self.held is not None else ():
+            self.put(event)
+        links = {number: self._library.link(each) for number, each in prepared.passages.items()}
+        rests = replace(rests, passages=prepared.passages, links=links)
         self.put(Grounds(rests.begun()))
-        *before, last = self.scene.turn.messages
-        message = attachments.asked_with(last, prepared.content, self.scene.long)
-        return Ready(replace(self.scene.turn, messages=[*before, message]), rests)
+        message = attachments.asked_with(self._last, prepared.content, self.scene.long)
+        return Ready(replace(self.scene.turn, messages=[*self.scene.turn.messages[:-1], message]), rests)
 
     def _prepared(self, asked: Asked) -> tuple[Prepared, bool]:
         """What the model gets, and whether it is whole documents."""
-        question = replace(asked.question, pinned=self._reread(asked))
+        question = replace(asked.question, pinned=self._places.reread(asked.question.pinned))
         budget = Budget(self._n_tokens(), self._min_score, self._count)
+        n_chars = budget.n_tokens * _MOST_CHARS
         kept = {file.id: document_id for file in asked.files if (document_id := self._kept(file))}
         single = [*(int(each.id) for each in asked.documents), *kept.values()]
         if single and not asked.shelves and not question.pinned:
-            whole = prepare_whole(question, self._whole(single, budget.n_tokens * _MOST_CHARS), budget, self._tell)
+            whole = prepare_whole(question, self._places.whole(single, n_chars), budget, self._tell)
             if whole is not None:
                 return whole, True
-        for file in asked.files:
-            self.put(Notice(self._in_parts(file)))
-        find = partial(self._find, asked, list(kept.values()))
-        prepared = prepare(question, find, budget, asked.depth, self.asker, self._tell, self.is_cancelled)
-        begun = [kept[each.id] for each in self.scene.turn.messages[-1].files if each.id in kept]
+        for file in () if question.pinned else asked.files:
+            self._say(Notice(self._in_parts(file)))
+        shelf_ids = [shelf.id for shelf in asked.shelves]
+        n_most = max(_FEWEST_PASSAGES, self.scene.settings.library_tokens // _PASSAGE_TOKENS)
+
+        def find(text: str) -> list[Passage]:
+            return self._places.find(text, shelf_ids, single, n_most)
+
+        tell = _unheard if question.pinned else self._tell
+        prepared = prepare(question, find, budget, asked.depth, self.asker, tell, self.is_cancelled)
+        begun = [each for each in self._last.files if each.id in kept]
         if not prepared.passages and begun and not asked.is_sure:  # of a file just given at least its beginning
-            found = self._begun(begun, budget.n_tokens * _MOST_CHARS)
+            names = ", ".join(files.clean_name(each.name) for each in begun)
+            self._say(Notice(f"Nothing in {names} fits the question: the beginning was sent."))
+            found = self._places.begun([kept[each.id] for each in begun], n_chars)
             return prepare(question, lambda _: found, replace(budget, min_score=0.0)), False
         return prepared, False
 
-    def _find(self, asked: Asked, file_ids: Sequence[int], question: str) -> list[Passage]:
-        """The best passages of all places that are asked, best first."""
-        n_most = max(_FEWEST_PASSAGES, self.scene.settings.library_tokens // _PASSAGE_TOKENS)
-        found: list[Passage] = []
-        if asked.shelves:
-            found += self._library.search(question, [shelf.id for shelf in asked.shelves], n_most)
-        single = [*(int(each.id) for each in asked.documents), *file_ids]
-        if single:
-            shelf_ids = {self._library.document(self._owner, each)[0] for each in single}
-            found += self._library.search(question, shelf_ids, n_most, document_ids=single)
-        places = {(each.document_id, each.start): each for each in found}
-        best = sorted(map(self._named, places.values()), key=lambda each: -each.score)[:n_most]
-        if best:
-            self.best_score = max(self.best_score or 0.0, best[0].score)
-        return best
-
     def _kept(self, file: Attached) -> int | None:
-        """The document of a file of the chat, on the shelf that nobody sees; made where there is none yet."""
-        uri = f"chat:{file.id}"
-        shelf = self._library.index.hidden_shelf(self._owner)
-        for each in self._library.documents(shelf.id, text=uri):
-            if each.uri == uri:
-                return each.id
-        if self.asker is None:
-            return None
-        document_id = self._library.add_text(self._owner, shelf.id, uri, file.name, file.text, "text")
-        deadline = time.monotonic() + _FILL_S
-        with suppress(EmbedderAway):
-            self._library.fill(is_cancelled=lambda: self.is_cancelled() or time.monotonic() > deadline)
-        return document_id
-
-    def _whole(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
-        """Documents in their order, as passages; none where they have more characters than these."""
-        n_all = sum(len(self._library.document(self._owner, each)[1].text) for each in document_ids)
-        return self._begun(document_ids, n_chars) if n_all <= n_chars else []
-
-    def _begun(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
-        """So many characters of documents in their order, as passages."""
-        found: list[Passage] = []
-        for document_id in document_ids:
-            shelf_id, document = self._library.document(self._owner, document_id)
-            shelf = self._library.index.readable(self._owner, shelf_id)
-            for each in self._library.index.chunks(document_id):
-                text, page = document.text[each.start : each.end], page_of(document.pages, each.start)
-                place = (shelf.name, document.uri, document.title, each.headings)
-                if text.strip() and n_chars > 0:
-                    found.append(self._named(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
-                n_chars -= len(text)
-        return found
-
-    def _named(self, passage: Passage) -> Passage:
-        return replace(passage, shelf="") if passage.uri.startswith("chat:") else passage
-
-    def _reread(self, asked: Asked) -> dict[int, Passage]:
-        """The passages that an answer which goes on was given before, as long as they are there."""
-        found = dict(asked.question.pinned)
-        for number, passage in found.items():
-            with suppress(UnknownShelf):
-                text = self._library.document(self._owner, passage.document_id)[1].text
-                found[number] = with_text(passage, text)
-        return found
+        """The document of a file of the chat; made where there is none yet."""
+        found = self._places.file(file)
+        return found if found or self.asker is None else self._places.add_file(file, self.is_cancelled)
 
     def _tell(self, step: Step) -> None:
         self.steps.append(step)
-        self.put(Looked(**asdict(step)))
+        self._say(Looked(**asdict(step)))
 
-    def _links(self, prepared: Prepared) -> dict[int, str]:
-        return {number: self._library.link(each) for number, each in prepared.passages.items()}
+    def _say(self, event: Event) -> None:
+        if self.held is None:
+            self.put(event)
+        else:
+            self.held.append(event)
+
+    def _hear_score(self, score: float) -> None:
+        self.best_score = max(self.best_score or 0.0, score)
 
     def _n_tokens(self) -> int:
         """Tokens that passages may take: the setting, at most half of what the model holds, and what is free."""
@@ -246,7 +211,7 @@ class Work:
         if n_ctx is None:
             return most
         n_system = self._count(turn.options.system_prompt or "")
-        n_own = self._count(attachments.asked_with(turn.messages[-1], turn.messages[-1].own, self.scene.long).content)
+        n_own = self._count(attachments.asked_with(self._last, self._last.own, self.scene.long).content)
         n_free = files.room_beside(n_ctx, n_system, turn.options.max_tokens or self.scene.settings.max_tokens) - n_own
         if min(n_ctx // 2, n_free) < LEAST_TOKENS and most >= LEAST_TOKENS:
             raise ContextFull(
@@ -257,7 +222,7 @@ class Work:
         return min(most, n_ctx // 2, n_free)
 
     def _in_parts(self, file: Attached) -> str:
-        n_tokens = self._count(file.text) if len(file.text) < 1_000_000 else len(file.text) // 4
+        n_tokens = self._count(file.text) if len(file.text) < _COUNTED_CHARS else len(file.text) // 4
         is_known = file in self.scene.long and self.scene.n_room is not None
         room = f", and the model has room for {self.scene.n_room:,}" if is_known else ""
         return f"{files.clean_name(file.name)} was read in parts: it has about {n_tokens:,} tokens{room}."
@@ -282,13 +247,22 @@ class Work:
         return self.scene.door.open()
 
     @cached_property
+    def _places(self) -> Places:
+        searching = Searching(self._library, lambda text: self._say(Notice(text)))
+        return Places(self._library, self.scene.turn.owner_id, searching, self._hear_score)
+
+    @cached_property
     def _min_score(self) -> float:
         chosen = self.scene.settings.library_min_score
-        return self._library.min_score() if chosen is None else chosen
+        return self._places.searching.min_score() if chosen is None else chosen
 
     def _count(self, text: str) -> int:
         return self.scene.model.count_tokens(text, self.scene.turn.options.model) if text else 0
 
     @property
-    def _owner(self) -> str:
-        return self.scene.turn.owner_id
+    def _last(self) -> Message:
+        return self.scene.turn.messages[-1]
+
+
+def _unheard(step: Step) -> None:
+    """A step that was told before."""

@@ -47,7 +47,7 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
     """What a turn asks of the library; None for nothing. Raises UnknownShelf, LibraryFailed."""
     *before, text = [message.own for message in turn.messages if message.role == "user"]
     files = {each.id: each for message in turn.messages for each in message.files}
-    chosen = [name.strip() for name in turn.options.library.split(",") if name.strip()]
+    chosen = _chosen(turn, door)
     named, plain = _named(text, list(files.values()), door, turn.owner_id)
     if not (named or chosen) and before and follow.leans(plain):
         named = _named(before[-1], list(files.values()), door, turn.owner_id)[0]
@@ -60,6 +60,19 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
     question = Question(plain or _NO_WORDS, follow.sought(plain or _NO_WORDS, before), pinned)
     depth = Depth.QUICK if pinned else Depth(turn.options.depth or "quick")
     return Asked(question, depth, shelves, documents, wanted, is_sure=bool(shelves or documents or named))
+
+
+def _chosen(turn: Turn, door: Door) -> list[str]:
+    """The names of the shelves that the chat asks. A shelf's name may hold commas itself."""
+    parts = turn.options.library.split(",") if turn.options.library.strip() else []
+    known = {shelf.name.casefold() for shelf in door.open().index.shelves(turn.owner_id)} if len(parts) > 1 else set()
+    found: list[str] = []
+    while parts:
+        ends = (n for n in range(len(parts), 1, -1) if ",".join(parts[:n]).strip().casefold() in known)
+        n_parts = next(ends, 1)
+        found.append(",".join(parts[:n_parts]).strip())
+        parts = parts[n_parts:]
+    return [name for name in found if name]
 
 
 def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:

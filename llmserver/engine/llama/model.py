@@ -37,7 +37,7 @@ class Model:
             llama_cpp.llama_numa_init(int(options.numa))
         self._keep: list[Any] = []  # what llama.cpp points at
         with LlamaLog(verbose=options.verbose) as heard:
-            self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), self._model_params())
+            self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), self._model_params(embeds=embeds))
             if not self.model:
                 raise _broken(options, heard.reason())
             self.vocab: Any = llama_cpp.llama_model_get_vocab(self.model)
@@ -95,7 +95,7 @@ class Model:
             llama_cpp.llama_model_free(self.model)
             self.ctx = self.model = None
 
-    def _model_params(self) -> Any:
+    def _model_params(self, *, embeds: bool) -> Any:
         options, params = self.options, llama_cpp.llama_model_default_params()
         params.n_gpu_layers = _ALL_LAYERS if options.n_gpu_layers == -1 else options.n_gpu_layers
         params.split_mode, params.main_gpu = options.split_mode, options.main_gpu
@@ -105,7 +105,12 @@ class Model:
             split = (ctypes.c_float * llama_cpp.LLAMA_MAX_DEVICES)(*options.tensor_split)
             self._keep.append(split)
             params.tensor_split = split
-        if (devices := rpc.devices()) is not None:
+        if (
+            embeds and options.n_gpu_layers == 0
+        ):  # else llama.cpp would still compute batches on the card, in its memory
+            self._keep.append(no_device := (ctypes.c_void_p * 1)())
+            params.devices = ctypes.cast(no_device, ctypes.c_void_p)
+        elif (devices := rpc.devices()) is not None:
             self._keep.append(devices)
             params.devices = ctypes.cast(devices, ctypes.c_void_p)
         if options.n_cpu_ffn:

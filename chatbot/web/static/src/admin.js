@@ -88,9 +88,9 @@ function tell(text) {
   strip.hidden = !text;
 }
 
-function drawStorage(place, { database_bytes: size, free_bytes: free, n_chats: nChats, n_messages: nMessages, n_files: nFiles }) {
+function drawStorage(place, { database_bytes: size, free_bytes: free, library_bytes: library = 0, n_chats: nChats, n_messages: nMessages, n_files: nFiles }) {
   const lines = [
-    ["The database takes", bytes(size)], ["Left on its disk", bytes(free)],
+    ["The database takes", bytes(size)], ["The library takes", bytes(library)], ["Left on its disk", bytes(free)],
     ["Chats", rounded(nChats)], ["Messages", rounded(nMessages)], ["Files", rounded(nFiles)],
   ];
   redraw(place, lines, () => [make("dl", { class: "facts-list" }, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))]);

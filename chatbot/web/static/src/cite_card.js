@@ -98,7 +98,7 @@ function parts(source, state) {
   return [
     make("p", { class: "place" }, make("strong", {}, title ?? source.uri), ...headings.map((each) => make("span", {}, each))),
     ...(facts ? [make("p", { class: "facts" }, facts)] : []),
-    make("blockquote", { id: "cite-said" }, beginning(source.text, MOST_CHARS)),
+    make("blockquote", { id: "cite-said" }, beginning(source, MOST_CHARS)),
     ...(STATES[state] ? [make("p", { class: "state", "data-state": state }, STATES[state])] : []),
     ...(ways.length ? [make("p", { class: "ways-on" }, ...ways)] : []),
   ];

@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { DocumentView } from "./library_document.js";
 import { ShelfView } from "./library_shelf.js";
 import { ShelvesView } from "./library_shelves.js";
-import { sentence } from "./words.js";
+import { counted, sentence } from "./words.js";
 
 const WAIT_MS = 300; // several changes at once are asked for once
 const DOCUMENT = /^\/library\/document\/(\d+)$/;
@@ -77,7 +77,9 @@ export class Library {
     const before = shelf.sources.find((each) => each.id === source.id);
     shelf.sources = before ? shelf.sources.map((each) => (each.id === source.id ? source : each)) : [...shelf.sources, source];
     this.view?.draw(this.known);
-    if (before?.state === "running" && source.state !== "running") this.refreshSoon();
+    if (before?.state !== "running" || source.state === "running") return;
+    this.page.say(`${shelf.name}: ${source.problem || `${source.address} is read, ${counted(source.n_documents, "document")}.`}`);
+    this.refreshSoon();
   }
 
   shelf(id) {

@@ -1,7 +1,7 @@
 // Adding to a shelf: files by choosing or dropping them, a folder of the server's disk, addresses, repositories.
 import { askFor, field, tick } from "./confirm.js";
 import { make } from "./dom.js";
-import { button, sentence } from "./words.js";
+import { button, isTouch, sentence } from "./words.js";
 
 const HOW = [
   ["page", "This page alone"],
@@ -20,7 +20,7 @@ export class AddTo {
       this.picker.value = "";
     });
     this.folder = button("", "Folder", () => this.askFolder(), "Add a folder of this machine");
-    this.told = make("p", { class: "lead" }, "Drop files anywhere on this page, or choose where documents come from.");
+    this.told = make("p", { class: "lead" }, isTouch ? "Choose where documents come from." : "Drop files anywhere on this page, or choose where documents come from.");
     this.list = make("ul", { class: "sent", "aria-label": "Files on their way", hidden: true });
     this.element = make("div", { class: "add-to", hidden: true }, this.told, make("div", { class: "row", role: "group", "aria-label": "Add to this shelf" },
       button("", "Choose files", () => this.picker.click()), this.folder,

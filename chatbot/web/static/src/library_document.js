@@ -2,7 +2,7 @@
 // as one reads on. Places are counted in characters as the server counts them: an emoji is one.
 import { make } from "./dom.js";
 import { backLink, head } from "./library_parts.js";
-import { outside } from "./place.js";
+import { outside, readable } from "./place.js";
 import { button, sentence, short } from "./words.js";
 
 const BEFORE_CHARS = 30000; // so much comes at a time when one reads upwards
@@ -72,7 +72,7 @@ export class DocumentView {
     const out = outside(link);
     const parts = [
       make("a", { href: `/library/${shelfId}` }, shelf), kind, page && `page ${page}`, `${short(nChars)} characters`,
-      out ? make("a", { href: out, target: "_blank", rel: "noopener noreferrer" }, "original") : make("span", { class: "uri" }, uri),
+      out ? make("a", { href: out, target: "_blank", rel: "noopener noreferrer" }, "original") : make("span", { class: "uri" }, readable(uri)),
     ].filter(Boolean);
     this.facts.replaceChildren(...parts.flatMap((part, at) => (at ? [" · ", part] : [part])));
     this.begun = from;

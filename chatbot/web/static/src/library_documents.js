@@ -2,7 +2,7 @@
 import { ago } from "./amounts.js";
 import { iconButton, make } from "./dom.js";
 import { keepingFocus } from "./library_parts.js";
-import { outside } from "./place.js";
+import { outside, readable } from "./place.js";
 import { button, counted, sentence, short } from "./words.js";
 
 const WAIT_MS = 150;
@@ -71,7 +71,7 @@ export class Documents {
     const name = make("a", { href: `/library/document/${id}`, "data-key": `document-${id}` }, title || uri);
     const out = outside(link);
     const original = out ? [make("a", { class: "facts", href: out, target: "_blank", rel: "noopener noreferrer", "aria-label": `Original of ${title}` }, "original")] : [];
-    const words = make("div", { class: "words" }, name, make("span", { class: "facts" }, facts, ...original.flatMap((each) => [" · ", each])), make("span", { class: "facts uri" }, uri));
+    const words = make("div", { class: "words" }, name, make("span", { class: "facts" }, facts, ...original.flatMap((each) => [" · ", each])), make("span", { class: "facts uri" }, readable(uri)));
     const drop = iconButton("close", `Delete ${title || uri}`, { class: "quiet icon-only", onclick: () => this.remove(document) });
     const row = make("li", {}, words, ...(this.isOwn ? [drop] : []));
     row.addEventListener("keydown", (event) => {

@@ -19,7 +19,7 @@ export class ShelvesView {
     this.list = make("div");
     this.element = make("div", {}, top.element,
       make("p", { class: "lead" }, "Documents that answers can come from. Write # and the name of a shelf in a message, or choose shelves in the options of a chat."),
-      this.notice, this.trial.element, this.list);
+      this.notice, this.list, this.trial.element);
   }
 
   begin() {

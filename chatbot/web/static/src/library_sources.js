@@ -3,6 +3,7 @@ import { ago } from "./amounts.js";
 import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
 import { keepingFocus, moreButton, progressBar, progressWords } from "./library_parts.js";
+import { readable } from "./place.js";
 import { redraw } from "./redraw.js";
 import { button, counted, sentence } from "./words.js";
 
@@ -27,7 +28,7 @@ export class Sources {
     const isRunning = state === "running";
     const name = make("span", { class: "address" }, address);
     const words = make("div", { class: "words" }, name, make("span", { class: "facts" }, factsOf(source)));
-    if (isRunning) words.append(make("span", { class: "state" }, progressWords(source)), progressBar(source, `How far ${address} is read`), ...(progress?.uri ? [make("span", { class: "facts uri" }, progress.uri)] : []));
+    if (isRunning) words.append(make("span", { class: "state" }, progressWords(source)), progressBar(source, `How far ${address} is read`), ...(progress?.uri ? [make("span", { class: "facts uri" }, readable(progress.uri))] : []));
     if (problem) words.append(make("span", { class: "state failed" }, sentence(problem)));
     if (nFailures) {
       const some = button("quiet failures", `${counted(nFailures, "item")} could not be read`, () => this.showFailures(source));
@@ -64,7 +65,7 @@ export class Sources {
   async showFailures({ id, address }) {
     const told = await this.lib.call("source_failures", { source_id: id });
     if (!told) return;
-    const rows = told.failures.map(({ uri, reason }) => make("li", {}, make("span", { class: "uri" }, uri), make("span", { class: "facts" }, sentence(reason))));
+    const rows = told.failures.map(({ uri, reason }) => make("li", {}, make("span", { class: "uri" }, readable(uri)), make("span", { class: "facts" }, sentence(reason))));
     const body = rows.length ? make("ul", { class: "failures", tabindex: "0", "aria-label": "What could not be read" }, ...rows) : make("p", {}, "All of it could be read.");
     showDialog("What could not be read", make("p", { class: "help" }, `From ${address}. Everything else is on the shelf.`), body);
   }

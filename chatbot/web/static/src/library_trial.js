@@ -19,6 +19,7 @@ export class Trial {
       event.preventDefault();
       this.run(this.field.value);
     });
+    this.field.addEventListener("input", () => { if (!this.field.value) this.run(""); });
     this.element = make("div", { class: "trial" }, form, this.said, this.list);
   }
 
@@ -62,7 +63,7 @@ function wordsOf({ passages, took_ms: ms }) {
 }
 
 function passageRow(passage, most, isOne) {
-  const { score, cosine, words, text, is_enough: isEnough } = passage;
+  const { score, cosine, words, is_enough: isEnough } = passage;
   const fill = make("span");
   fill.style.inlineSize = `${Math.max(2, Math.round((100 * score) / most))}%`;
   const made = [cosine !== null && cosine !== undefined && `by meaning ${figure(cosine)}`, words ? `by words ${figure(words)}` : ""].filter(Boolean).join(", ");
@@ -71,7 +72,7 @@ function passageRow(passage, most, isOne) {
     make("div", { class: "score", title: told }, make("span", { class: "value" }, figure(score)), make("span", { class: "meter", "aria-hidden": "true" }, fill)),
     make("div", { class: "words" }, make("a", { href: addressOf(passage) }, placeOf(passage)),
       make("span", { class: "facts" }, [!isOne && passage.shelf, made].filter(Boolean).join(" · ")),
-      make("p", {}, beginning(text, MOST_CHARS))));
+      make("p", {}, beginning(passage, MOST_CHARS))));
 }
 
 function figure(n) {

@@ -21,14 +21,28 @@ export function outside(link) {
   return /^https?:\/\//i.test(link ?? "") ? link : "";
 }
 
-/** The first words of a passage in one line, without the signs that make headings. */
-export function beginning(text, mostChars) {
-  const line = text.replace(/^#{1,6} +/gm, "").replace(/\s+/g, " ").trim();
+/** Where a document lies, as a person writes it: the path of a file, an address as it is. */
+export function readable(uri) {
+  const path = /^file:(?:\/\/)?(.*)$/s.exec(uri)?.[1];
+  if (path === undefined) return uri;
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path; // a name with a per cent sign of its own
+  }
+}
+
+/** The first words of a passage in one line, after the heading that it is named by, without the signs of headings. */
+export function beginning({ text, headings = [] }, mostChars) {
+  const own = (headings.at(-1) ?? "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const found = own ? new RegExp(`^#{0,6} *${own} *$`, "m").exec(text) : null;
+  const rest = found ? text.slice(found.index + found[0].length) : text;
+  const line = (rest.trim() ? rest : text).replace(/^#{1,6} +/gm, "").replace(/\s+/g, " ").trim();
   return line.length > mostChars ? `${line.slice(0, mostChars).trimEnd()}…` : line;
 }
 
 /** The text of an answer as it is copied: with its sources, where it has some. */
 export function withSources({ content, meta }) {
-  const lines = (meta.library?.sources ?? []).map((source) => `[${source.n}] ${placeOf(source)} (${outside(source.link) || source.uri})`);
+  const lines = (meta.library?.sources ?? []).map((source) => `[${source.n}] ${placeOf(source)} (${outside(source.link) || readable(source.uri)})`);
   return lines.length ? `${content}\n\nSources:\n${lines.join("\n")}` : content;
 }

@@ -1,0 +1,105 @@
+"""Where an answer is looked for: on shelves, in documents, in files of the chat, which get a shelf that nobody sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from chatbot.core.events import Attached
+from chatbot.core.library.grounds import with_text
+from chatbot.core.library.searching import Searching
+from rag.documents import Passage, page_of
+from rag.errors import DocumentRefused, EmbedderAway, UnknownShelf
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+_FILL_S = 30.0  # so long a question waits for the vectors of a file that was just added; then its words have to do
+_FILE = "chat:"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What one user may read of a library. best hears the best score of each search."""
+
+    library: Library
+    owner_id: str
+    searching: Searching
+    best: Callable[[float], None]
+
+    def find(
+        self, question: str, shelf_ids: Collection[int], document_ids: Collection[int], n_most: int
+    ) -> list[Passage]:
+        """The best passages of these shelves and of these documents, best first."""
+        found: list[Passage] = []
+        if shelf_ids:
+            found += self.searching.passages(question, shelf_ids, n_most)
+        if document_ids:
+            theirs = {self.library.document(self.owner_id, each)[0] for each in document_ids}
+            found += self.searching.passages(question, theirs, n_most, document_ids)
+        once = {(each.document_id, each.start): _shown(each) for each in found}
+        made = sorted(once.values(), key=lambda each: -each.score)[:n_most]
+        if made:
+            self.best(made[0].score)
+        return made
+
+    def file(self, file: Attached) -> int | None:
+        """The document of a file of the chat, if it is there."""
+        shelf = self.library.index.hidden_shelf(self.owner_id)
+        listed = self.library.documents(shelf.id, text=f"{_FILE}{file.id}")
+        return next((each.id for each in listed if each.uri == f"{_FILE}{file.id}"), None)
+
+    def add_file(self, file: Attached, is_cancelled: Callable[[], bool]) -> int:
+        """Put a file of the chat where it can be searched."""
+        shelf = self.library.index.hidden_shelf(self.owner_id)
+        uri, text = f"{_FILE}{file.id}", _searchable(file)
+        document_id = self.library.add_text(self.owner_id, shelf.id, uri, file.name, text, file.kind)
+        deadline = time.monotonic() + _FILL_S
+        with suppress(EmbedderAway):
+            self.library.fill(is_cancelled=lambda: is_cancelled() or time.monotonic() > deadline)
+        return document_id
+
+    def whole(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
+        """Documents in their order, as passages; none where they have more characters than these."""
+        n_all = sum(len(self.library.document(self.owner_id, each)[1].text) for each in document_ids)
+        return self.begun(document_ids, n_chars) if n_all <= n_chars else []
+
+    def begun(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
+        """So many characters of documents in their order, as passages."""
+        found: list[Passage] = []
+        for document_id in document_ids:
+            shelf_id, document = self.library.document(self.owner_id, document_id)
+            shelf = self.library.index.readable(self.owner_id, shelf_id)
+            for each in self.library.index.chunks(document_id):
+                text, page = document.text[each.start : each.end], page_of(document.pages, each.start)
+                place = (shelf.name, document.uri, document.title, each.headings)
+                if text.strip() and n_chars > 0:
+                    found.append(_shown(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
+                n_chars -= len(text)
+        return found
+
+    def reread(self, passages: Mapping[int, Passage]) -> dict[int, Passage]:
+        """Passages of which the beginning is kept, as their documents have them, as long as these are there."""
+        found = dict(passages)
+        for number, passage in passages.items():
+            with suppress(UnknownShelf):
+                found[number] = with_text(passage, self.library.document(self.owner_id, passage.document_id)[1].text)
+        return found
+
+
+def _shown(passage: Passage) -> Passage:
+    """A passage as people see it: the shelf of files has no name."""
+    return replace(passage, shelf="") if passage.uri.startswith(_FILE) else passage
+
+
+def _searchable(file: Attached) -> str:
+    """Its text, the values of a table or of JSON with their names."""
+    from rag.extract import searchable
+
+    try:
+        return searchable(file.text, file.kind)
+    except DocumentRefused:  # it was read as such a file once, but its text alone is none
+        return file.text

@@ -1,0 +1,58 @@
+"""Search the library for one question, by words alone once nobody makes embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rag.documents import Passage
+from rag.errors import EmbedderAway
+
+if TYPE_CHECKING:
+    from rag.embed import Vector
+    from rag.library import Library
+    from rag.search import Search
+
+
+class Searching:
+    """The searches of one look. tell hears, once, why words alone search."""
+
+    def __init__(self, library: Library, tell: Callable[[str], None]) -> None:
+        self._library, self._tell = library, tell
+        self._is_away = False
+
+    def passages(
+        self, question: str, shelf_ids: Collection[int], n_most: int, document_ids: Collection[int] | None = None
+    ) -> list[Passage]:
+        """The passages that fit best, best first."""
+        if not self._is_away:
+            try:
+                return self._library.search(question, shelf_ids, n_most, document_ids)
+            except EmbedderAway as why:
+                self._is_away = True
+                self._tell(f"This was found by words alone, not by what they mean: {why.message}.")
+        return self._by_words.passages(question, shelf_ids, n_most, document_ids)
+
+    def min_score(self) -> float:
+        """The score below which nothing answers."""
+        try:
+            return self._library.min_score()
+        except EmbedderAway:
+            return self._by_words.min_score()
+
+    @cached_property
+    def _by_words(self) -> Search:
+        from rag.search import Search
+
+        return Search(self._library.index, _Nobody())
+
+
+class _Nobody:
+    """Makes no embeddings, of no model: what asks it has the words."""
+
+    model = ""
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Raises EmbedderAway."""
+        raise EmbedderAway("nobody makes embeddings")

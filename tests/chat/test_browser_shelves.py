@@ -1,0 +1,162 @@
+"""Shelves on the page: what is taken off comes back, runs stop, long documents are read on, others read along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.axe import violations
+from tests.chat.browser import Browser as Sockets
+from tests.chat.household import PASSWORD, guest, logged_in
+from tests.chat.page import Tabs
+from tests.chat.shelves import BREAD, add_folder, drop, folder, heading, make_shelf, search, titles
+from tests.fakes import FakeServer, Gate
+from tests.processes import Process, chatbot, running
+
+pytestmark = pytest.mark.browser
+
+READ_ON = """([end, line]) => {
+    const view = document.getElementById("library");
+    view.scrollTop = view[end];
+    return view.textContent.includes(line);
+}"""
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[FakeServer]:
+    """A model server that makes embeddings."""
+    with FakeServer() as server:
+        server.embeds = True
+        yield server
+
+
+@pytest.fixture(scope="module")
+def web(model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A chat server before it."""
+    with running(chatbot(model.url, tmp_path_factory.mktemp("chat"))) as process:
+        yield process
+
+
+def test_documents_sources_and_shelves_are_deleted_with_a_way_back(web: Process, tabs: Tabs, tmp_path: Path) -> None:
+    tab = tabs.open(web, "/library")
+    make_shelf(tab, "attic")
+    add_folder(tab, folder(tmp_path / "attic"))
+    everything = ["Bread", "Eggs", "pea soup.txt"]
+    expect(titles(tab)).to_have_text(everything)
+    expect(tab.find(".sources-of .facts").first).to_contain_text("3 documents")
+    tab.button("1 item could not be read").click()
+    box = tab.page.get_by_role("dialog", name="What could not be read")
+    expect(box.get_by_role("listitem")).to_contain_text(re.compile("scan.pdf.*PDF", re.DOTALL))
+    assert violations(tab) == []
+    tab.page.keyboard.press("Escape")
+
+    tab.button("Delete Bread").click()
+    tab.button("Delete pea soup.txt").click()
+    expect(titles(tab)).to_have_text(["Eggs"])
+    expect(tab.find("#toast")).to_contain_text("2 documents were taken off the shelf.")
+    tab.button("Undo").click()
+    expect(titles(tab)).to_have_text(everything)
+    tab.page.get_by_label("Find a document").fill("soup")
+    expect(titles(tab)).to_have_text(["pea soup.txt"])
+    tab.page.get_by_label("Find a document").fill("")
+
+    tab.button(f"Actions for {tmp_path / 'attic'}").click()
+    tab.page.get_by_role("menuitem", name="Remove with its documents").click()
+    expect(tab.find(".sources-of li")).to_have_count(0)
+    expect(titles(tab).filter(visible=True)).to_have_count(0)
+    tab.button("Undo").click()
+    expect(titles(tab)).to_have_text(everything)
+
+    tab.button("Actions for this shelf").click()
+    tab.page.get_by_role("menuitem", name="Delete").click()
+    expect(heading(tab, "Library")).to_be_visible()
+    shelf = tab.find(".shelves").get_by_role("link", name="attic", exact=True)
+    expect(shelf).to_have_count(0)
+    tab.page.keyboard.press("Control+z")
+    expect(shelf).to_be_visible()
+    shelf.click()
+    expect(titles(tab)).to_have_text(everything)
+    assert tab.errors == []
+
+
+def test_run_is_stopped_goes_on_and_tells_how_far_it_is(
+    model: FakeServer, web: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    tab = tabs.open(web, "/library")
+    make_shelf(tab, "slow")
+    model.embed_gate = gate = Gate()
+    tab.button("Add a folder of this machine").click()
+    tab.page.get_by_label("Path on the machine of the chat server").fill(str(folder(tmp_path / "slow")))
+    tab.button("Add it").click()
+    source = tab.find(".sources-of li")
+    expect(source.get_by_role("progressbar")).to_be_visible()
+    assert violations(tab) == []
+    gate.wait_until_reached()
+    source.get_by_role("button", name=re.compile("^Stop")).click()
+    gate.open()
+    expect(source).to_have_attribute("data-state", "stopped")
+    source.get_by_role("button", name=re.compile("^Go on")).click()
+    expect(source).to_have_attribute("data-state", "ok")
+    expect(titles(tab)).to_have_text(["Bread", "Eggs", "pea soup.txt"])
+    assert tab.errors == []
+
+
+def test_long_document_is_read_on_upwards_and_downwards_from_its_passage(
+    web: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    tab = tabs.open(web, "/library")
+    make_shelf(tab, "long")
+    lines = [f"Line {n}: a \U0001f434 walks on." for n in range(3400)]
+    lines[1700] = "Here the giraffe swallows a trombone."
+    add_folder(tab, folder(tmp_path / "long", **{"walk.txt": "\n".join(lines)}))
+    search(tab, "giraffe swallows trombone")
+    tab.find(".passages a").first.click()
+    mark, shown = tab.find("#library mark"), tab.find(".document-text")
+    expect(mark).to_contain_text(lines[1700])
+    expect(mark).to_be_in_viewport()
+    expect(shown).not_to_contain_text(lines[-1])
+    tab.page.wait_for_function(READ_ON, arg=["scrollHeight", lines[-1]])
+    tab.page.wait_for_function(READ_ON, arg=["clientTop", lines[0]])
+    assert shown.inner_text().split("\n") == lines
+    assert tab.errors == []
+
+
+def test_shared_shelf_is_read_by_others_who_are_offered_no_change_and_login_leads_back_to_it(
+    model: FakeServer, tabs: Tabs, tmp_path: Path
+) -> None:
+    flags = ("--accounts", "always")
+    with running(chatbot(model.url, tmp_path / "chat", *flags, CHATBOT_ADMIN_PASSWORD=PASSWORD)) as house:
+        cookie = logged_in(house, "admin")
+        bea = guest(Sockets(house.url, Cookie=cookie), house, "Bea")
+        owner, other = tabs.open(house, "/library", cookie), tabs.open(house, "/library", bea)
+        make_shelf(owner, "common")
+        drop(owner.find("#library"), {"bread.md": BREAD})
+        expect(titles(owner)).to_have_text(["Bread"])
+        expect(other.page.get_by_role("heading", name="No shelves yet")).to_be_visible()
+        owner.button("Actions for this shelf").click()
+        owner.page.get_by_role("menuitem", name="Share with everybody here").click()
+
+        other.page.get_by_role("link", name="common", exact=True).click()
+        expect(other.find("#library .facts").first).to_contain_text("shared by admin")
+        expect(titles(other)).to_have_text(["Bread"])
+        for name in ("Choose files", "Delete Bread", "Actions for this shelf"):
+            expect(other.button(name)).to_be_hidden()
+        titles(other).click()
+        expect(heading(other, "Bread")).to_be_visible()
+        address = other.page.url
+        other.context.clear_cookies()
+        other.page.goto(address)
+        other.page.get_by_label("Name", exact=True).fill("Bea")
+        other.page.get_by_label("Password", exact=True).fill(PASSWORD)
+        other.button("Log in").click()
+        expect(heading(other, "Bread")).to_be_visible()
+        assert other.page.url == address
+
+        owner.button("Undo").click()
+        expect(owner.find("#library .facts").first).to_contain_text("private")
+        other.page.goto("/library")
+        expect(other.page.get_by_role("heading", name="No shelves yet")).to_be_visible()

@@ -46,24 +46,29 @@ class _Block:
     is_heading: bool = False
 
 
-def chunk(text: str, title: str = "", limits: Limits | None = None, count: Count = estimate) -> list[Chunk]:
-    """Cut a text. title: of the document, embedded with each chunk. Empty for a text of spaces alone."""
+def chunk(
+    text: str, title: str = "", limits: Limits | None = None, count: Count = estimate, *, is_code: bool = False
+) -> list[Chunk]:
+    """Cut a text. title: of the document, embedded with each chunk. Empty for a text of spaces alone.
+
+    is_code: a line that begins with # is no heading there.
+    """
     bounds = limits or Limits()
     if not text.strip():
         return []
     made: list[Chunk] = []
-    for group in _groups(_blocks(text), lambda b: count(text[b.start : b.end]), bounds, title, count):
+    for group in _groups(_blocks(text, is_code=is_code), lambda b: count(text[b.start : b.end]), bounds, title, count):
         made += _cut(text, group, title, bounds, count)
     return _closed(text, made)
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def _blocks(text: str, *, is_code: bool) -> Iterator[_Block]:
     """The text as blocks that tile it: each with the blank lines that follow."""
     headings: list[tuple[int, str]] = []
     start = at = 0
     fence, is_apart, is_heading, is_empty = "", False, False, True
     for line in text.splitlines(keepends=True):
-        found = None if fence else _HEADING.match(line)
+        found = None if fence or is_code else _HEADING.match(line)
         if line.strip() and not is_empty and not fence and (found or is_heading or is_apart):
             yield _Block(start, at, tuple(name for _, name in headings), is_heading)
             start, is_empty = at, True

@@ -142,7 +142,7 @@ class Ingest:
 
     def put(self, shelf_id: int, document: Document) -> int:
         """Keep one document; its id. A short one has its vectors at once, a long one when they are filled in."""
-        chunks = chunk(document.text, document.title, self._limits)
+        chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         vectors: dict[str, list[Vector]] = {}
         if len(chunks) <= _BATCH:
             with suppress(EmbedderAway, TextTooLong):
@@ -255,7 +255,7 @@ class _Run:
             stamp = item.stamp if isinstance(why, DocumentRefused) else ""
             self._report.failures.append(Failure(item.uri, why.message, stamp, time.time()))
             return None
-        chunks = chunk(document.text, document.title, self._limits)
+        chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         is_new = item.uri not in self._known
         known = {} if is_new or not self._model else self._index.vectors_by_text(self._shelf_id, item.uri, self._model)
         return _Work(document, chunks, known, is_new)
@@ -312,7 +312,8 @@ class _Run:
         limits = self._limits
         while limits.max_tokens > _LEAST_TOKENS:
             limits = replace(limits, max_tokens=limits.max_tokens * 3 // 4)
-            smaller = replace(work, chunks=chunk(work.document.text, work.document.title, limits))
+            text, title, is_code = work.document.text, work.document.title, work.document.kind == "code"
+            smaller = replace(work, chunks=chunk(text, title, limits, is_code=is_code))
             texts = smaller.missing()
             try:
                 made = [v for at in range(0, len(texts), _BATCH) for v in self._embedder.embed(texts[at : at + _BATCH])]

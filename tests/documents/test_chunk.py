@@ -113,3 +113,9 @@ def test_a_title_that_the_first_heading_repeats_is_said_once() -> None:
 def test_a_document_is_a_value() -> None:
     made = Document("a.md", "A", "text", "markdown", "00")
     assert made == Document("a.md", "A", "text", "markdown", "00")
+
+
+def test_a_comment_of_code_is_no_heading() -> None:
+    text = "# reads the file\ndef read():\n    return 1\n\n# writes it\ndef write():\n    return 2\n"
+    assert {each.headings for each in chunk(text, "io.py", is_code=True)} == {()}
+    assert {each.headings for each in chunk(text, "io.py")} != {()}

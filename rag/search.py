@@ -183,11 +183,13 @@ def varied(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidat
     at = rows.rows_of(np.array([each.chunk_id for each in found], np.int64))
     vectors = np.where(((at >= 0) & rows.has_vector[at])[:, None], rows.matrix[at], np.float32(0))
     cosines, likeness = vectors @ vectors.T, np.zeros(len(found), np.float32)
-    left = list(range(len(found)))
+    scores = np.array([each.score for each in found], np.float32)
     kept: list[Candidate] = []
-    while left and len(kept) < n_most:
-        number = max(left, key=lambda each: found[each].score - _LIKENESS * float(likeness[each]))
-        left.remove(number)
+    for _ in found:
+        if len(kept) == n_most:
+            break
+        number = int(np.argmax(scores - _LIKENESS * likeness))
+        scores[number] = -np.inf
         if likeness[number] <= _TWIN_COSINE:
             kept.append(found[number])
             likeness = np.maximum(likeness, cosines[number])

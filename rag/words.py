@@ -20,7 +20,7 @@ from rag.stems import Stems
 from rag.stop import STOP, WORD
 from rag.vectors import Rows
 
-_MAXWORDS = 32
+_MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
@@ -36,7 +36,7 @@ class _Places:
 def telling(question: str) -> list[str]:
     """The words of a question that are looked for: those that say something; all, where none does."""
     found = [word.lower() for word in WORD.findall(unicodedata.normalize("NFC", question))]
-    return list(dict.fromkeys([word for word in found if word not in STOP] or found))[:_MAXWORDS]
+    return list(dict.fromkeys([word for word in found if word not in STOP] or found))[:_MAX_WORDS]
 
 
 class Words:

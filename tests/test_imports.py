@@ -59,7 +59,7 @@ OWNERS = {
     "flask": ("chatbot.web", "chatbot.__main__"),
     "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations", "rag.database", "rag.stems"),
     "openai": ("rag.embed",),  # and the tests: it is the client that others use
-    "httpx2": ("chatbot.core.llm", "chatbot.core.connection", "chatbot.core.live", "llmserver.library"),
+    "httpx2": ("chatbot.core.live", "llmserver.library"),
     "llama_cpp": (
         *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
         *(

@@ -1,20 +1,22 @@
 """Ask the model server over HTTP, in a way that another thread can cut short at any moment.
 
-The only module of the chatbot that asks it. httpx2 is imported on first use: a page of help needs none of it.
+The only module of the chatbot that asks it for answers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.client import HTTPException, InvalidURL
 from typing import TYPE_CHECKING, Any
 
 from chatbot.core import sse
 from chatbot.core.answers import NoModelServer, Piece, Refusal, models_in, piece_of
 from chatbot.core.cancel import Cancel
-from chatbot.core.connection import Connection
+from chatbot.core.connection import Connection, Reply
 from chatbot.core.context import as_text
 from chatbot.core.events import Message
 from chatbot.core.model import About, Health, ModelInfo, meta_of, read_about, read_health, read_info
@@ -25,14 +27,12 @@ from chatbot.errors import ChatError, ModelAway, ModelError, ModelGone, ModelLoa
 if TYPE_CHECKING:
     import ssl
 
-    import httpx2
-
-_CONNECT_TIMEOUT_S = 5.0
 _QUICK_TIMEOUT_S = 3.0
 _COUNT_TIMEOUT_S = 60.0
 _MOST_BYTES = 8_000_000
 # What reading JSON raises, and what an address or a key raises that no request can be made of.
-_STUMBLES = (NoModelServer, sse.NotAStream, ValueError, RecursionError)
+_STUMBLES = (NoModelServer, sse.NotAStream, ValueError, RecursionError, InvalidURL)
+_FAILURES = (OSError, HTTPException, Refusal, ModelGone, *_STUMBLES)
 # A server that knows this preference (RFC 7240) tells how long the queue is and how far it has read; others ignore it.
 _ASKING: Mapping[str, str] = {"Content-Type": "application/json", "Prefer": "return-progress"}
 
@@ -86,16 +86,14 @@ class ModelClient:
         cancel.on_set(connection.cut)
         began = False
         try:
-            with (
-                self._http(self._answer_timeout_s, connection) as client,
-                client.stream("POST", f"{self._url}{ask.path()}", content=ask.body(), headers=_ASKING) as response,
-            ):
-                began = response.status_code == 200 and not _kind(response).startswith("text/html")
-                for piece in _pieces(response, continues=ask.continues):
+            url = f"{self._url}{ask.path()}"
+            with self._asked("POST", url, self._answer_timeout_s, ask.body(), _ASKING, connection) as reply:
+                began = reply.status == 200 and not _kind(reply).startswith("text/html")
+                for piece in _pieces(reply, continues=ask.continues):
                     if cancel.is_set:
                         return
                     yield piece
-        except self._failures as why:
+        except _FAILURES as why:
             if not cancel.is_set:
                 raise self._translate(why, began=began, fields=tuple(ask.extra)) from why
         finally:
@@ -115,13 +113,13 @@ class ModelClient:
     def models(self) -> list[ModelInfo]:
         """All that the server offers to talk with, with the state of each. Raises ModelAway or ModelError."""
         try:
-            with self._http(_QUICK_TIMEOUT_S) as client, client.stream("GET", f"{self._url}/models") as response:
-                if response.status_code != 200:
-                    raise _refusal(response)
-                answer = json.loads(_read(response))
+            with self._asked("GET", f"{self._url}/models", _QUICK_TIMEOUT_S) as reply:
+                if reply.status != 200:
+                    raise _refusal(reply)
+                answer = json.loads(_read(reply))
                 found = (read_info(each["id"], meta_of(each, answer)) for each in models_in(answer))
                 return [info for info in found if info.is_for_text]
-        except self._failures as why:
+        except _FAILURES as why:
             raise self._translate(why, began=False) from why
 
     def about(self, wanted: str = "") -> About:
@@ -158,71 +156,67 @@ class ModelClient:
         of_status: only then the body is read.
         """
         try:
-            with (
-                self._http(timeout_s) as client,
-                client.stream(method, f"{self._url.removesuffix('/v1')}{path}", json=body) as response,
-            ):
-                is_read = not of_status or response.status_code in of_status
-                return response.status_code, json.loads(_read(response)) if is_read else {}
-        except self._failures:
+            sent = None if body is None else json.dumps(body).encode()
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            with self._asked(method, f"{self._url.removesuffix('/v1')}{path}", timeout_s, sent, headers) as reply:
+                is_read = not of_status or reply.status in of_status
+                return reply.status, json.loads(_read(reply)) if is_read else {}
+        except _FAILURES:
             return None
 
-    def _http(self, read_timeout_s: float, connection: Connection | None = None) -> httpx2.Client:
-        import httpx2
-
-        headers = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity"}
-        timeout = httpx2.Timeout(read_timeout_s, connect=_CONNECT_TIMEOUT_S)
-        transport = (connection or Connection(self._tls)).transport()
-        return httpx2.Client(transport=transport, timeout=timeout, headers=headers, trust_env=False)
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        timeout_s: float,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        connection: Connection | None = None,
+    ) -> AbstractContextManager[Reply]:
+        """A request with the server's key. Raises what _FAILURES names."""
+        sent = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity", **(headers or {})}
+        return (connection or Connection(self._tls)).ask(method, url, sent, body, timeout_s=timeout_s)
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext | bool:
+    def _tls(self) -> ssl.SSLContext | None:
         """Reading the certificates takes 70 ms, so only for https and only once."""
         if not self._url.startswith("https:"):
-            return False
+            return None
         import ssl
 
         return ssl.create_default_context()
 
-    @cached_property
-    def _failures(self) -> tuple[type[Exception], ...]:
-        import httpx2
-
-        return (httpx2.HTTPError, httpx2.InvalidURL, Refusal, ModelGone, *_STUMBLES)
-
     def _translate(self, why: Exception, *, began: bool, fields: Sequence[str] = ()) -> ChatError:
         """Find the error of our tree; decided by types, status and codes, never by the text of a message."""
-        import httpx2
-
         if isinstance(why, ChatError):
             return why
         if isinstance(why, Refusal):
             return why.translated(fields)
-        if isinstance(why, (*_STUMBLES, httpx2.InvalidURL)):
+        if not began and (secrecy := _failed_secrecy(why)):
+            return ModelAway(f"there is no safe connection to {self._url}: {secrecy}")
+        if isinstance(why, _STUMBLES):
             if began:
                 return ModelError("the model server sent something that is no part of an answer: ask again")
             return ModelError(f"what answers at {self._url} is no model server: give another --url")
-        is_silent = isinstance(why, httpx2.TimeoutException)
+        is_silent = isinstance(why, TimeoutError)
         if began and is_silent:
             return ModelGone(f"the model server said nothing for {self._answer_timeout_s:g} s: ask again")
         if began:
             return ModelGone("the model server went away in the middle of the answer")
         if is_silent:
             return ModelAway(f"the model server at {self._url} did not answer in time")
-        if secrecy := _failed_secrecy(why):
-            return ModelAway(f"there is no safe connection to {self._url}: {secrecy}")
         return ModelAway(f"nobody answers at {self._url}: start the model server with ./setup.sh")
 
 
-def _pieces(response: httpx2.Response, *, continues: bool) -> Iterator[Piece]:
+def _pieces(reply: Reply, *, continues: bool) -> Iterator[Piece]:
     """Read an answer as it comes. Raises Refusal, NoModelServer, and ModelGone for one without an end."""
-    if response.status_code != 200:
-        raise _refusal(response)
-    if _kind(response).startswith(("application/json", "text/html")):  # a server that knows no streams answers at once
-        yield piece_of(json.loads(_read(response)), continues=continues)
+    if reply.status != 200:
+        raise _refusal(reply)
+    if _kind(reply).startswith(("application/json", "text/html")):  # a server that knows no streams answers at once
+        yield piece_of(json.loads(_read(reply)), continues=continues)
         return
     is_finished = False
-    for data in sse.events(response.iter_bytes()):
+    for data in sse.events(reply.pieces()):
         if data == "[DONE]":
             break
         piece = piece_of(json.loads(data), continues=continues)
@@ -245,24 +239,24 @@ def _failed_secrecy(why: BaseException | None) -> str:
     return ""
 
 
-def _kind(response: httpx2.Response) -> str:
-    return str(response.headers.get("content-type", ""))
+def _kind(reply: Reply) -> str:
+    return reply.header("content-type")
 
 
-def _refusal(response: httpx2.Response) -> Refusal:
+def _refusal(reply: Reply) -> Refusal:
     """The server's error as it says it."""
     try:
-        body = json.loads(_read(response))
+        body = json.loads(_read(reply))
     except _STUMBLES:
         body = None
     error = body.get("error", body) if isinstance(body, dict) else None
-    return Refusal(error, response.status_code, response.headers.get("retry-after", ""))
+    return Refusal(error, reply.status, reply.header("retry-after"))
 
 
-def _read(response: httpx2.Response) -> bytes:
+def _read(reply: Reply) -> bytes:
     """The body. Raises NoModelServer for one without an end."""
     out = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in reply.pieces():
         out += chunk
         if len(out) > _MOST_BYTES:
             raise NoModelServer

@@ -58,8 +58,8 @@ OWNERS = {
     "fastapi": ("llmserver.api",),
     "flask": ("chatbot.web", "chatbot.__main__"),
     "sqlite3": ("chatbot.core.store_base", "chatbot.core.migrations", "rag.database", "rag.stems"),
-    "openai": ("rag.embed",),  # and the tests: it is the client that others use
-    "httpx2": ("chatbot.core.live", "llmserver.library"),
+    "openai": (),  # the tests alone: it is the client that others use
+    "httpx2": ("chatbot.core.live", "llmserver.library", "rag.embed"),
     "llama_cpp": (
         *("llmserver.engine.llama", "llmserver.api.stock", "llmserver.api.checks", "llmserver.settings"),
         *(

@@ -180,3 +180,16 @@ def test_another_model_of_the_same_server(server: Server) -> None:
     HttpEmbedder(server.url, "secret", "one").of("two").embed(["x"])
     assert server.asked[-1][1]["model"] == "two"
     assert server.asked[-1][2] == "Bearer secret"
+
+
+def test_a_server_without_time_is_asked_again(server: Server) -> None:
+    busy = [(503, {"error": {"message": "busy", "code": "queue_full"}}), (429, {})]
+    vector = base64.b64encode(np.ones(4, "<f4").tobytes()).decode()
+    good = (200, {"data": [{"index": 0, "embedding": vector}]})
+    server.answer = lambda path, body: busy.pop() if busy else good
+    assert len(HttpEmbedder(server.url, model="m").embed(["a"])) == 1
+    server.answer = lambda path, body: (400, {"error": {"message": "never"}})
+    server.asked.clear()
+    with pytest.raises(EmbedderAway, match="never"):
+        HttpEmbedder(server.url, model="m").embed(["a"])
+    assert len(server.asked) == 1

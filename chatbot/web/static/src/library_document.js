@@ -62,6 +62,7 @@ export class DocumentView {
   show({ document, from, text, pages }) {
     const { title, uri, shelf, shelf_id: shelfId, kind, n_chars: nChars, link } = document;
     this.nChars = nChars;
+    this.isCode = kind === "code";
     this.heading.textContent = title || uri;
     this.lib.title(title || uri);
     if (this.way.dataset.back === undefined) {
@@ -109,9 +110,28 @@ export class DocumentView {
       const holder = at >= start && at < end ? mark : made;
       if (holder === mark && !mark.isConnected) made.append(mark);
       if (page) holder.append(make("span", { class: "page-begins" }, `Page ${page[1]}`));
-      if (i + 1 < places.length) holder.append(cut(at, places[i + 1]));
+      if (i + 1 < places.length) holder.append(...this.lines(cut(at, places[i + 1])));
     });
     return made;
+  }
+
+  /** A text to the letter, with its headings drawn as such; code has none. */
+  lines(text) {
+    if (this.isCode) return [text];
+    const made = [];
+    let plain = "";
+    let isFenced = false;
+    for (const line of text.split(/(?<=\n)/)) {
+      if (/^(?:```|~~~)/.test(line)) isFenced = !isFenced;
+      const [, signs, words] = (!isFenced && /^(#{1,6} )(.*\n?)$/.exec(line)) || [];
+      if (!signs) {
+        plain += line;
+        continue;
+      }
+      made.push(plain, make("span", { class: "head" }, make("span", { class: "signs" }, signs), words));
+      plain = "";
+    }
+    return [...made, plain].filter(Boolean);
   }
 
   showWays() {

@@ -20,6 +20,7 @@ _CANDIDATES = 60
 _RERANKED = 20
 _RERANKED_CHARS = 1_600  # of each: rerankers read 512 tokens
 _CHUNKS_A_PASSAGE = 3  # at most, in the mean: neighbours are joined
+_JOINED_CHARS = 2_400  # more is no longer a place that a link can point to
 _LIKENESS = 0.1  # of the cosine with a better one: what a chunk loses
 _TWIN_COSINE = 0.985  # two chunks this near say the same
 
@@ -197,7 +198,8 @@ def varied(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidat
 
 
 def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
-    """The passages of chunks, best first; those that follow each other in a document, or leave out one, are one."""
+    """The passages of chunks, best first; those that follow each other in a document, or leave out one, are one,
+    as long as it is short enough to be a place."""
     ids = [each.chunk_id for each in found]
     between = sorted({each + 1 for each in ids if each + 2 in ids})  # a document's chunks are numbered on
     parts = index.parts([*ids, *between])
@@ -210,8 +212,10 @@ def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
         for number, other in enumerate(made):
             gap = next((gap for gap in gaps if _touches(gap, passage) and _touches(gap, other)), None)
             if _touches(other, passage) or gap is not None:
-                made[number] = _joined(_joined(other, gap) if gap is not None else other, passage)
-                break
+                joined = _joined(_joined(other, gap) if gap is not None else other, passage)
+                if joined.end - joined.start <= _JOINED_CHARS:
+                    made[number] = joined
+                    break
         else:
             made.append(passage)
     return made

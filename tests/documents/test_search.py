@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -277,6 +278,16 @@ def test_one_chunk_between_two_that_are_found_joins_them(index: Shelves) -> None
     assert text[joined.start : joined.end] == joined.text
     assert "# Two" in joined.text
     assert "# Four" not in joined.text
+
+
+def test_a_passage_stays_a_place_however_many_neighbours_are_found(index: Shelves) -> None:
+    text = "\n\n".join(f"# Part {n}\n\n{f'Wool of llama {n} is spun by hand. ' * 20}" for n in range(12))
+    put(index, 1, document("a.md", text))
+    found = Search(index, WordEmbedder()).passages("llama wool", [1], 5)
+    assert len(found) > 1
+    assert all(each.end - each.start <= 2_400 for each in found)
+    spans = sorted((each.start, each.end) for each in found)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
 
 
 def test_what_is_like_a_better_one_comes_later(index: Shelves) -> None:

@@ -12,6 +12,9 @@ from playwright.sync_api import Locator, expect
 from chatbot.core.events import Status
 from chatbot.core.options import CONTROLS, Control
 from chatbot.core.store import NewMessage, Store
+from rag.embed import HttpEmbedder
+from rag.extract import read
+from rag.library import Library
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish
 from tests.processes import Process, chatbot, running
@@ -73,7 +76,7 @@ def test_each_control_of_the_page_changes_the_request_and_can_be_taken_back(
     tab.find("#chats a").click()
     expect(tab.find(".message")).to_have_count(2 * N_TURNS)
     usual = ask_again(tab, model)
-    for control in CONTROLS:
+    for control in (each for each in CONTROLS if each.name not in {"library", "depth"}):
         tab.find("#options").click()
         box = tab.page.get_by_role("dialog", name="Options of this chat")
         choose(box, control)
@@ -85,3 +88,34 @@ def test_each_control_of_the_page_changes_the_request_and_can_be_taken_back(
         expect(tab.find("#options")).to_have_text("Options")
     assert ask_again(tab, model) == usual
     assert tab.errors == []
+
+
+def test_a_shelf_and_how_deeply_it_is_searched_change_the_request(
+    model: FakeServer, long_chat: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    library = Library(tmp_path / "library.db", HttpEmbedder(model.url), read=read)
+    shelf = library.index.add_shelf("owner", "notes")
+    library.add_file("owner", shelf.id, "ten.txt", b"The text 10 is about ten llamas and their wool.")
+    library.close()
+    tab = tabs.open(long_chat)
+    tab.find("#chats a").click()
+    assert "ten llamas" not in str(ask_again(tab, model))
+    tab.find("#options").click()
+    box = tab.page.get_by_role("dialog", name="Options of this chat")
+    box.get_by_role("group", name="Library").get_by_label("notes").check()
+    tab.page.keyboard.press("Escape")
+    assert "ten llamas" in str(ask_again(tab, model))
+    n_asked = len(model.requests)
+    tab.find("#options").click()
+    box.get_by_label("Depth", exact=True).select_option("break_down")
+    expect(box.locator(".control.depth .custom")).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    tab.button("Answer again").last.click()
+    expect(tab.answer().locator(".place")).to_have_text("4/4")
+    tab.is_at("done")
+    assert len(model.requests) > n_asked + 1  # smaller questions first
+    for label in ("Depth", "Library"):
+        tab.find("#options").click()
+        box.get_by_role("button", name=f"Reset {label}", exact=True).click()
+        tab.page.keyboard.press("Escape")
+    expect(tab.find("#options")).to_have_text("Options")

@@ -71,13 +71,19 @@ def show(library: Library, found: argparse.Namespace) -> int:
     return 0
 
 
+def _warn(why: str) -> None:
+    sys.stderr.write(f"{why}\n")
+
+
 def search(library: Library, found: argparse.Namespace) -> int:
     """The passages that fit a question; status 1 when none of them is near enough to answer it."""
+    from chatbot.core.library.searching import Searching
     from chatbot.terminal.shelf_lines import passage_lines, wire
 
     shelf_ids = [library.index.shelf(OWNER, name).id for name in found.shelf.split(",")]
-    passages = library.search(" ".join(found.text), shelf_ids, found.number)
-    min_score = library.min_score()
+    searching = Searching(library, _warn)
+    passages = searching.passages(" ".join(found.text), shelf_ids, found.number)
+    min_score = searching.min_score()
     is_near = [each.score >= min_score for each in passages]
     if found.json:
         told = [{**wire(each), "is_enough": is_enough} for each, is_enough in zip(passages, is_near, strict=True)]

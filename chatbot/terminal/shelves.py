@@ -39,7 +39,8 @@ class Shelves:
         wanted = [name.strip() for name in names.split(",") if name.strip()]
         for name in wanted:
             if name.casefold() not in there:
-                known = ", ".join(there.values()) or "chat library add NAME FOLDER begins one"
+                listed = ", ".join(there.values())
+                known = f"there are {listed}" if listed else "chat library add NAME FOLDER begins one"
                 raise BadRequest(f"there is no shelf {name}: {known}")
         return ", ".join(there[name.casefold()] for name in wanted)
 

@@ -13,6 +13,7 @@ from flask import Flask, Response, jsonify
 
 from chatbot.core import files
 from chatbot.core.accounts import User
+from chatbot.core.library.searching import Searching
 from chatbot.errors import BadRequest, NotAllowed
 from chatbot.web import guard, parse
 from chatbot.web.auth import Caller
@@ -146,9 +147,12 @@ class Desk:
         library = guard.readable_shelf(self._room, caller.user, ids[0])[0]
         for shelf_id in ids[1:]:
             guard.readable_shelf(self._room, caller.user, shelf_id)
-        found, least = library.search(text, ids, _PASSAGES), library.min_score()
+        notices: list[str] = []
+        searching = Searching(library, notices.append)
+        found, least = searching.passages(text, ids, _PASSAGES), searching.min_score()
         told = [passage_wire(n, p, library.link(p), is_enough=p.score >= least) for n, p in enumerate(found, 1)]
-        return {"passages": told, "min_score": round(least, 4), "took_ms": round((time.monotonic() - began) * 1000, 1)}
+        took_ms = round((time.monotonic() - began) * 1000, 1)
+        return {"passages": told, "min_score": round(least, 4), "took_ms": took_ms, "notice": " ".join(notices)}
 
     def document(self, caller: Caller, body: Body) -> Body:
         """A document's text, or a part of it."""

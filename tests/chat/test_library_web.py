@@ -16,7 +16,7 @@ from chatbot.settings import WebSettings
 from tests.chat.browser import Browser
 from tests.chat.readers import put_on_shelf
 from tests.chat.residents import ask
-from tests.fakes import FakeServer, Finish, Gate
+from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import Process, chatbot, running, until
 
 EGGS = "# Eggs\n\n## Boiling\n\nEggs boil for seven minutes in salted water.\n\n## Frying\n\nFry them in butter.\n"
@@ -339,6 +339,19 @@ def test_without_embeddings_words_find_and_the_vectors_come_later(tmp_path: Path
         found = page.call("find", {"text": "How long do eggs boil?", "shelf_ids": [shelf]})["passages"]
         assert found[0]["cosine"] > 0
         page.client.disconnect()
+
+
+def test_a_search_without_the_embedding_server_finds_by_words_and_says_so(
+    page: Browser, model: FakeServer, docs: Path
+) -> None:
+    shelf = shelf_of(page, "alone")
+    ended(page, add_folder(page, shelf, docs))
+    asked = {"text": "How long do eggs boil?", "shelf_ids": [shelf]}
+    assert page.call("find", asked)["notice"] == ""
+    model.embed_refusal = Refuse(500, "broken")
+    told = page.call("find", asked)
+    assert told["passages"][0]["title"] == "Eggs" and told["passages"][0]["is_enough"]
+    assert told["notice"].startswith("This was found by words alone, not by what they mean: ")
 
 
 def test_a_library_that_is_damaged_keeps_nobody_from_chatting(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from chatbot.terminal.shelf_lines import progress_text
 from chatbot.terminal.source_kinds import guessed, named
 from rag.ingest import Progress
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
-from tests.fakes import FakeServer, Finish, Gate
+from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment
 
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
@@ -132,6 +132,13 @@ def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -
     told = json.loads(manage("library", "search", "cooking", "how long does a soft egg boil?", "--json").stdout)
     best = told["passages"][0]
     assert best["title"] == "Eggs" and best["is_enough"] and best["score"] >= told["min_score"]
+
+
+def test_a_search_without_the_embedding_server_finds_by_words_and_says_so(cooking: Path, server: FakeServer) -> None:
+    server.embed_refusal = Refuse(500, "broken")
+    found = manage("library", "search", "cooking", "how long does a soft egg boil?")
+    assert found.returncode == 0 and b"six minutes" in found.stdout
+    assert found.stderr.decode().startswith("This was found by words alone, not by what they mean: ")
 
 
 def test_lists_and_runs_are_json_where_a_program_reads(cooking: Path) -> None:
@@ -340,7 +347,7 @@ def test_a_prompt_that_begins_with_library_goes_behind_two_dashes(server: FakeSe
 def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:
     told = converse(server.url, "/library", "/library elsewhere", "/library cooking", "how long does a soft egg boil?")
     assert b"  cooking  2 documents" in told.stderr
-    assert b"[there is no shelf elsewhere: cooking]" in told.stderr
+    assert b"[there is no shelf elsewhere: there are cooking]" in told.stderr
     assert b"[answers come from cooking now]" in told.stderr
     assert "[1] ? Eggs" in told.stdout.decode()
     again = converse(server.url, "/library", args=("-c",))

@@ -54,7 +54,11 @@ export class Trial {
   }
 }
 
-function wordsOf({ passages, took_ms: ms }) {
+function wordsOf({ passages, took_ms: ms, notice }) {
+  return [fitOf(passages, ms), notice].filter(Boolean).join(" ");
+}
+
+function fitOf(passages, ms) {
   const n = passages.filter((each) => each.is_enough).length;
   const took = `${Math.max(1, Math.round(ms)).toLocaleString()} ms`;
   if (!passages.length) return "Nothing on the shelf has anything of it.";

@@ -62,6 +62,11 @@ def chunk(
     return _closed(text, made)
 
 
+def parts(text: str, whole: Chunk, title: str, limits: Limits, count: Count = estimate) -> list[Chunk]:
+    """A chunk of a text cut into smaller ones that tile it, under the same titles."""
+    return list(_tiles(text, whole, title, limits, count))
+
+
 def _blocks(text: str, *, is_code: bool) -> Iterator[_Block]:
     """The text as blocks that tile it: each with the blank lines that follow."""
     headings: list[tuple[int, str]] = []
@@ -124,17 +129,25 @@ def _cut(text: str, group: Sequence[_Block], title: str, limits: Limits, count: 
     """One chunk of a group that fits, several of one that does not."""
     start, end = group[0].start, group[-1].end
     headings = next((each.headings for each in group if not each.is_heading), group[-1].headings)
+    return _tiles(text, Chunk(start, end, start, headings, 0), title, limits, count)
+
+
+def _tiles(text: str, whole: Chunk, title: str, limits: Limits, count: Count) -> Iterator[Chunk]:
+    """The whole as chunks that fit; its n_tokens is not looked at."""
+    start, end, lead, headings = whole.start, whole.end, whole.lead, whole.headings
     n_place = min(_PLACE_TOKENS, count(place(title, headings)))
     room = limits.max_tokens - n_place
-    n_whole = count(text[start:end])
+    n_whole = count(text[lead:end])
     if n_whole <= room:
-        yield Chunk(start, end, start, headings, n_whole + n_place)
+        yield replace(whole, n_tokens=n_whole + n_place)
         return
-    lead = start
+    n_overlap = min(limits.overlap_tokens, room // 4)
+    if lead < start:
+        lead = _lead(text, lead, start, n_overlap, count)
     while start < end:
         stop = _stop(text, start, end, room - count(text[lead:start]), count)
         yield Chunk(start, stop, lead, headings, count(text[lead:stop]) + n_place)
-        lead = _lead(text, start, stop, min(limits.overlap_tokens, room // 4), count)
+        lead = _lead(text, start, stop, n_overlap, count)
         start = stop
 
 

@@ -51,6 +51,20 @@ class Server(Protocol):
         """How well each text answers, higher is better; None when that cannot be told now."""
 
 
+def what_fits(embedder: Embedder, texts: Sequence[str]) -> list[Vector | None]:
+    """A vector for each text, None for one that the model cannot read at once. Raises EmbedderAway.
+
+    A server refuses a request as a whole and need not say for which text: it is found by halves.
+    """
+    try:
+        return list(embedder.embed(texts))
+    except TextTooLong:
+        if len(texts) == 1:
+            return [None]
+        half = len(texts) // 2
+        return what_fits(embedder, texts[:half]) + what_fits(embedder, texts[half:])
+
+
 class HttpEmbedder:
     """POST /v1/embeddings of a server. Safe to use from several threads."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from rag.embed import Embedder, Vector
-from rag.errors import TextTooLong
+from rag.embed import Embedder, Vector, what_fits
 from rag.index import Index, Told
 
 _BATCH = 16  # texts a request: the server answers others between two
@@ -51,9 +50,12 @@ class Fill:
 
 def _embedded(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     """The vectors of texts, each of as much of it as the model can read. Raises EmbedderAway."""
-    try:
-        return embedder.embed(texts)
-    except TextTooLong:
-        if len(texts) > 1:
-            return [_embedded(embedder, [text])[0] for text in texts]
-        return _embedded(embedder, [texts[0][: len(texts[0]) * 3 // 4]])
+    made = what_fits(embedder, texts)
+    return [_beginning(embedder, text) if found is None else found for text, found in zip(texts, made, strict=True)]
+
+
+def _beginning(embedder: Embedder, text: str) -> Vector:
+    """Of the most of a text that the model can read. Raises EmbedderAway."""
+    shorter = text[: len(text) * 3 // 4]
+    found = what_fits(embedder, [shorter])[0]
+    return _beginning(embedder, shorter) if found is None else found

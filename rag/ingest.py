@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from rag.chunk import Limits, chunk
+from rag.chunk import Limits, chunk, parts
 from rag.documents import Chunk, Document
-from rag.embed import Embedder, Vector
+from rag.embed import Embedder, Vector, what_fits
 from rag.errors import DocumentRefused, EmbedderAway, LibraryBroken, PartUnread, RagError, SourceFailed, TextTooLong
 from rag.fill import Fill
 from rag.index import Index
@@ -114,6 +114,10 @@ class _Work:
         return [text for text in dict.fromkeys(self.texts()) if text not in self.known]
 
 
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH))
+
+
 class Ingest:
     """Runs for one library; several may go on at once, for different sources."""
 
@@ -196,7 +200,7 @@ class _Run:
         seen: set[str] = set()
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            before: list[tuple[_Work, list[Future[list[Vector]]]]] = []
+            before: list[tuple[_Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):
                 now = [(work, self._asked(pool, work)) for work in window]
                 self._keep(before)
@@ -271,22 +275,21 @@ class _Run:
             self._index.set_stamp(self._shelf_id, item.uri, item.stamp)
         return True
 
-    def _asked(self, pool: ThreadPoolExecutor, work: _Work) -> list[Future[list[Vector]]]:
+    def _asked(self, pool: ThreadPoolExecutor, work: _Work) -> list[Future[list[Vector | None]]]:
         """The vectors that a document lacks, on their way."""
         if self._report.without_vectors:
             return []
-        texts = work.missing()
-        return [pool.submit(self._embedder.embed, texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
+        return [pool.submit(what_fits, self._embedder, texts) for texts in _batches(work.missing())]
 
-    def _keep(self, window: Sequence[tuple[_Work, list[Future[list[Vector]]]]]) -> None:
+    def _keep(self, window: Sequence[tuple[_Work, list[Future[list[Vector | None]]]]]) -> None:
         """Keep the documents of a window, each with its vectors; on demand those that are left are not waited for."""
         for work, futures in window:
             if not self._is_ready(futures):
                 return
             try:
                 ready = self._with_vectors(work, [vector for each in futures for vector in each.result()])
-            except TextTooLong:
-                ready = self._cut_smaller(work)
+                if futures:
+                    ready = self._cut_smaller(ready)
             except EmbedderAway as why:
                 self._report.without_vectors = why.message
                 ready = replace(work, known={})
@@ -294,36 +297,36 @@ class _Run:
             self._n_done += 1
             self._say(work.document.uri)
 
-    def _is_ready(self, futures: Collection[Future[list[Vector]]]) -> bool:
+    def _is_ready(self, futures: Collection[Future[list[Vector | None]]]) -> bool:
         """Wait for vectors; False when the run shall end."""
         while not self._is_cancelled():
             if not wait(futures, _LOOK_S).not_done:
                 return True
         return False
 
-    def _with_vectors(self, work: _Work, made: Sequence[Vector]) -> _Work:
-        self._report.n_embedded += len(made)
-        return replace(
-            work, known={**work.known, **dict(zip(work.missing(), made, strict=True))} if made else work.known
-        )
+    def _with_vectors(self, work: _Work, made: Sequence[Vector | None]) -> _Work:
+        """The document with what was made of its missing texts; None for one that is too long."""
+        if not made:
+            return work
+        new = {text: vector for text, vector in zip(work.missing(), made, strict=True) if vector is not None}
+        self._report.n_embedded += len(new)
+        return replace(work, known={**work.known, **new})
 
     def _cut_smaller(self, work: _Work) -> _Work:
-        """The document in chunks that the model can read: an estimate of tokens may be too low."""
-        limits = self._limits
-        while limits.max_tokens > _LEAST_TOKENS:
+        """The document with the chunks that are too long cut: an estimate of tokens may be too low.
+
+        Raises EmbedderAway.
+        """
+        text, title, limits = work.document.text, work.document.title, self._limits
+        while (too_long := set(work.missing())) and limits.max_tokens > _LEAST_TOKENS:
             limits = replace(limits, max_tokens=limits.max_tokens * 3 // 4)
-            text, title, is_code = work.document.text, work.document.title, work.document.kind == "code"
-            smaller = replace(work, chunks=chunk(text, title, limits, is_code=is_code))
-            texts = smaller.missing()
-            try:
-                made = [v for at in range(0, len(texts), _BATCH) for v in self._embedder.embed(texts[at : at + _BATCH])]
-                return self._with_vectors(smaller, made)
-            except TextTooLong:
-                continue
-            except EmbedderAway as why:
-                self._report.without_vectors = why.message
-                break
-        return replace(work, known={})
+            chunks: list[Chunk] = []
+            for each in work.chunks:
+                chunks += parts(text, each, title, limits) if each.told(text, title) in too_long else [each]
+            work = replace(work, chunks=chunks)
+            made = [vector for texts in _batches(work.missing()) for vector in what_fits(self._embedder, texts)]
+            work = self._with_vectors(work, made)
+        return work
 
     def _put(self, work: _Work) -> None:
         texts = work.texts()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from rag.bench.made import Made, MadeEmbedder
 from rag.chunk import chunk
 from rag.documents import Document
-from rag.embed import Embedder
+from rag.embed import Embedder, what_fits
 from rag.ingest import Ingest
 from rag.search import Search
 from rag.shelves import Shelves
@@ -41,11 +42,16 @@ class Waits:
 
 @dataclass(frozen=True)
 class Rates:
-    """Chunks a second that an ingest makes, and that the server alone makes of the same texts."""
+    """Chunks a second that ingests make, and that the server alone makes of the same texts: medians of pairs.
+
+    ratio: the median of the pairs' own, which a machine that is slower for a while changes least.
+    """
 
     n_chunks: int
+    n_pairs: int
     ingest: float
     alone: float
+    ratio: float
 
 
 @dataclass(frozen=True)
@@ -112,18 +118,43 @@ def _took(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def rates(folder: Path, embedder: Embedder, documents: Sequence[Document]) -> Rates:
-    """Ingest documents into a new library, then have the server embed the same texts."""
-    texts = [each.told(d.text, d.title) for d in documents for each in chunk(d.text, d.title)]
-    embedder.embed(texts[:_BATCH])  # the server has its model
-    index = Shelves(folder / "rates.db")
+def rates(folder: Path, embedder: Embedder, rounds: Sequence[Sequence[Document]]) -> Rates:
+    """For each round: ingest its documents into a new library, and have the server embed the same texts, in turns."""
+    pairs: list[tuple[int, float, float]] = []
+    for number, documents in enumerate(rounds):
+        texts = [each.told(d.text, d.title) for d in documents for each in chunk(d.text, d.title)]
+        path = folder / f"rates-{number}.db"
+        if number == 0:
+            what_fits(embedder, texts[:_BATCH])  # the server has its model
+        if number % 2:
+            ingest_s = _ingest_s(path, embedder, documents)
+            alone_s = _embed_s(embedder, texts)
+        else:
+            alone_s = _embed_s(embedder, texts)
+            ingest_s = _ingest_s(path, embedder, documents)
+        pairs.append((len(texts), ingest_s, alone_s))
+    return Rates(
+        sum(n for n, _, _ in pairs),
+        len(pairs),
+        median(n / ingest_s for n, ingest_s, _ in pairs),
+        median(n / alone_s for n, _, alone_s in pairs),
+        median(alone_s / ingest_s for _, ingest_s, alone_s in pairs),
+    )
+
+
+def _ingest_s(path: Path, embedder: Embedder, documents: Sequence[Document]) -> float:
+    index = Shelves(path)
     shelf = index.add_shelf("bench", "rates")
-    ingest_s = _took(lambda: Ingest(index, embedder).take(shelf.id, map(Ready, documents), n_all=len(documents)))
-    index.close()
+    try:
+        return _took(lambda: Ingest(index, embedder).take(shelf.id, map(Ready, documents), n_all=len(documents)))
+    finally:
+        index.close()
+
+
+def _embed_s(embedder: Embedder, texts: Sequence[str]) -> float:
     batches = [texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        alone_s = _took(lambda: list(pool.map(embedder.embed, batches)))
-    return Rates(len(texts), len(texts) / ingest_s, len(texts) / alone_s)
+        return _took(lambda: list(pool.map(lambda batch: what_fits(embedder, batch), batches)))
 
 
 def memory(folder: Path, few: int = 1_000, many: int = 10_000) -> Memory:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
-from rag.chunk import Limits, chunk
+from rag.chunk import Limits, chunk, parts
 from rag.documents import Chunk, Document, page_of, place
 from rag.tokens import estimate
 
@@ -49,6 +50,20 @@ def test_joined_chunks_are_the_text_and_each_fits(seed: int) -> None:
         assert before is None or before.start <= each.lead
         assert text[each.start : each.end].strip()
         assert estimate(text[each.lead : each.end]) <= limits.max_tokens
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_chunk_cut_smaller_is_tiled_by_parts_that_fit_and_lead_into_each_other(seed: int) -> None:
+    text = random_text(random.Random(seed))  # noqa: S311
+    for whole in chunk(text, "A title", Limits(max_tokens=256, overlap_tokens=64)):
+        smaller = Limits(max_tokens=64, overlap_tokens=16)
+        cut = parts(text, whole, "A title", smaller)
+        assert (cut[0].start, cut[-1].end) == (whole.start, whole.end)
+        assert {each.headings for each in cut} == {whole.headings}
+        assert cut[0].lead >= whole.lead
+        for before, each in pairwise(cut):
+            assert before.end == each.start and before.start <= each.lead <= each.start
+        assert all(estimate(text[each.lead : each.end]) <= smaller.max_tokens for each in cut)
 
 
 def test_a_section_is_a_chunk_below_its_headings() -> None:

@@ -150,6 +150,20 @@ def test_a_text_that_the_model_cannot_read_at_once_is_cut_smaller(index: Shelves
     assert "".join(items[0].text[each.start : each.end] for each in chunks) == items[0].text
 
 
+def test_only_what_is_too_long_is_cut_smaller_and_asked_again(index: Shelves) -> None:
+    sections = [f"# Part {number}\n\n{'The llama eats grass. ' * 8}" for number in range(60)]
+    sections[31] = "# Part 31\n\n" + "The llama eats grass. " * 30
+    note = Note("long.md", "\n\n".join(sections))
+    embedder = WordEmbedder(max_tokens=120)
+    report = Ingest(index, embedder, Limits(max_tokens=200)).take(1, [note])
+    assert report.n_embedded == len(set(embedder.asked)) == len(embedder.asked)  # none was made twice
+    chunks = index.chunks(1)
+    assert "".join(note.text[each.start : each.end] for each in chunks) == note.text
+    assert index.n_vectors("words") == (len(chunks), len(chunks))
+    assert [each.headings for each in chunks].count(("Part 31",)) > 1
+    assert [each.headings for each in chunks].count(("Part 30",)) == 1
+
+
 def test_a_chunk_of_another_model_is_embedded_as_far_as_it_is_read(index: Shelves, embedder: WordEmbedder) -> None:
     Ingest(index, embedder).take(1, [Note("long.txt", "The llama eats grass. " * 40)])
     assert Ingest(index, WordEmbedder("small", max_tokens=40)).fill() == index.n_vectors("small")[1]

@@ -209,6 +209,7 @@ class FakeServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # as the real server: a piece is not to wait for an acknowledgement
     protocol_version = "HTTP/1.1"
     server: FakeServer
 

@@ -1,8 +1,8 @@
 """Measure how the page draws a stream in a real Chromium, from a scripted model server.
 
-python -m tests.chat.measure_page [N_TOKENS]   prints one JSON object: main-thread seconds, long tasks and frames of an
-answer of N_TOKENS (default 12,360) at 400 a second; milliseconds from a token's leaving the model server until it is
-painted, at 100 a second; how long a chat of 400 messages holds up the page when it is opened.
+python -m tests.chat.measure_page [N_TOKENS]   prints one JSON object: main-thread seconds and long tasks of an answer
+of N_TOKENS (default 12,360) at 400 a second; frames a second of another one; milliseconds from a token's leaving the
+model server until it is painted, at 100 a second; how long a chat of 400 messages holds up the page when it is opened.
 
 Main-thread seconds are told twice: as the browser's clock counts its tasks, which includes the time in which other
 programs have the processor, and as the processor time of the thread itself. Nothing is asked of the page meanwhile.
@@ -50,14 +50,16 @@ _WATCH = """() => {
   const all = {subtree: true, childList: true, characterData: true};
   new MutationObserver(look).observe(document.querySelector("#messages"), all);
 }"""
-_COUNT = """() => {
-  window.long = []; window.frames = 0;
+_NOTE = """() => {
+  window.long = [];
   const note = (list) => list.getEntries().forEach((entry) => long.push(entry.duration));
   new PerformanceObserver(note).observe({type: "longtask"});
+}"""
+_COUNT = """() => {
+  window.frames = 0;
   const count = () => { frames++; requestAnimationFrame(count); };
   count();
 }"""
-
 
 _UNTIL_DONE = """() => new Promise((done) => {
   const look = () => {
@@ -122,13 +124,18 @@ def processor_s(pid: int) -> float:
     return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
-    """What an answer of this length costs the page's main thread."""
+def paced(n_tokens: int, rate: int) -> list[Step]:
+    """The script of an answer, eight pieces at a time."""
     script: list[Step] = []
     for at, piece in enumerate(tokens(n_tokens)):
         script += [Pace(at / rate), piece] if at % 8 == 0 else [piece]
+    return [*script, Finish()]
+
+
+def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
+    """What an answer of this length costs the page's main thread."""
     with page() as (tab, model):
-        model.scripts = [[*script, Finish()]]
+        model.scripts = [paced(n_tokens, rate)]
         client = tab.context.new_cdp_session(tab.page)
         client.send("Performance.enable")
         processes = renderers(tab)
@@ -137,8 +144,8 @@ def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
             told = {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}
             return told | {"Processor": sum(map(processor_s, processes))}
 
-        tab.page.evaluate(_COUNT)
-        before, began, first = cost(), time.time(), tab.page.evaluate("frames")
+        tab.page.evaluate(_NOTE)
+        before, began = cost(), time.time()
         tab.say("go")
         tab.page.evaluate(_UNTIL_DONE)
         after, seconds = cost(), time.time() - began
@@ -154,9 +161,19 @@ def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
             "style_s": spent["RecalcStyleDuration"],
             "n_long_tasks": len(long),
             "longest_task_ms": round(max(long, default=0)),
-            "fps": round((tab.page.evaluate("frames") - first) / seconds, 1),
             "heap_mb": round(after["JSHeapUsedSize"] / 1e6),
         }
+
+
+def frames(n_tokens: int = 4_000, rate: int = 400) -> dict[str, Any]:
+    """Frames a second meanwhile: an answer of its own, as who counts them makes the page draw them all."""
+    with page() as (tab, model):
+        model.scripts = [paced(n_tokens, rate)]
+        tab.page.evaluate(_COUNT)
+        first, began = tab.page.evaluate("frames"), time.time()
+        tab.say("go")
+        tab.page.evaluate(_UNTIL_DONE)
+        return {"n_tokens": n_tokens, "fps": round((tab.page.evaluate("frames") - first) / (time.time() - began), 1)}
 
 
 def painting(n_tokens: int = 600, rate: int = 100) -> dict[str, Any]:
@@ -206,7 +223,7 @@ def opening(n_messages: int = 400) -> dict[str, Any]:
         model.scripts = [[*script, Finish()]]
         tab.say("go")
         tab.is_at("streaming")
-        tab.page.evaluate(_COUNT)
+        tab.page.evaluate(_NOTE)
         last: list[float] = []
         for _ in range(3):
             began = time.time()
@@ -228,6 +245,10 @@ def opening(n_messages: int = 400) -> dict[str, Any]:
 
 if __name__ == "__main__":
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 12_360
-    sys.stdout.write(
-        json.dumps({"drawing": drawing(wanted), "painting": painting(), "opening": opening()}, indent=1) + "\n"
-    )
+    measured = {
+        "drawing": drawing(wanted),
+        "frames": frames(),
+        "painting": [painting() for _ in range(3)],
+        "opening": opening(),
+    }
+    sys.stdout.write(json.dumps(measured, indent=1) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ def room() -> Room:
 def slow(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pace]:
     """One whose gap never ends by itself while a test looks."""
     monkeypatch.setattr(pace, "GAP_S", 3_600.0)
+    monkeypatch.setattr(pace, "QUICK_GAP_S", 3_600.0)
     made = Pace(room.send)
     yield made
     made.close()
@@ -55,7 +57,7 @@ def tell(made: Pace, *events: Event, chat: str = "c") -> None:
 
 def test_pieces_right_behind_each_other_wait_for_what_must_not(slow: Pace, room: Room) -> None:
     tell(slow, Changed(Status.STREAMING), Delta("a"), Delta("b"), Delta("c"), Done(Status.DONE))
-    assert room.texts() == ["|", "abc|"]
+    assert room.texts() == ["|", "a", "bc|"]  # the first text does not wait either
     assert [event["seq"] for message in room.messages for event in message] == [1, 2, 3, 4, 5]
 
 
@@ -71,6 +73,29 @@ def test_what_is_held_is_sent_when_the_gap_is_over_and_at_the_end(room: Room) ->
     room.until(100)
     assert "".join(room.texts()) == "".join(f"{n} " for n in range(100))
     made.close()
+
+
+def test_what_comes_quicker_than_anybody_reads_is_held_longer(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "QUICK_GAP_S", 3_600.0)
+    made = Pace(room.send)
+    tell(made, *(Delta(f"{n} ") for n in range(100)))
+    room.until(100)  # as many as that in one gap
+    tell(made, Delta("held"))
+    for n in range(10):
+        tell(made, Delta(f"{n}"), chat="calm")
+        room.until(100 + n + 1)
+        time.sleep(0.02)
+    assert "held" not in room.texts()
+    tell(made, Done(Status.DONE))
+    assert room.texts()[-1] == "held|"
+    made.close()
+
+
+def test_what_is_held_is_sent_at_the_end(slow: Pace, room: Room) -> None:
+    tell(slow, Delta("first"), Delta("held"))
+    slow.close()
+    room.until(2)
+    assert room.texts() == ["first", "held"]
 
 
 def test_a_message_that_cannot_be_sent_keeps_no_later_one(room: Room) -> None:

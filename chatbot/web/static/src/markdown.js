@@ -58,9 +58,14 @@ function safe(blocks) {
 
 const SAMPLE = "# a\n\nb **c** `d` [e](https://f)\n\n- g\n\n1. h\n\n| i | j |\n|---|---|\n| k | l |\n\n> m\n\n";
 
-/** Do it once while nobody waits: the first pieces of the first answer then find everything ready. */
+/** Do it once while nobody waits: the first pieces of the first answer then find everything ready, fonts and all. */
 export function warmUp() {
-  new Renderer(document.createElement("div")).show(SAMPLE, true);
+  const holder = make("div", { class: "text" });
+  Object.assign(holder.style, { position: "fixed", visibility: "hidden" });
+  new Renderer(holder).show(SAMPLE, true);
+  document.body.append(holder);
+  holder.getBoundingClientRect(); // lays it out
+  holder.remove();
 }
 
 const PART_BLOCKS = 16;

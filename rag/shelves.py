@@ -10,6 +10,7 @@ from rag.errors import RagError, UnknownShelf
 from rag.index import Index
 
 _NAME_CHARS = 80
+_NO_NAMES = ("none", "off", "default")
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ def _clean(name: str) -> str:
     flat = " ".join(name.split())
     if not 0 < len(flat) <= _NAME_CHARS:
         raise RagError(f"a shelf's name has 1 to {_NAME_CHARS} characters, this one has {len(flat)}")
+    if flat.casefold() in _NO_NAMES:
+        raise RagError(f"a shelf cannot be called {flat}: that is said where no shelf is meant")
     return flat
 
 

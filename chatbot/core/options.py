@@ -139,7 +139,7 @@ CONTROLS: tuple[Control, ...] = (
         "all until it no longer fits.",
         choices=CONTEXT_RULES,
     ),
-    Control("library", "Library", "text", "Shelves that answers come from, separated by commas; empty asks none."),
+    Control("library", "Library", "text", "Shelves that answers come from, separated by commas; none asks no shelf."),
     Control(
         "depth",
         "Depth",
@@ -151,13 +151,14 @@ CONTROLS: tuple[Control, ...] = (
     Control("extra", "More fields (JSON)", "json", "Further fields of the request, as a JSON object; they win."),
 )
 BY_NAME: Mapping[str, Control] = {control.name: control for control in CONTROLS}
+_MAY_BE_NONE = ("system_prompt", "library")  # empty is a choice: against one that is in force otherwise
 # The numbers that go into a request under their own names; temperature and max_tokens are always sent.
 _SENT = ("top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed")
 
 
 @dataclass(frozen=True)
 class ChatOptions:
-    """What was chosen; None and empty are not chosen, but an empty system_prompt is: it sends none."""
+    """What was chosen; None and empty are not chosen, but an empty system_prompt or library is: none shall be."""
 
     model: str = ""
     system_prompt: str | None = None
@@ -173,7 +174,7 @@ class ChatOptions:
     thinking: str = ""
     stop: tuple[str, ...] = ()
     context_rule: str = ""
-    library: str = ""
+    library: str | None = None
     depth: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -214,20 +215,25 @@ class ChatOptions:
     def has(self, name: str) -> bool:
         """Whether this is chosen."""
         value = getattr(self, name)
-        return value is not None if name == "system_prompt" else value is not None and value not in ("", (), {})
+        return value is not None and (name in _MAY_BE_NONE or value not in ("", (), {}))
+
+    @property
+    def shelves(self) -> str:
+        """The names of the shelves that are asked, with commas between them; empty for none."""
+        return (self.library or "").strip()
 
 
 def read_value(name: str, text: str) -> Any:
     """A value as a person types it, for a control; None takes the choice back. Raises BadRequest.
 
     A text beginning with [ is a JSON list where several texts can be given; else it is one, with \\n for a line end.
-    A system prompt of none is the empty one.
+    A system prompt or a library of none is the empty one.
     """
     control = BY_NAME[name]
     typed = text.strip()
     if typed.lower() in _DEFAULT_WORDS:
         return None
-    if name == "system_prompt" and typed.lower() in {'""', "none"}:
+    if name in _MAY_BE_NONE and typed.lower() in {'""', "none"}:
         return ""
     if control.kind == "number":
         return _checked(control, _number(control, typed))

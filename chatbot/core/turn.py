@@ -125,7 +125,7 @@ def _answer_grounded(
 ) -> Iterator[Event]:
     """The answer, from passages of the library where the turn asks it; else as the model has it."""
     ready = None
-    if info.is_base and turn.options.library.strip():
+    if info.is_base and turn.options.shelves:
         yield Notice(f"{info.name} is a base model: it does not answer from the library.")
     if library is not None and not info.is_base:
         count = partial(model.count_tokens, model=turn.options.model)
@@ -271,4 +271,4 @@ def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh:
 def may_ask(turn: Turn, long: Sequence[Attached]) -> bool:
     """Whether a turn, its options all in force, can ask the library at all; opens nothing."""
     asked = [message.own for message in turn.messages if message.role == "user"]
-    return bool(long or turn.options.library.strip() or any("#" in text for text in asked[-2:]))
+    return bool(long or turn.options.shelves or any("#" in text for text in asked[-2:]))

@@ -99,19 +99,21 @@ def _think(desk: Desk, how: str) -> None:
 
 def _library(desk: Desk, name: str) -> None:
     session = desk.session
-    if name.lower() == "off":
+    if name.lower() in {"off", "none", "default"}:
         session.choose({"library": None})
+        if name.lower() != "default" and session.in_force().shelves:
+            session.choose({"library": ""})
     elif name:
         session.choose({"library": session.shelves.checked(name)})
     else:
         shelves = session.shelves.all()
-        asked = {each.strip().casefold() for each in session.in_force().library.split(",")}
+        asked = {each.strip().casefold() for each in session.in_force().shelves.split(",")}
         rows = [("*" if each.name.casefold() in asked else " ", each) for each in shelves]
         lines = [f"{mark} {each.name}  {counted(each.n_documents, 'document')}" for mark, each in rows]
         desk.table("\n".join(lines) or "there is no shelf yet: chat library add NAME FOLDER begins one")
         desk.say("/library SHELF lets answers come from one, /library off from none; #SHELF asks it in one message")
         return
-    asked_now = session.in_force().library
+    asked_now = session.in_force().shelves
     desk.say(f"answers come from {asked_now} now" if asked_now else "answers come from no shelf now")
 
 

@@ -61,7 +61,7 @@ class Pace:
         held = self._held.pop(chat_id, [])
         if held:
             now = time.monotonic()
-            if any(each["type"] in _TEXTS for each in held):  # the first piece of text is not to wait for what was no text
+            if any(each["type"] in _TEXTS for each in held):  # no first text waits for what was none
                 is_quick = len(held) > _QUICK_PER_S * (now - self._sent_at.get(chat_id, 0.0))
                 self._gap_s[chat_id] = QUICK_GAP_S if is_quick else GAP_S
                 self._sent_at[chat_id] = now

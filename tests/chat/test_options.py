@@ -186,6 +186,14 @@ def test_choices_survive_the_way_to_the_store_and_back() -> None:
     assert ChatOptions.from_wire({"system_prompt": ""}).wire() == {"system_prompt": ""}
 
 
+def test_no_system_prompt_and_no_shelf_are_choices_against_what_is_in_force() -> None:
+    house = ChatOptions.from_wire({"system_prompt": "Be kind.", "library": "attic", "model": "Llama"})
+    assert ChatOptions().over(house) == house
+    chosen = ChatOptions.from_wire({"system_prompt": "", "library": "", "model": ""}).over(house)
+    assert (chosen.system_prompt, chosen.library, chosen.model) == ("", "", "Llama")
+    assert (house.shelves, chosen.shelves, ChatOptions().shelves) == ("attic", "", "")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
@@ -200,6 +208,8 @@ def test_choices_survive_the_way_to_the_store_and_back() -> None:
         ("stop", '["a", "b"]', ("a", "b")),
         ("extra", '{"mirostat_mode": 2}', {"mirostat_mode": 2}),
         ("system_prompt", "none", ""),
+        ("library", "none", ""),
+        ("library", "default", None),
         ("system_prompt", "Be kind. ", "Be kind."),
         ("model", "Llama", "Llama"),
     ],

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chatbot.core.events import Looked
+from chatbot.core.store import Store
 from chatbot.errors import BadRequest
 from chatbot.terminal.footnotes import UNCONFIRMED, UNNAMED, notes, step_text
 from chatbot.terminal.shelf_lines import progress_text
@@ -195,6 +196,19 @@ def test_a_question_that_no_document_answers_is_refused_without_the_model(cookin
     assert b"not in your documents" in done.stdout
     assert server.requests == []
     assert chat(server.url, "-l", "elsewhere", "an egg?").returncode == 2
+
+
+def test_no_shelf_is_asked_where_the_house_has_one_for_all(cooking: Path, server: FakeServer, home: Path) -> None:
+    store = Store(home / "data" / "paddock" / "chat.db")
+    store.set_house_options({"library": "cooking"})
+    store.close()
+    told = converse(server.url, "/library off", "how long does a soft egg boil?", "/library", "/library default")
+    assert b"[answers come from no shelf now]" in told.stderr and b"[answers come from cooking now]" in told.stderr
+    assert "[1] ?" not in told.stdout.decode()
+    assert "six minutes" not in json.dumps(server.requests[-1]["messages"])
+    assert "[1] ? Eggs" in chat(server.url, "how long does a soft egg boil?").stdout.decode()
+    server.scripts = [["Six minutes.", Finish()]]
+    assert chat(server.url, "-l", "none", "how long does a soft egg boil?").stdout == b"Six minutes.\n"
 
 
 def test_json_tells_what_an_answer_rests_on(cooking: Path, server: FakeServer) -> None:

@@ -170,6 +170,14 @@ def test_shelves_belong_to_somebody(index: Shelves) -> None:
     assert index.shelves("bert") == []
 
 
+@pytest.mark.parametrize("name", ["None", " off ", "default", "", "x" * 81])
+def test_a_name_that_could_not_be_asked_for_is_refused(index: Shelves, shelf_id: int, name: str) -> None:
+    with pytest.raises(RagError):
+        index.add_shelf("owner", name)
+    with pytest.raises(RagError):
+        index.change_shelf("owner", shelf_id, name=name)
+
+
 def test_a_deleted_shelf_comes_back_until_it_is_purged(index: Shelves, shelf_id: int) -> None:
     put(index, shelf_id, document("a.md", LLAMA), WordEmbedder())
     index.delete_shelf("owner", shelf_id)

@@ -64,7 +64,7 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
 
 def _chosen(turn: Turn, door: Door) -> list[str]:
     """The names of the shelves that the chat asks. A shelf's name may hold commas itself."""
-    parts = turn.options.library.split(",") if turn.options.library.strip() else []
+    parts = turn.options.shelves.split(",")
     known = {shelf.name.casefold() for shelf in door.open().index.shelves(turn.owner_id)} if len(parts) > 1 else set()
     found: list[str] = []
     while parts:

@@ -60,7 +60,7 @@ export class Options {
     const control = this.known.controls.find((each) => each.name === name);
     const names = this.known.controls.map((each) => each.name).join(", ");
     if (!control) throw new Error(`There is no option ${name}. The options are ${names}.`);
-    const isNone = name === "system_prompt" && text === "none";
+    const isNone = ["system_prompt", "library"].includes(name) && text === "none";
     const value = isNone ? "" : text === "default" ? undefined : valueOf(control, text);
     const wrong = complaint(control, value);
     if (wrong) throw new Error(wrong);

@@ -11,14 +11,16 @@ export function shelfRow(control, set) {
   const group = make("div", { role: "group", id, tabindex: "-1", class: "shelf-choice", "aria-labelledby": `${id}-label`, "aria-describedby": `${id}-help` });
   const help = make("p", { class: "help", id: `${id}-help` }, "Answers in this chat come from these shelves of your library, with their sources. With none ticked, a #name in a message asks one.");
   let shown = "";
+  let inForce = "";
   group.addEventListener("change", () => {
     const names = [...group.querySelectorAll("input:checked")].map((box) => box.value);
-    set(names.length ? names.join(", ") : undefined);
+    set(names.length ? names.join(", ") : inForce ? "" : undefined); // none, where one would be asked otherwise
   });
   return {
     name: control.name,
     element: make("div", { class: "control library" }, head, group, help),
     update({ value, fallback, shelves = [] }) {
+      inForce = fallback;
       custom.hidden = reset.hidden = value === undefined;
       const chosen = namesIn(value ?? fallback);
       const names = shelves.map(({ name }) => name);

@@ -20,6 +20,7 @@ _END = re.compile(r"(?:[.!?\u3002\uff01\uff1f]+[\"')\]*_]*(?=\s|\[|$))|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
 _LEAST_SHARE = 0.5
 _LEAST_WORDS = 2
+_QUOTE_CHARS = 400
 _STEM_CHARS = 5  # words that begin with the same five letters are taken for forms of one
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
@@ -27,12 +28,17 @@ Numbered = Sequence[Passage] | Mapping[int, Passage]
 
 @dataclass(frozen=True)
 class Citation:
-    """One mark in an answer: text[start:end] of the checked text. number is the passage's, from 1."""
+    """One mark in an answer: text[start:end] of the checked text. number is the passage's, from 1.
+
+    quote: the sentence of the passage that comes nearest to what is claimed, in one line; empty where none has a word
+    of it.
+    """
 
     number: int
     start: int
     end: int
     is_confirmed: bool
+    quote: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,24 +75,31 @@ def check(answer: str, passages: Numbered) -> Checked:
     text = stream.feed(answer) + stream.end()
     told = {number: _Words(" ".join((place(each.title, each.headings), each.text))) for number, each in known.items()}
     found = list(marks(text))
-    citations = tuple(
-        Citation(number, *_place_of(text, mark), _Words(_claim(text, at, found)).is_in(told[number]))
-        for at, mark in enumerate(found)
-        for number in mark.numbers
-        if number in told
-    )
-    return Checked(text, citations, stream.n_dropped)
+    citations: list[Citation] = []
+    for at, mark in enumerate(found):
+        claim = _Words(_claim(text, at, found))
+        for number in mark.numbers:
+            if number in told:
+                quote = _nearest(known[number].text, claim)
+                citations.append(Citation(number, *_place_of(text, mark), claim.is_in(told[number]), quote))
+    return Checked(text, tuple(citations), stream.n_dropped)
 
 
-def recheck(answer: str, before: str, held: Sequence[bool], passages: Numbered) -> tuple[bool, ...]:
-    """Whether each citation of a text that a person changed holds, in the order of its marks. held: the same of the
-    text before; what was confirmed and still stands behind the same words stays so."""
-    known = {number: _Words(each.text) for number, each in by_number(passages).items()}
-    stood = {each for each, is_held in zip(_claims(before), held, strict=False) if is_held}
-    return tuple(
-        (number, claim) in stood or (number in known and _Words(claim).is_in(known[number]))
-        for number, claim in _claims(answer)
-    )
+def recheck(
+    answer: str, before: str, held: Sequence[tuple[bool, str]], passages: Numbered
+) -> tuple[tuple[bool, str], ...]:
+    """(whether it holds, the quote) of each citation of a text that a person changed, in the order of its marks. held:
+    the same of the text before; what was confirmed and still stands behind the same words stays so, with its quote."""
+    known = by_number(passages)
+    stood = {claim: told for claim, told in zip(_claims(before), held, strict=False) if told[0]}
+    return tuple(stood.get(each) or _looked_up(*each, known) for each in _claims(answer))
+
+
+def _looked_up(number: int, claim: str, known: Mapping[int, Passage]) -> tuple[bool, str]:
+    if number not in known:
+        return False, ""
+    said, text = _Words(claim), known[number].text
+    return said.is_in(_Words(text)), _nearest(text, said)
 
 
 def _claims(text: str) -> list[tuple[int, str]]:
@@ -142,6 +155,19 @@ def _last_sentence(part: str) -> str:
     return part[ends[-1] if ends else 0 :]
 
 
+def _nearest(passage: str, claim: _Words) -> str:
+    """The sentence of a passage that shares the most with a claim, the first of several."""
+    best, most = "", 0
+    start = 0
+    for end in (*(found.end() for found in _END.finditer(passage)), len(passage)):
+        n_shared = claim.shared(_Words(passage[start:end]))
+        if n_shared > most:
+            best, most = passage[start:end], n_shared
+        start = end
+    flat = " ".join(best.split())
+    return flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
+
+
 class _Words:
     """What a text says, as far as it can be compared: its telling words by their stems, and its numbers."""
 
@@ -156,3 +182,7 @@ class _Words:
         if n_all < _LEAST_WORDS or not self._numbers <= other._numbers:
             return False
         return len(self._stems & other._stems) >= _LEAST_SHARE * len(self._stems)
+
+    def shared(self, other: _Words) -> int:
+        """How many words and numbers of it the other has."""
+        return len(self._stems & other._stems) + len(self._numbers & other._numbers)

@@ -89,5 +89,10 @@ def says(*pieces: Step) -> list[Step]:
     return [*pieces, Finish()]
 
 
+def held(marks: list[dict[str, Any]]) -> list[tuple[int, bool]]:
+    """(number, whether it is confirmed) of each footnote, whatever it quotes."""
+    return [(mark["n"], mark["confirmed"]) for mark in marks]
+
+
 def numbers(library: dict[str, Any]) -> Sequence[int]:
     return [each["n"] for each in library["sources"]]

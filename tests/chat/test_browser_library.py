@@ -247,7 +247,9 @@ NASTY = "<img src=x onerror=window.ran=1>"
 
 def test_what_documents_say_and_are_called_is_text_and_never_code(model: FakeServer, web: Process, tabs: Tabs) -> None:
     words = "The zebra wears pyjamas at noon. "
-    text = f"# {NASTY}\n\n{words * 3}<script>window.ran=2</script> [x](javascript:window.ran=3) {NASTY}\n"
+    text = (
+        f"# {NASTY}\n\n{words[:-2]} <script>window.ran=2</script> [x](javascript:window.ran=3) {NASTY}. {words * 3}\n"
+    )
     model.scripts = [[f"The zebra wears pyjamas at noon [1] {NASTY}.", Finish()]]
     tab = tabs.open(web, "/library")
     make_shelf(tab, NASTY[:60])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatbot.core.events import Delta, Grounds, Looked, Status
-from tests.chat.grounded import EGGS, WOOL, Stage, numbers, says
+from tests.chat.grounded import EGGS, WOOL, Stage, held, numbers, says
 from tests.fakes import FakeServer
 
 
@@ -26,7 +26,7 @@ def test_a_chat_with_a_shelf_answers_from_its_passages_and_says_where_from(stage
     assert answer.content == "Boil them for nine minutes [1]. Then dance."
     library = answer.meta["library"]
     assert (library["shelves"], library["depth"], library["refused"]) == (["cooking"], "quick", False)
-    assert library["marks"] == [{"n": 1, "confirmed": True}] and library["n_dropped"] == 1
+    assert held(library["marks"]) == [(1, True)] and library["n_dropped"] == 1
     assert numbers(library) == [1] and library["best_score"] == library["sources"][0]["score"]
     [source] = library["sources"]
     _, document = stage.door.open().document("owner", source["document_id"])
@@ -67,7 +67,7 @@ def test_nothing_near_enough_is_refused_without_asking_the_model_and_found_once_
     stage.server.scripts = [says("The people wrote the constitution [1].")]
     again = stage.ended(stage.jobs.retry(answer.id).id)
     assert again.content == "The people wrote the constitution [1]."
-    assert again.meta["library"]["marks"] == [{"n": 1, "confirmed": True}]
+    assert held(again.meta["library"]["marks"]) == [(1, True)]
 
 
 def test_an_empty_shelf_says_so_and_a_shelf_that_is_gone_is_an_error_with_the_others(stage: Stage) -> None:
@@ -185,7 +185,7 @@ def test_a_file_of_the_chat_can_be_named_and_is_cited(stage: Stage) -> None:
     stage.server.scripts = [says("The pump needs four litres of oil [1].")]
     answer = stage.ask("#pump.txt how much oil?", first.chat_id)
     library = answer.meta["library"]
-    assert (library["whole"], library["shelves"], library["marks"]) == (True, [], [{"n": 1, "confirmed": True}])
+    assert (library["whole"], library["shelves"], held(library["marks"])) == (True, [], [(1, True)])
     assert library["sources"][0]["uri"] == f"chat:{file}" and "notices" not in answer.meta
 
 

@@ -51,7 +51,7 @@ def test_what_a_stranger_wrote_as_grounds_is_made_harmless() -> None:
         "best_score": float("nan"),
         "steps": ["x", {"question": "q", "n_passages": -1, "answer": 3, "is_answered": "no"}],
         "sources": [None, {"n": 1, "link": "javascript:alert(1)", "document_id": 5, "headings": [1, "h"], "page": "x"}],
-        "marks": [{"n": "1", "confirmed": 1}],
+        "marks": [{"n": "1", "confirmed": 1, "quote": ["x"]}],
         "more": "x",
     }
     kept = clean.meta({"library": found})["library"]
@@ -62,4 +62,4 @@ def test_what_a_stranger_wrote_as_grounds_is_made_harmless() -> None:
     [source] = kept["sources"]
     assert (source["link"], source["document_id"], source["page"], source["n"]) == ("", 0, None, 1)
     assert kept["steps"] == [{"question": "q", "n_passages": 0, "answer": "", "is_answered": None}]
-    assert kept["marks"] == [{"n": 0, "confirmed": False}]
+    assert kept["marks"] == [{"n": 0, "confirmed": False, "quote": ""}]

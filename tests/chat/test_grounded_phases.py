@@ -12,7 +12,7 @@ import pytest
 from chatbot.core.events import Grounds, Looked, Status
 from chatbot.core.library.gone import sweep
 from chatbot.core.store import Store
-from tests.chat.grounded import EGGS, WOOL, Stage, numbers, says
+from tests.chat.grounded import EGGS, WOOL, Stage, held, numbers, says
 from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse
 from tests.processes import until
 
@@ -99,7 +99,7 @@ def test_stop_in_the_text_keeps_what_is_cited_so_far(stage: Stage) -> None:
     stage.jobs.stop(answer.id)
     ended = stage.ended(answer.id)
     assert (ended.status, ended.content) == (Status.STOPPED, "Boil eggs for nine minutes [1] or")
-    assert ended.meta["library"]["marks"] == [{"n": 1, "confirmed": True}]
+    assert held(ended.meta["library"]["marks"]) == [(1, True)]
 
 
 def test_a_server_that_dies_in_the_text_leaves_the_sources(stage: Stage) -> None:
@@ -173,7 +173,7 @@ def test_a_server_without_embeddings_still_finds_by_words(stage: Stage) -> None:
     stage.server.scripts = [says("Boil for nine minutes [1].")]
     answer = stage.ask("How long do I boil eggs?", library="cooking")
     assert answer.meta.get("error") is None and answer.meta["library"]["sources"][0]["title"] == "Boiling"
-    assert answer.meta["library"]["marks"] == [{"n": 1, "confirmed": True}]
+    assert held(answer.meta["library"]["marks"]) == [(1, True)]
     [notice] = answer.meta["notices"]
     assert notice.startswith("This was found by words alone") and "made no embeddings" in notice
 

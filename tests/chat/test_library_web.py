@@ -14,6 +14,7 @@ from chatbot.core.library import open_library
 from chatbot.core.store import OWNER
 from chatbot.settings import WebSettings
 from tests.chat.browser import Browser
+from tests.chat.grounded import held
 from tests.chat.readers import put_on_shelf
 from tests.chat.residents import ask
 from tests.fakes import FakeServer, Finish, Gate, Refuse
@@ -158,7 +159,8 @@ def test_an_answer_rests_on_passages_and_one_that_is_not_there_is_refused(
         False,
         ["Eggs"],
     )
-    assert grounds["marks"] == [{"n": 1, "confirmed": True}]
+    assert held(grounds["marks"]) == [(1, True)]
+    assert grounds["marks"][0]["quote"] in " ".join(grounds["sources"][0]["text"].split())
     told = [each for each in page.events_of(sent["answer"]["id"]) if each["type"] == "grounds"]
     assert told[-1]["library"] == grounds
     assert "seven minutes" in json.dumps(model.requests[-1]["messages"])

@@ -92,4 +92,19 @@ def test_passages_are_numbered_and_fenced() -> None:
 def test_a_changed_answer_is_checked_anew_and_keeps_what_it_did_not_change() -> None:
     before, held = "Llamas sing at noon [1]. The gate closes at nine [2]. So what [1]?", [True, True, False]
     after = "Llamas sing at noon [1]. The gate has the code 9999 [2]. Wool is spun by hand [1]. Yes [9]."
-    assert recheck(after, before, held, BOTH) == (True, False, True, False)
+    found = recheck(after, before, [(each, f"quote {n}") for n, each in enumerate(held)], BOTH)
+    assert [is_held for is_held, _ in found] == [True, False, True, False]
+    assert "quote" in found[0][1] or found[0][1] in WOOL.text
+
+
+def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
+    answer = "Its wool weighs 3.5 kg [1]. Llamas are shorn in spring [1]. The gate has a code [2]. Whales sing [1]."
+    assert [each.quote for each in check(answer, BOTH).citations] == [
+        "Its wool is spun by hand and weighs 3.5 kg.",
+        "A llama is shorn in spring.",
+        "The gate closes at nine and has the code 4471.",
+        "",
+    ]
+    long = passage("Wool " + "of llamas and of alpacas " * 40)
+    (quoted,) = check("Wool comes of alpacas [1].", [long]).citations
+    assert quoted.quote.endswith("…") and len(quoted.quote) <= 401

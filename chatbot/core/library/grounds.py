@@ -33,7 +33,7 @@ class Rests:
     def ended(self, text: str, n_dropped: int) -> dict[str, Any]:
         """With the text: only what is cited, and whether each citation holds."""
         found = check(text, self.passages or {})
-        marks = [{"n": each.number, "confirmed": each.is_confirmed} for each in found.citations]
+        marks = [{"n": each.number, "confirmed": each.is_confirmed, "quote": each.quote} for each in found.citations]
         return self._told([self._source(n) for n in found.used], marks, n_dropped)
 
     def _told(
@@ -96,8 +96,11 @@ def with_text(passage: Passage, text: str) -> Passage:
 
 def of_edited(grounds: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
     """What an answer rests on once a person has changed its text."""
-    held = [mark["confirmed"] for mark in grounds.get("marks", ())]
+    held = [(mark["confirmed"], mark.get("quote", "")) for mark in grounds.get("marks", ())]
     numbers = [number for mark in marks(after) for number in mark.numbers]
     found = recheck(after, before, held, passages_of(grounds))
-    kept = [{"n": number, "confirmed": is_held} for number, is_held in zip(numbers, found, strict=True)]
+    kept = [
+        {"n": number, "confirmed": is_held, "quote": quote}
+        for number, (is_held, quote) in zip(numbers, found, strict=True)
+    ]
     return {**grounds, "marks": kept}

@@ -144,12 +144,14 @@ def library(value: object) -> dict[str, Any]:
         "best_score": best if seconds_or_count(best) else None,
         "steps": [_step(each) for each in objects(found.get("steps"))[:_MOST_SOURCES]],
         "sources": [_source(each) for each in objects(found.get("sources"))[:_MOST_SOURCES]],
-        "marks": [
-            {"n": count(each.get("n")), "confirmed": each.get("confirmed") is True}
-            for each in objects(found.get("marks"))[:_MOST_MARKS]
-        ],
+        "marks": [_mark(each) for each in objects(found.get("marks"))[:_MOST_MARKS]],
         "n_dropped": count(found.get("n_dropped")),
     }
+
+
+def _mark(found: Mapping[str, Any]) -> dict[str, Any]:
+    quote = line(found.get("quote"), 500)
+    return {"n": count(found.get("n")), "confirmed": found.get("confirmed") is True, "quote": quote}
 
 
 def _step(found: Mapping[str, Any]) -> dict[str, Any]:

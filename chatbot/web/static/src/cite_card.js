@@ -1,4 +1,4 @@
-// The card that a footnote shows: where its passage stands, its first words, and whether it says what is claimed.
+// The card that a footnote shows: where its passage stands, what it says of the claim, and whether that confirms it.
 import { make } from "./dom.js";
 import { addressOf, beginning, outside, titlesOf } from "./place.js";
 
@@ -57,7 +57,7 @@ export class CiteCard {
     if (!told || !mark.isConnected) return;
     this.hide();
     this.mark = mark;
-    this.element.replaceChildren(...parts(told.source, told.state));
+    this.element.replaceChildren(...parts(told));
     this.element.showPopover();
     mark.setAttribute("aria-describedby", "cite-said");
     this.place(mark.getClientRects()[0]);
@@ -87,7 +87,7 @@ export class CiteCard {
 
 export const STATES = { yes: "Confirmed: the passage says so", no: "Not confirmed by this passage", open: "" };
 
-function parts(source, state) {
+function parts({ source, state, quote }) {
   const [title, ...headings] = titlesOf(source);
   const facts = [source.page && `page ${source.page}`, source.shelf].filter(Boolean).join(" · ");
   const link = outside(source.link);
@@ -98,7 +98,7 @@ function parts(source, state) {
   return [
     make("p", { class: "place" }, make("strong", {}, title ?? source.uri), ...headings.map((each) => make("span", {}, each))),
     ...(facts ? [make("p", { class: "facts" }, facts)] : []),
-    make("blockquote", { id: "cite-said" }, beginning(source, MOST_CHARS)),
+    make("blockquote", { id: "cite-said" }, quote || beginning(source, MOST_CHARS)),
     ...(STATES[state] ? [make("p", { class: "state", "data-state": state }, STATES[state])] : []),
     ...(ways.length ? [make("p", { class: "ways-on" }, ...ways)] : []),
   ];

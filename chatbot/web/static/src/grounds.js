@@ -79,7 +79,7 @@ export class Grounds {
       const source = byNumber.get(n);
       if (!source || (cite.dataset.state === state && !isWhole)) continue;
       cite.dataset.state = state;
-      toldOf.set(cite, { source, state });
+      toldOf.set(cite, { source, state, quote: marks[next]?.quote });
       if (source.document_id) cite.href = addressOf(source);
       else cite.tabIndex = 0;
       cite.setAttribute("aria-label", `Source ${n}: ${placeOf(source)}${{ yes: ", confirmed", no: ", not confirmed", open: "" }[state]}`);

@@ -397,4 +397,4 @@ if (conversation.id === null) options.showKept();
 composer.restore(conversation.id);
 if (door.owns(location.pathname)) door.show();
 else composer.focus();
-(window.requestIdleCallback ?? setTimeout)(warmUp);
+warmUp();

@@ -23,9 +23,19 @@ export function finish(block) {
   if (formulas.length) set(formulas);
 }
 
+const ready = new Set(); // files that have been used: what comes after is done at once, before it is painted
+
+/** What a file exports. Its first use is a task apart from its loading: both together would hold up the page. */
+async function first(name, loading) {
+  const module = await loading;
+  if (!ready.has(name)) await new Promise((resolve) => { setTimeout(resolve); });
+  ready.add(name);
+  return module;
+}
+
 async function colour(codes) {
   try {
-    const { highlighted } = await import("./highlight.js");
+    const { highlighted } = await first("highlight", import("./highlight.js"));
     for (const code of codes) {
       const text = code.textContent;
       const html = text.length <= MOST_CHARS && highlighted(text, code.className.slice("language-".length));
@@ -38,7 +48,7 @@ async function colour(codes) {
 
 async function set(formulas) {
   try {
-    const { typeset } = await import("./math.js");
+    const { typeset } = await first("math", import("./math.js"));
     for (const element of formulas) {
       const html = typeset(sourceOf(element.textContent), isDisplay(element));
       if (html) element.replaceChildren(DOMPurify.sanitize(html, FORMULA));

@@ -58,14 +58,32 @@ function safe(blocks) {
 
 const SAMPLE = "# a\n\nb **c** `d` [e](https://f)\n\n- g\n\n1. h\n\n| i | j |\n|---|---|\n| k | l |\n\n> m\n\n";
 
-/** Do it once while nobody waits: the first pieces of the first answer then find everything ready, fonts and all. */
+/** Do it once while nobody waits, step by step: the first pieces of the first answer then find everything ready. */
 export function warmUp() {
   const holder = make("div", { class: "text" });
   Object.assign(holder.style, { position: "fixed", visibility: "hidden" });
-  new Renderer(holder).show(SAMPLE, true);
-  document.body.append(holder);
-  holder.getBoundingClientRect(); // lays it out
-  holder.remove();
+  const layOut = () => { // for the fonts
+    document.body.append(holder);
+    holder.getBoundingClientRect();
+    holder.remove();
+  };
+  let html = "";
+  const steps = [
+    () => marked.lexer(SAMPLE),
+    () => { html = marked.parse(SAMPLE); },
+    () => DOMPurify.sanitize(html, ALLOWED),
+    () => new Renderer(holder).show(SAMPLE, true),
+    layOut,
+  ];
+  const next = () => {
+    steps.shift()();
+    if (steps.length) whenIdle(next);
+  };
+  whenIdle(next);
+}
+
+function whenIdle(act) {
+  (window.requestIdleCallback ?? setTimeout)(act);
 }
 
 const PART_BLOCKS = 16;

@@ -17,7 +17,7 @@ from chatbot.core.events import Delta, Done, Numbered, Thought
 log = logging.getLogger("chatbot")
 
 GAP_S = 0.008
-QUICK_GAP_S = 0.03
+QUICK_GAP_S = 0.04
 _QUICK_PER_S = 200  # pieces of text
 _TEXTS = ("delta", "thought")
 

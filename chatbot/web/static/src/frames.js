@@ -3,7 +3,7 @@
 const SHARE = 3; // one part in so many is for drawing
 const QUICK_PER_S = 200; // pieces: nobody reads along any more,
 const QUICK_SHARE = 15; // so it may be drawn more seldom
-const LONGEST_MS = 60;
+const LONGEST_MS = 75;
 const HALF_A_FRAME_MS = 8; // a frame that is asked for comes so much later
 
 export class Frames {

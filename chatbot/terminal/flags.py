@@ -185,7 +185,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         "-l",
         "--library",
         metavar="SHELF[,SHELF]",
-        help="Answer from these shelves of the library, with footnotes; none asks no shelf. #name in a prompt asks one.",
+        help="Answer from these shelves of your library, with footnotes; none asks none. #name in a prompt asks one.",
     )
     group.add_argument(
         "--depth",

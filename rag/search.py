@@ -16,6 +16,8 @@ from rag.index import Index
 from rag.vectors import Rows, Vector, VectorStore, best
 from rag.words import Words
 
+Mask = NDArray[np.bool_]
+
 _CANDIDATES = 60
 _RERANKED = 20
 _RERANKED_CHARS = 1_600  # of each: rerankers read 512 tokens
@@ -50,12 +52,18 @@ class Candidate:
     words: float
 
 
-def weigh(cosines: Vector, has_vector: NDArray[np.bool_], shares: Vector, words: float) -> Vector:
-    """The score of each chunk. One without a vector gets the mean cosine of the best, so that its words decide."""
-    near = cosines[has_vector]
-    middle = np.float32(np.partition(near, -min(_CANDIDATES, len(near)))[-_CANDIDATES:].mean())
-    waiting = np.where(shares > 0, middle, -np.inf)
-    found: Vector = (np.where(has_vector, cosines, waiting) + words * shares).astype(np.float32)
+def weigh(cosines: Vector, wanted: Mask, has_vector: Mask, shares: Vector, words: float) -> Vector:
+    """The score of each chunk that is wanted. One without a vector gets the mean cosine of the best, so that its words
+    decide."""
+    found: Vector = np.float32(words) * shares
+    waits = np.flatnonzero(wanted & ~has_vector)
+    if len(waits):
+        near = cosines[wanted & has_vector]
+        middle = np.float32(np.partition(near, -min(_CANDIDATES, len(near)))[-_CANDIDATES:].mean())
+        cosines = cosines.copy()
+        cosines[waits] = np.where(shares[waits] > 0, middle, -np.inf)
+    found += cosines
+    found[~wanted] = -np.inf
     return found
 
 
@@ -107,7 +115,7 @@ class Search:
         seen = self._seen()
         return self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
 
-    def _candidates(self, question: str, seen: _Seen, wanted: NDArray[np.bool_]) -> list[Candidate]:
+    def _candidates(self, question: str, seen: _Seen, wanted: Mask) -> list[Candidate]:
         rows = seen.rows
         if not wanted.any():
             return []
@@ -116,11 +124,10 @@ class Search:
         scale, query = self._scale(seen), self._asked(question, seen) if has_vector.any() else None
         cosines = rows.matrix @ query if query is not None else None
         if cosines is None:
-            scores = np.where(shares > 0, scale.of_words(shares), np.float32(-np.inf))
+            scores = np.where((shares > 0) & wanted, scale.of_words(shares), np.float32(-np.inf))
         else:
             words = self._weights.words * scale.spread
-            scores = weigh(self._weights.cosine * cosines, has_vector, shares, words)
-        scores[~wanted] = -np.inf
+            scores = weigh(self._weights.cosine * cosines, wanted, rows.has_vector, shares, words)
         return [
             Candidate(
                 int(rows.chunk_ids[row]),

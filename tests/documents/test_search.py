@@ -116,15 +116,22 @@ def test_a_passage_that_goes_meanwhile_is_left_out(index: Shelves, search: Searc
 def test_words_move_a_chunk_up_by_their_weight() -> None:
     cosines, shares = np.array([0.6, 0.55, 0.2], np.float32), np.array([0.0, 1.0, 0.5], np.float32)
     everybody = np.ones(3, np.bool_)
-    assert weigh(cosines, everybody, shares, 0.0).tolist() == pytest.approx([0.6, 0.55, 0.2])
-    assert weigh(cosines, everybody, shares, 0.2).tolist() == pytest.approx([0.6, 0.75, 0.3])
+    assert weigh(cosines, everybody, everybody, shares, 0.0).tolist() == pytest.approx([0.6, 0.55, 0.2])
+    assert weigh(cosines, everybody, everybody, shares, 0.2).tolist() == pytest.approx([0.6, 0.75, 0.3])
 
 
 def test_a_chunk_that_waits_for_its_vector_is_found_only_by_words() -> None:
     cosines, shares = np.array([0.6, 0.0, 0.0], np.float32), np.array([0.0, 1.0, 0.0], np.float32)
-    found = weigh(cosines, np.array([True, False, False]), shares, 0.2)
+    found = weigh(cosines, np.ones(3, np.bool_), np.array([True, False, False]), shares, 0.2)
     assert found[:2].tolist() == pytest.approx([0.6, 0.8])
     assert found[2] == -np.inf
+
+
+def test_what_is_not_looked_at_is_neither_found_nor_lends_its_cosine() -> None:
+    cosines, shares = np.array([0.9, 0.6, 0.0], np.float32), np.array([1.0, 0.0, 1.0], np.float32)
+    found = weigh(cosines, np.array([False, True, True]), np.array([True, True, False]), shares, 0.2)
+    assert found[0] == -np.inf
+    assert found[1:].tolist() == pytest.approx([0.6, 0.8])
 
 
 def test_the_share_of_words_is_that_of_bm25(index: Shelves, search: Search) -> None:

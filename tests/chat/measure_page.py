@@ -1,8 +1,10 @@
 """Measure how the page draws a stream in a real Chromium, from a scripted model server.
 
-python -m tests.chat.measure_page [N_TOKENS]   prints one JSON object: main-thread seconds and long tasks of an answer
-of N_TOKENS (default 12,360) at 400 a second; frames a second of another one; milliseconds from a token's leaving the
-model server until it is painted, at 100 a second; how long a chat of 400 messages holds up the page when it is opened.
+python -m tests.chat.measure_page [PART] [ROUNDS]   prints one JSON object: main-thread seconds and long tasks of an
+answer of 12,360 tokens at 400 a second (drawing); frames a second of another one (frames); milliseconds from a token's
+leaving the model server until it is painted, at 100 a second (painting); how long a chat of 400 messages holds up the
+page when it is opened (opening). Without PART, all of them; ROUNDS is 3. stolen is the share of the processors that the
+host gave to others during a round, where Linux tells.
 
 Main-thread seconds are told twice: as the browser's clock counts its tasks, which includes the time in which other
 programs have the processor, and as the processor time of the thread itself. Nothing is asked of the page meanwhile.
@@ -132,7 +134,7 @@ def paced(n_tokens: int, rate: int) -> list[Step]:
     return [*script, Finish()]
 
 
-def drawing(n_tokens: int, rate: int = 400) -> dict[str, Any]:
+def drawing(n_tokens: int = 12_360, rate: int = 400) -> dict[str, Any]:
     """What an answer of this length costs the page's main thread."""
     with page() as (tab, model):
         model.scripts = [paced(n_tokens, rate)]
@@ -243,12 +245,28 @@ def opening(n_messages: int = 400) -> dict[str, Any]:
     }
 
 
+def ticks() -> list[int]:
+    """What the processors did until now: user, nice, system, idle, iowait, irq, softirq, steal; zeros but on Linux."""
+    try:
+        return [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return [0] * 8
+
+
+def rounds(measure: Callable[[], dict[str, Any]], n_rounds: int) -> list[dict[str, Any]]:
+    """A measurement so many times, and how much of the processors others had meanwhile."""
+    found = []
+    for _ in range(n_rounds):
+        before = ticks()
+        made = measure()
+        spent = [after - then for after, then in zip(ticks(), before, strict=True)]
+        found.append({**made, "stolen": round(spent[7] / max(1, sum(spent)), 3)})
+    return found
+
+
 if __name__ == "__main__":
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 12_360
-    measured = {
-        "drawing": drawing(wanted),
-        "frames": frames(),
-        "painting": [painting() for _ in range(3)],
-        "opening": opening(),
-    }
+    parts = {each.__name__: each for each in (drawing, frames, painting, opening)}
+    wanted = sys.argv[1:2] or list(parts)
+    n_rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    measured = {name: rounds(parts[name], n_rounds) for name in wanted}
     sys.stdout.write(json.dumps(measured, indent=1) + "\n")

@@ -52,7 +52,7 @@ class Shelves(Index):
         if found:
             return max(found, key=lambda shelf: shelf.is_own)
         there = ", ".join(shelf.name for shelf in self.shelves(owner_id))
-        raise UnknownShelf(f"there is no shelf {name}: {f'there are {there}' if there else 'add one first'}")
+        raise UnknownShelf(f"there is no shelf {name}; {f'those there are: {there}' if there else 'add one first'}")
 
     def hidden_shelf(self, owner_id: str) -> Shelf:
         """The one shelf of a user that is in no list; it is made when it is first asked for."""

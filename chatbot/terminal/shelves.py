@@ -40,8 +40,8 @@ class Shelves:
         for name in wanted:
             if name.casefold() not in there:
                 listed = ", ".join(there.values())
-                known = f"there are {listed}" if listed else "chat library add NAME FOLDER begins one"
-                raise BadRequest(f"there is no shelf {name}: {known}")
+                known = f"those there are: {listed}" if listed else "chat library add NAME FOLDER begins one"
+                raise BadRequest(f"there is no shelf {name}; {known}")
         return ", ".join(there[name.casefold()] for name in wanted)
 
     def beginning(self, typed: str) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ def test_an_empty_shelf_says_so_and_a_shelf_that_is_gone_is_an_error_with_the_ot
     assert "nothing on cooking yet: add documents" in stage.ask("How long?", library="cooking").content
     gone = stage.ask("How long?", library="knitting")
     assert gone.status is Status.ERROR and gone.meta["error"]["code"] == "unknown_shelf"
-    assert gone.meta["error"]["message"] == "there is no shelf knitting: there are cooking"
+    assert gone.meta["error"]["message"] == "there is no shelf knitting; those there are: cooking"
 
 
 def test_a_mention_asks_a_shelf_for_one_message(stage: Stage) -> None:
@@ -141,7 +141,7 @@ def test_shelves_of_others_are_plain_words_and_never_searched(stage: Stage) -> N
     answer = stage.ask("#secret when is the heist?")
     assert "library" not in answer.meta and stage.prompts[-1] == "#secret when is the heist?"
     asked = stage.ask("When is the heist?", library="secret")
-    assert asked.meta["error"]["message"] == "there is no shelf secret: there are family"
+    assert asked.meta["error"]["message"] == "there is no shelf secret; those there are: family"
     assert "library" not in stage.ask("#plans.md when is the heist?").meta
     shared = stage.ask("#family how long is the cake baked?")
     assert shared.meta["library"]["sources"] == [] and "for an hour" in stage.prompts[-1]

@@ -361,7 +361,7 @@ def test_a_prompt_that_begins_with_library_goes_behind_two_dashes(server: FakeSe
 def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:
     told = converse(server.url, "/library", "/library elsewhere", "/library cooking", "how long does a soft egg boil?")
     assert b"  cooking  2 documents" in told.stderr
-    assert b"[there is no shelf elsewhere: there are cooking]" in told.stderr
+    assert b"[there is no shelf elsewhere; those there are: cooking]" in told.stderr
     assert b"[answers come from cooking now]" in told.stderr
     assert "[1] ? Eggs" in told.stdout.decode()
     again = converse(server.url, "/library", args=("-c",))

@@ -162,7 +162,7 @@ def test_shelves_belong_to_somebody(index: Shelves) -> None:
     assert index.shelf("bert", "my shelf").owner_id == "anna"
     with pytest.raises(RagError, match="already"):
         index.add_shelf("owner", "my shelf")
-    with pytest.raises(UnknownShelf, match="there are my shelf"):
+    with pytest.raises(UnknownShelf, match="those there are: my shelf"):
         index.shelf("bert", "garden")
     with pytest.raises(UnknownShelf):
         index.change_shelf("bert", theirs.id, name="Mine now")

@@ -1,7 +1,7 @@
 """Number passages for a model, and check what it cites of them: which exist, and which say what is claimed. Pure.
 
-A citation is confirmed when the sentence before it says what its passage says: all of its numbers stand there, and at
-least half of its telling words.
+A citation is confirmed when the sentence before it says what its passage says: all of its numbers stand there, in
+digits or in words, and at least half of its telling words.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks
+from rag.numerals import in_digits
 from rag.stop import STOP
 
 _END = re.compile(r"(?:[.!?\u3002\uff01\uff1f]+[\"')\]*_]*(?=\s|\[|$))|\n+")
@@ -173,7 +174,8 @@ class _Words:
 
     def __init__(self, text: str) -> None:
         found = [word.casefold() for word in _WORD.findall(unicodedata.normalize("NFKC", text))]
-        self._numbers = {word.strip(".,:") for word in found if word[0].isdigit()}
+        found = in_digits([word.strip(".,:") for word in found])
+        self._numbers = {word for word in found if word[0].isdigit()}
         self._stems = {word[:_STEM_CHARS] for word in found if not word[0].isdigit() and word not in STOP}
 
     def is_in(self, other: _Words) -> bool:

@@ -39,10 +39,33 @@ def confirmed(answer: str) -> list[tuple[int, bool]]:
         ("Yes [1].", [(1, False)]),
         ("[1]", [(1, False)]),
         ("The gate has the code 4471 [1, 2].", [(1, False), (2, True)]),
+        ("The gate closes at 9 [2].", [(2, True)]),
+        ("The gate closes at 8 [2].", [(2, False)]),
+        ("| gate | 9 [2] |\n| wool | 9 [1] |\n", [(2, True), (1, False)]),
     ],
 )
 def test_a_citation_is_confirmed_when_its_passage_says_so(answer: str, found: list[tuple[int, bool]]) -> None:
     assert confirmed(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_held"),
+    [
+        ("Soft eggs take four minutes", True),
+        ("Soft eggs take 4 minutes", True),
+        ("Soft eggs take seven minutes", False),
+        ("Soft eggs take 7 minutes", False),
+        ("Soft eggs for forty-two guests", True),
+        ("Soft eggs for 42 guests", True),
+        ("Soft eggs for forty guests", False),
+        ("Soft eggs for three hundred guests", True),
+        ("One of the soft eggs takes four minutes", True),
+    ],
+)
+@pytest.mark.parametrize("said", ["four minutes, forty-two guests", "4 minutes, 42 guests"])
+def test_a_number_is_the_same_in_digits_and_in_words(claim: str, said: str, is_held: bool) -> None:
+    held = passage(f"A soft egg takes {said} say, or three hundred.")
+    assert check(f"{claim} [1].", [held]).citations[0].is_confirmed is is_held
 
 
 @pytest.mark.parametrize(

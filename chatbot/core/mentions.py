@@ -44,6 +44,17 @@ def find(text: str, names: Iterable[Name]) -> tuple[list[Name], str]:
     return list(dict.fromkeys(found)), _without(text, spans)
 
 
+def behind(text: str) -> str:
+    """What a message says behind the names that it begins with: all of it, where it says nothing else.
+
+    Whether anything has these names is not known here; addresses and numbers are none.
+    """
+    at = len(text) - len(text.lstrip())
+    while (place := _MENTION.match(text, at)) and not re.match(r"(?:\d+\b|https?:)", place[2] or ""):
+        at = place.end() + len(text[place.end() :]) - len(text[place.end() :].lstrip())
+    return text[at:] or text
+
+
 def _readings(found: re.Match[str]) -> Iterator[tuple[str, int]]:
     """What a mention may be meant as, with where it ends: all of it, or less the marks behind it."""
     if found[1] is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
+from chatbot.core import mentions
 from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import new_id
@@ -118,7 +119,7 @@ class Messages(Files):
             after: str | None = None
             if chat_id is None:
                 now = time.time()
-                named = title(storable(text)) or self._first_name(db, files)
+                named = title(mentions.behind(storable(text))) or self._first_name(db, files)
                 chat_id = self._insert_chat(db, named, now, now, options, owner_id)
             else:
                 leaf = self._need(db, chat_id)

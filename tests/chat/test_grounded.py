@@ -132,7 +132,7 @@ def test_later_questions_carry_neither_the_passages_nor_the_marks_of_earlier_one
         "Nine minutes.",
         "Tell me a joke about boiling oceans of tea.",
     ]
-    assert stage.store.chat(first.chat_id).title == "#cooking how long do I boil eggs?"
+    assert stage.store.chat(first.chat_id).title == "how long do I boil eggs?"
 
 
 def test_shelves_of_others_are_plain_words_and_never_searched(stage: Stage) -> None:

@@ -37,6 +37,23 @@ def test_a_message_names_what_there_is_and_all_else_is_plain_text(text: str, fou
     assert {each.name.casefold() for each in found} <= set(mentions.words(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("#cooking how long?", "how long?"),
+        (' #cooking #"two words"\nhow long?', "how long?"),
+        ("how long, #cooking?", "how long, #cooking?"),
+        ("#cooking", "#cooking"),
+        ("#1 thing to do", "#1 thing to do"),
+        ("#https://a.example/b say it in short", "#https://a.example/b say it in short"),
+        ("# A heading", "# A heading"),
+        ("", ""),
+    ],
+)
+def test_a_title_begins_behind_the_names(text: str, rest: str) -> None:
+    assert mentions.behind(text) == rest
+
+
 def test_documents_of_the_same_name_are_all_meant() -> None:
     other = Name("EGGS.md", "document", 9, "farm")
     assert mentions.find("#eggs.md?", [EGGS, other])[0] == [EGGS, other]

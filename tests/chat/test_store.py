@@ -41,6 +41,12 @@ def test_a_turn_makes_a_chat_with_a_title_and_two_messages(store: Store) -> None
     assert [chat.title for chat in store.chats()] == ["What is a paddock? Tell me."]
 
 
+def test_a_shelf_that_is_named_first_is_not_in_the_title(store: Store) -> None:
+    user, _ = store.add_turn(None, "#cooking How long do eggs take?", None)
+    assert store.chat(user.chat_id).title == "How long do eggs take?"
+    assert user.content == "#cooking How long do eggs take?"
+
+
 def test_everything_is_there_after_a_restart(store: Store, path: Path) -> None:
     user, answer = store.add_turn(None, "hello", "key")
     store.save(answer.id, "hi 👋 你好", Status.DONE, {"finish_reason": "stop"})

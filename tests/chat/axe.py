@@ -8,6 +8,11 @@ from typing import Any
 
 from tests.chat.page import Tab
 
+# What is half faded in has colours that nobody sees for longer than a moment. What moves without end is let be.
+_AT_REST = """() => Promise.all(document.getAnimations()
+    .filter((each) => each.effect.getComputedTiming().endTime < 2000)
+    .map((each) => each.finished.catch(() => {})))"""
+
 
 @cache
 def _source() -> str:
@@ -15,7 +20,8 @@ def _source() -> str:
 
 
 def violations(tab: Tab) -> list[str]:
-    """What axe-core has against the page as it is now: rule, words and elements of each."""
+    """What axe-core has against the page as it is once nothing fades any more: rule, words and elements of each."""
+    tab.page.evaluate(_AT_REST)
     tab.page.evaluate(_source())
     found: dict[str, Any] = tab.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     return [

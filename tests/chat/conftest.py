@@ -48,6 +48,29 @@ def model(_shared_model: FakeServer) -> FakeServer:
     return _shared_model
 
 
+@pytest.fixture(scope="module")
+def _embedding_model() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        server.embeds = True
+        yield server
+
+
+@pytest.fixture(scope="module")
+def library_chat(_embedding_model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The real chat server in front of library_model, with a library that nothing is in."""
+    with running(chatbot(_embedding_model.url, tmp_path_factory.mktemp("chat"))) as process:
+        yield process
+
+
+@pytest.fixture
+def library_model(_embedding_model: FakeServer) -> FakeServer:
+    """The scripted model server behind library_chat, which makes embeddings, without what earlier tests left."""
+    _embedding_model.embeds, _embedding_model.embed_gate, _embedding_model.embed_refusal = True, None, None
+    _embedding_model.scripts, _embedding_model.by_words = [], {}
+    _embedding_model.requests.clear()
+    return _embedding_model
+
+
 @pytest.fixture
 def tabs(browser: Browser) -> Iterator[Tabs]:
     """Opens pages, each in a fresh profile."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
-from tests.chat.page import Tab
+from tests.chat.page import Tab, Tabs
+from tests.processes import Process
 
 PARTS = {
     "Keeping": "Eggs keep for three weeks in a cool place. A fresh egg sinks in water and an old one floats. ",
@@ -72,6 +73,14 @@ def add_folder(tab: Tab, path: Path) -> None:
     box.get_by_label("Path on the machine of the chat server").fill(str(path))
     box.get_by_role("button", name="Add it").click()
     expect(tab.find(".sources-of li")).to_have_attribute("data-state", "ok", timeout=READ_MS)
+
+
+def filled_shelf(tabs: Tabs, chat: Process, name: str, path: Path) -> Tab:
+    """The page of a new shelf with the folder's three documents."""
+    tab = tabs.open(chat, "/library")
+    make_shelf(tab, name)
+    add_folder(tab, folder(path))
+    return tab
 
 
 def titles(tab: Tab) -> Locator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -16,16 +15,15 @@ from tests.chat.shelves import (
     PARTS,
     QUESTION,
     UNKNOWN,
-    add_folder,
     drop,
-    folder,
+    filled_shelf,
     heading,
     make_shelf,
     search,
     titles,
 )
 from tests.fakes import FakeServer, Finish, Gate
-from tests.processes import Process, chatbot, running
+from tests.processes import Process
 
 pytestmark = pytest.mark.browser
 
@@ -33,43 +31,19 @@ CITED = "A soft egg takes four minutes [1]. A hard egg takes 77 minutes [1]. `x[
 
 
 @pytest.fixture(scope="module")
-def _embedding_model() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        server.embeds = True
-        yield server
-
-
-@pytest.fixture
-def model(_embedding_model: FakeServer) -> FakeServer:
-    """The scripted model server behind web, without what earlier tests left."""
-    _embedding_model.scripts, _embedding_model.by_words, _embedding_model.embed_gate = [], {}, None
-    _embedding_model.requests.clear()
-    return _embedding_model
-
-
-@pytest.fixture(scope="module")
-def web(_embedding_model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A chat server whose library has a shelf, cellar, with a folder on it."""
-    with running(chatbot(_embedding_model.url, tmp_path_factory.mktemp("chat"))) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def cellar(web: Process, browser: object, tmp_path_factory: pytest.TempPathFactory) -> str:
+def cellar(library_chat: Process, browser: object, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A shelf with eggs, bread and soup, as the page makes it; its name."""
     tabs = Tabs(browser)  # type: ignore[arg-type]
-    tab = tabs.open(web, "/library")
-    make_shelf(tab, "cellar")
-    add_folder(tab, folder(tmp_path_factory.mktemp("documents") / "kitchen"))
+    filled_shelf(tabs, library_chat, "cellar", tmp_path_factory.mktemp("documents") / "kitchen")
     tabs.close()
     return "cellar"
 
 
 def test_files_are_dropped_found_asked_for_and_every_footnote_opens_its_passage(
-    model: FakeServer, web: Process, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
 ) -> None:
-    model.scripts = [[CITED[:20], CITED[20:43], CITED[43:], Finish()]]
-    tab = tabs.open(web)
+    library_model.scripts = [[CITED[:20], CITED[20:43], CITED[43:], Finish()]]
+    tab = tabs.open(library_chat)
     tab.page.get_by_role("link", name="Library", exact=True).click()
     expect(heading(tab, "Library")).to_be_focused()
     make_shelf(tab, "cooking")
@@ -92,7 +66,7 @@ def test_files_are_dropped_found_asked_for_and_every_footnote_opens_its_passage(
     expect(tab.input).to_have_value("#cooking ")
     tab.say(f"#cooking {QUESTION}")
     tab.is_at("done")
-    sent = model.requests[-1]["messages"][-1]["content"]
+    sent = library_model.requests[-1]["messages"][-1]["content"]
     assert PARTS["Boiling"].strip() in sent and "#cooking" not in sent
     cites = tab.answer().locator(".cite")
     expect(cites).to_have_count(2)
@@ -123,12 +97,12 @@ def test_files_are_dropped_found_asked_for_and_every_footnote_opens_its_passage(
 
 
 def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_can_be_done(
-    model: FakeServer, web: Process, cellar: str, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:
-    tab = tabs.open(web)
+    tab = tabs.open(library_chat)
     tab.say(f"#{cellar} {UNKNOWN}")
     tab.is_at("done")
-    assert not any(each.get("stream") for each in model.requests)
+    assert not any(each.get("stream") for each in library_model.requests)
     expect(tab.answer()).to_have_class(re.compile("refused"))
     expect(tab.answer().locator(".body")).to_contain_text("not in your documents")
     expect(tab.find(".steps")).to_have_text(f"Looked in {cellar} · nothing fits")
@@ -146,9 +120,9 @@ def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_c
 
 
 def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_while_it_comes(
-    model: FakeServer, web: Process, cellar: str, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:
-    tab = tabs.open(web)
+    tab = tabs.open(library_chat)
     tab.button("Options").click()
     tab.page.get_by_role("group", name="Library").get_by_label(cellar).check()
     depth = tab.page.get_by_label("Depth", exact=True)
@@ -159,11 +133,11 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
 
     last, hold = Gate(), Gate()
     parts = f'{{"questions": ["{QUESTION}", "{UNKNOWN}"]}}'
-    model.by_words = {
+    library_model.by_words = {
         "Split this question": [parts, Finish()],
         "What do you know": ["Four ", "minutes [1", "] it is,", hold, " not more [1].", Finish()],
     }
-    model.scripts = [[last, "Four minutes [1].", Finish()]]
+    library_model.scripts = [[last, "Four minutes [1].", Finish()]]
     tab.say("What do you know of eggs and zeppelins?")
     expect(tab.answer().locator(".stage")).to_have_text(f"Looking in {cellar}")
     last.open()
@@ -186,9 +160,11 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
     assert tab.errors == []
 
 
-def test_everything_can_be_done_by_keys(model: FakeServer, web: Process, cellar: str, tabs: Tabs) -> None:
-    model.scripts = [["Four minutes [1].", Finish()]]
-    tab = tabs.open(web)
+def test_everything_can_be_done_by_keys(
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
+) -> None:
+    library_model.scripts = [["Four minutes [1].", Finish()]]
+    tab = tabs.open(library_chat)
     keys = tab.page.keyboard
     expect(tab.find("#gauge")).to_be_visible()
     tab.input.press_sequentially("Eggs #cel")
@@ -245,13 +221,15 @@ def test_everything_can_be_done_by_keys(model: FakeServer, web: Process, cellar:
 NASTY = "<img src=x onerror=window.ran=1>"
 
 
-def test_what_documents_say_and_are_called_is_text_and_never_code(model: FakeServer, web: Process, tabs: Tabs) -> None:
+def test_what_documents_say_and_are_called_is_text_and_never_code(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
     words = "The zebra wears pyjamas at noon. "
     text = (
         f"# {NASTY}\n\n{words[:-2]} <script>window.ran=2</script> [x](javascript:window.ran=3) {NASTY}. {words * 3}\n"
     )
-    model.scripts = [[f"The zebra wears pyjamas at noon [1] {NASTY}.", Finish()]]
-    tab = tabs.open(web, "/library")
+    library_model.scripts = [[f"The zebra wears pyjamas at noon [1] {NASTY}.", Finish()]]
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, NASTY[:60])
     drop(tab.find("#library"), {"javascript:window.ran=4;.md": text})
     expect(titles(tab)).to_have_text([NASTY])
@@ -276,11 +254,11 @@ def test_what_documents_say_and_are_called_is_text_and_never_code(model: FakeSer
 
 
 def test_library_fits_a_phone_and_a_first_touch_of_a_footnote_shows_its_card(
-    model: FakeServer, web: Process, cellar: str, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:
-    model.scripts = [["Four minutes [1].", Finish()]]
+    library_model.scripts = [["Four minutes [1].", Finish()]]
     small: dict[str, object] = {"viewport": {"width": 360, "height": 700}, "has_touch": True, "is_mobile": True}
-    tab = tabs.open(web, "/library", color_scheme="dark", **small)
+    tab = tabs.open(library_chat, "/library", color_scheme="dark", **small)
     shelf = tab.find(".shelves").get_by_role("link", name=cellar, exact=True)
     expect(shelf).to_be_visible()
     assert violations(tab) == [] and tab.sideways_px() == 0

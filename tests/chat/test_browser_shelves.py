@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tabs
-from tests.chat.shelves import BREAD, add_folder, drop, folder, heading, make_shelf, search, titles
+from tests.chat.shelves import BREAD, add_folder, drop, filled_shelf, folder, heading, make_shelf, search, titles
 from tests.fakes import FakeServer, Gate
 from tests.processes import Process, chatbot, running
 
@@ -26,25 +25,10 @@ READ_ON = """([end, line]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[FakeServer]:
-    """A model server that makes embeddings."""
-    with FakeServer() as server:
-        server.embeds = True
-        yield server
-
-
-@pytest.fixture(scope="module")
-def web(model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A chat server before it."""
-    with running(chatbot(model.url, tmp_path_factory.mktemp("chat"))) as process:
-        yield process
-
-
-def test_documents_sources_and_shelves_are_deleted_with_a_way_back(web: Process, tabs: Tabs, tmp_path: Path) -> None:
-    tab = tabs.open(web, "/library")
-    make_shelf(tab, "attic")
-    add_folder(tab, folder(tmp_path / "attic"))
+def test_documents_sources_and_shelves_are_deleted_with_a_way_back(
+    library_chat: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    tab = filled_shelf(tabs, library_chat, "attic", tmp_path / "attic")
     everything = ["Bread", "Eggs", "pea soup.txt"]
     expect(titles(tab)).to_have_text(everything)
     expect(tab.find(".sources-of .facts").first).to_contain_text("3 documents")
@@ -84,11 +68,11 @@ def test_documents_sources_and_shelves_are_deleted_with_a_way_back(web: Process,
 
 
 def test_run_is_stopped_goes_on_and_tells_how_far_it_is(
-    model: FakeServer, web: Process, tabs: Tabs, tmp_path: Path
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:
-    tab = tabs.open(web, "/library")
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, "slow")
-    model.embed_gate = gate = Gate()
+    library_model.embed_gate = gate = Gate()
     tab.button("Add a folder of this machine").click()
     tab.page.get_by_label("Path on the machine of the chat server").fill(str(folder(tmp_path / "slow")))
     tab.button("Add it").click()
@@ -106,9 +90,9 @@ def test_run_is_stopped_goes_on_and_tells_how_far_it_is(
 
 
 def test_long_document_is_read_on_upwards_and_downwards_from_its_passage(
-    web: Process, tabs: Tabs, tmp_path: Path
+    library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:
-    tab = tabs.open(web, "/library")
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, "long")
     lines = [f"Line {n}: a \U0001f434 walks on." for n in range(3400)]
     lines[1700] = "Here the giraffe swallows a trombone."
@@ -126,10 +110,10 @@ def test_long_document_is_read_on_upwards_and_downwards_from_its_passage(
 
 
 def test_shared_shelf_is_read_by_others_who_are_offered_no_change_and_login_leads_back_to_it(
-    model: FakeServer, tabs: Tabs, tmp_path: Path
+    library_model: FakeServer, tabs: Tabs, tmp_path: Path
 ) -> None:
     flags = ("--accounts", "always")
-    with running(chatbot(model.url, tmp_path / "chat", *flags, CHATBOT_ADMIN_PASSWORD=PASSWORD)) as house:
+    with running(chatbot(library_model.url, tmp_path / "chat", *flags, CHATBOT_ADMIN_PASSWORD=PASSWORD)) as house:
         cookie = logged_in(house, "admin")
         bea = guest(Sockets(house.url, Cookie=cookie), house, "Bea")
         owner, other = tabs.open(house, "/library", cookie), tabs.open(house, "/library", bea)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,18 @@ from playwright.sync_api import expect
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
 from tests.chat.page import Tabs
-from tests.chat.shelves import BREAD, QUESTION, READ_MS, add_folder, folder, heading, make_shelf, search, titles
+from tests.chat.shelves import (
+    BREAD,
+    QUESTION,
+    READ_MS,
+    add_folder,
+    filled_shelf,
+    folder,
+    heading,
+    make_shelf,
+    search,
+    titles,
+)
 from tests.fakes import FakeServer, Finish, Refuse
 from tests.processes import Process, chatbot, running
 
@@ -22,34 +32,13 @@ pytestmark = pytest.mark.browser
 NO_EMBEDDINGS = "makes embeddings"
 
 
-@pytest.fixture(scope="module")
-def _model() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def model(_model: FakeServer) -> FakeServer:
-    """A model server that makes embeddings."""
-    _model.embeds, _model.embed_refusal, _model.scripts = True, None, []
-    _model.requests.clear()
-    return _model
-
-
-@pytest.fixture(scope="module")
-def web(_model: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A chat server before it."""
-    with running(chatbot(_model.url, tmp_path_factory.mktemp("chat"))) as process:
-        yield process
-
-
 def git(place: Path, *said: str) -> None:
     who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
     subprocess.run(["git", "-C", str(place), *who, *said], check=True, capture_output=True)
 
 
 def test_repository_is_read_at_a_branch_and_only_what_is_asked_for(
-    model: FakeServer, web: Process, tabs: Tabs, tmp_path: Path
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / "bread.md").write_text("# Bread of yesterday\n\nIt is stale.\n")
@@ -62,7 +51,7 @@ def test_repository_is_read_at_a_branch_and_only_what_is_asked_for(
     git(tmp_path, "commit", "-qm", "oven")
     git(tmp_path, "checkout", "-q", "main")
 
-    tab = tabs.open(web, "/library")
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, "bakery")
     tab.button("Add a git repository").click()
     box = tab.page.get_by_role("dialog", name="Add a git repository")
@@ -83,9 +72,9 @@ def test_repository_is_read_at_a_branch_and_only_what_is_asked_for(
 
 
 def test_address_that_must_not_be_read_says_so_and_a_crawl_asks_how_far(
-    model: FakeServer, web: Process, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
 ) -> None:
-    tab = tabs.open(web, "/library")
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, "sites")
     tab.button("Add a web address").click()
     box = tab.page.get_by_role("dialog", name="Add a web address")
@@ -95,25 +84,25 @@ def test_address_that_must_not_be_read_says_so_and_a_crawl_asks_how_far(
     expect(box.get_by_label("How many links deep")).to_be_hidden()
     box.get_by_label("The whole site, from link to link").check()
     assert violations(tab) == []
-    box.get_by_label("Address").fill(f"{web.url}/secret")
+    box.get_by_label("Address").fill(f"{library_chat.url}/secret")
     box.get_by_label("How many links deep").fill("2")
     box.get_by_label("At most so many pages").fill("7")
     box.get_by_role("button", name="Add it").click()
     source = tab.find(".sources-of li")
     expect(source.locator(".facts").first).to_contain_text("2 links deep · at most 7 pages", timeout=READ_MS)
     expect(source.locator(".failed, .failures").first).to_be_visible(timeout=READ_MS)
-    tab.button(f"Actions for {web.url}/secret").click()
+    tab.button(f"Actions for {library_chat.url}/secret").click()
     tab.page.get_by_role("menuitem", name="Remove with its documents").click()
     expect(source).to_have_count(0)
     assert tab.errors == []
 
 
 def test_shelf_is_renamed_with_a_way_back_and_a_name_that_is_taken_is_refused(
-    model: FakeServer, web: Process, tabs: Tabs
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
 ) -> None:
-    tab = tabs.open(web, "/library")
+    tab = tabs.open(library_chat, "/library")
     make_shelf(tab, "pantry")
-    tab.page.goto(f"{web.url}/library")
+    tab.page.goto(f"{library_chat.url}/library")
     make_shelf(tab, "shed")
     tab.button("Actions for this shelf").click()
     tab.page.get_by_role("menuitem", name="Rename").click()
@@ -130,15 +119,13 @@ def test_shelf_is_renamed_with_a_way_back_and_a_name_that_is_taken_is_refused(
 
 
 def test_chat_asks_no_shelf_where_the_house_has_one_for_all(
-    model: FakeServer, web: Process, tabs: Tabs, tmp_path: Path
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:
-    tab = tabs.open(web, "/library")
-    make_shelf(tab, "hens")
-    add_folder(tab, folder(tmp_path / "hens"))
-    chief = Sockets(web.url)
+    tab = filled_shelf(tabs, library_chat, "hens", tmp_path / "hens")
+    chief = Sockets(library_chat.url)
     chief.call("house_options", {"options": {"library": "hens"}})
     try:
-        tab.page.goto(web.url)
+        tab.page.goto(library_chat.url)
         expect(tab.find("#asks")).to_contain_text("Answers come from hens")
         tab.button("Options").click()
         group = tab.page.get_by_role("group", name="Library")
@@ -147,10 +134,10 @@ def test_chat_asks_no_shelf_where_the_house_has_one_for_all(
         expect(group.get_by_label("hens")).not_to_be_checked()
         tab.page.keyboard.press("Escape")
         expect(tab.find("#asks")).to_be_hidden()
-        model.scripts = [["Four minutes, I believe.", Finish()]]
+        library_model.scripts = [["Four minutes, I believe.", Finish()]]
         tab.say(QUESTION)
         tab.is_at("done")
-        assert model.requests[-1]["messages"][-1]["content"] == QUESTION
+        assert library_model.requests[-1]["messages"][-1]["content"] == QUESTION
         expect(tab.find(".steps")).to_have_count(0)
         tab.page.reload()
         tab.button("Options, 1 custom").click()
@@ -165,12 +152,10 @@ def test_chat_asks_no_shelf_where_the_house_has_one_for_all(
 
 
 def test_library_without_embeddings_says_what_to_do_and_finds_by_words(
-    model: FakeServer, web: Process, tabs: Tabs, tmp_path: Path
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:
-    tab = tabs.open(web, "/library")
-    make_shelf(tab, "words")
-    add_folder(tab, folder(tmp_path / "words"))
-    model.embed_refusal = Refuse(500, "broken")
+    tab = filled_shelf(tabs, library_chat, "words", tmp_path / "words")
+    library_model.embed_refusal = Refuse(500, "broken")
     search(tab, QUESTION)
     expect(tab.find(".trial .facts").first).to_contain_text("found by words alone")
     expect(tab.find(".passages li").first).to_contain_text("Boiling")

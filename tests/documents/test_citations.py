@@ -62,9 +62,9 @@ def test_a_citation_is_confirmed_when_its_passage_says_so(answer: str, found: li
         ("One of the soft eggs takes four minutes", True),
     ],
 )
-@pytest.mark.parametrize("said", ["four minutes, forty-two guests", "4 minutes, 42 guests"])
+@pytest.mark.parametrize("said", ["four minutes, forty-two guests or 300", "4 minutes, 42 guests or three hundred"])
 def test_a_number_is_the_same_in_digits_and_in_words(claim: str, said: str, is_held: bool) -> None:
-    held = passage(f"A soft egg takes {said} say, or three hundred.")
+    held = passage(f"A soft egg takes {said} say.")
     assert check(f"{claim} [1].", [held]).citations[0].is_confirmed is is_held
 
 

@@ -58,7 +58,7 @@ def test_a_citation_is_confirmed_when_its_passage_says_so(answer: str, found: li
         ("Soft eggs for forty-two guests", True),
         ("Soft eggs for 42 guests", True),
         ("Soft eggs for forty guests", False),
-        ("Soft eggs for three hundred guests", True),
+        ("A soft egg for three hundred guests", True),
         ("One of the soft eggs takes four minutes", True),
     ],
 )

@@ -70,6 +70,16 @@ def test_nothing_near_enough_is_refused_without_asking_the_model_and_found_once_
     assert held(again.meta["library"]["marks"]) == [(1, True)]
 
 
+def test_thanks_are_no_question_to_the_documents(stage: Stage) -> None:
+    stage.shelf("cooking", eggs=EGGS)
+    stage.server.scripts = [says("Nine minutes [1]."), says("You are welcome.")]
+    first = stage.ask("How long do I boil the eggs?", library="cooking")
+    thanks = stage.ask("Thank you very much!", first.chat_id, library="cooking")
+    assert thanks.content == "You are welcome." and "library" not in thanks.meta
+    sent = stage.server.requests[-1]["messages"]
+    assert [each["content"] for each in sent][-1] == "Thank you very much!"
+
+
 def test_an_empty_shelf_says_so_and_a_shelf_that_is_gone_is_an_error_with_the_others(stage: Stage) -> None:
     stage.shelf("cooking")
     assert "nothing on cooking yet: add documents" in stage.ask("How long?", library="cooking").content

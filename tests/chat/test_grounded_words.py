@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatbot.core import mentions
-from chatbot.core.library.follow import leans, sought
+from chatbot.core.library.follow import asks, leans, sought
 from chatbot.core.mentions import Name
 
 COOKING = Name("cooking", "shelf", 1)
@@ -57,6 +57,18 @@ def test_a_title_begins_behind_the_names(text: str, rest: str) -> None:
 def test_documents_of_the_same_name_are_all_meant() -> None:
     other = Name("EGGS.md", "document", 9, "farm")
     assert mentions.find("#eggs.md?", [EGGS, other])[0] == [EGGS, other]
+
+
+@pytest.mark.parametrize("text", ["Thanks!", "ok, thank you very much", "Good morning", "hi there", "That is great."])
+def test_greetings_and_thanks_ask_nothing(text: str) -> None:
+    assert not asks(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Thanks, and the eggs?", "why", "", "???", "What is it?", "night", "Who are you?", "how good", "ok?"]
+)
+def test_all_else_is_a_question(text: str) -> None:
+    assert asks(text)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Decide whether a question can be looked for by itself, or only together with the one before. Pure."""
+"""Decide whether a message asks anything, and whether it can be looked for by itself, or only together with the one
+before. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +15,19 @@ _POINTS = frozenset(
 _TELLING = 3  # more words than these say by themselves what is asked, whatever they point at
 _SHORT = 3  # words of a bare "how long?" or "why not?"
 _BARE = frozenset(("how", "when", "where", "which", "why"))
+# Said to be kind, and what may stand beside it: nobody looks in documents for it.
+_KIND = frozenset(WORD.findall("bye cheers good goodbye great hello hey hi nice ok okay perfect sorry thank thanks"))
+_BESIDE = frozenset(WORD.findall("cool evening fine lot morning much night please super there very well wonderful"))
+_ASKING = frozenset(WORD.findall("how what when where which who whom why"))
 _MOST_BEFORE = 3
 _MOST_CHARS = 600
+
+
+def asks(text: str) -> bool:
+    """Whether a message is more than a greeting or thanks."""
+    words = {word.lower() for word in WORD.findall(text)}
+    is_kind = not words.isdisjoint(_KIND) and words <= _KIND | _BESIDE | STOP - _ASKING
+    return "?" in text or not is_kind
 
 
 def leans(question: str) -> bool:

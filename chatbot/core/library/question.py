@@ -44,7 +44,7 @@ class Asked:
 
 
 def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
-    """What a turn asks of the library; None for nothing. Raises UnknownShelf, LibraryFailed."""
+    """What a turn asks of the library; None for nothing, and for mere thanks. Raises UnknownShelf, LibraryFailed."""
     *before, text = [message.own for message in turn.messages if message.role == "user"]
     files = {each.id: each for message in turn.messages for each in message.files}
     chosen = _chosen(turn, door)
@@ -52,6 +52,8 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
     if not (named or chosen) and before and follow.leans(plain):
         named = _named(before[-1], list(files.values()), door, turn.owner_id)[0]
     wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in named if n.kind == "file"), *long)))
+    if not (named or wanted or follow.asks(plain)):
+        return None
     shelves = _shelves(chosen, [each for each in named if each.kind == "shelf"], door, turn.owner_id)
     documents = tuple(each for each in named if each.kind == "document")
     if not (shelves or documents or wanted):

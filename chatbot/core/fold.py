@@ -6,7 +6,7 @@ In between the beginning of what the model gets stays the same, and its server n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -20,7 +20,7 @@ from chatbot.core.llm import Ask
 from chatbot.core.options import ChatOptions
 from chatbot.core.store_rows import Notes, Stored
 from chatbot.core.turn import Model, Turn
-from chatbot.errors import ChatError, ModelError
+from chatbot.errors import ChatError, ContextFull, ModelError
 from chatbot.settings import ChatSettings
 
 if TYPE_CHECKING:
@@ -44,10 +44,22 @@ def standing(branch: Sequence[Stored], notes: Notes | None) -> tuple[str, int]:
     return (notes.text, place) if notes and place else ("", 0)
 
 
+def sent_of(branch: Sequence[Stored], files: Collection[str]) -> list[Stored]:
+    """The messages of a branch that the model gets: those with text or files, but no question that was refused because
+    it is too long. Sent again, it would push out all that stands before it."""
+    refused = {m.parent_id for m in branch if not m.content and _code_of(m) == ContextFull.code}
+    return [m for m in branch if (m.content or m.id in files) and m.id not in refused]
+
+
+def _code_of(message: Stored) -> str:
+    """The code of the error that ended an answer."""
+    return str((message.meta.get("error") or {}).get("code", ""))
+
+
 def turn_of(store: Store, chat_id: str, branch: Sequence[Stored], *, continues: str = "") -> Turn:
     """What the model is asked with a branch: messages with text and files, options over the house's, notes."""
     files = store.files_of([message.id for message in branch])
-    said = [message for message in branch if message.content or message.id in files]
+    said = sent_of(branch, files)
     text, n_folded = standing(said, store.notes(chat_id))
     messages = [attachments.message_of(m.role, _plain(m), files.get(m.id, [])) for m in said]
     options = ChatOptions.from_wire(store.options(chat_id)).over(ChatOptions.from_wire(store.house_options()))
@@ -81,7 +93,7 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     before = store.notes(chat_id)
     shown = store.messages(chat_id)
     with_files = store.files_of([message.id for message in shown], with_text=False)
-    said = [message for message in shown if message.content or message.id in with_files]
+    said = sent_of(shown, with_files)
     turn = turn_of(store, chat_id, said)
     options = turn.options.over(settings.options())
     if options.context_rule != "fold" or not said:
@@ -98,7 +110,8 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
         return None
     text = _ask_for_notes(head, messages[:n_more], turn, info, model, cancel)
     n_folded = len(said) - len(messages) + n_more
-    made = Notes(text, said[n_folded - 1].id, n_folded)
+    last = said[n_folded - 1].id
+    made = Notes(text, last, 1 + next(i for i, message in enumerate(shown) if message.id == last))
     if cancel.is_set or store.notes(chat_id) != before:  # a person wrote other ones meanwhile
         return None
     store.set_notes(chat_id, made)

@@ -205,6 +205,34 @@ def test_notes_that_a_person_wrote_meanwhile_stay(store: Store) -> None:
     assert store.notes(chat_id) == own
 
 
+def test_a_message_that_was_refused_as_too_long_pushes_nothing_out(store: Store) -> None:
+    model = Reader(500)
+    chat_id = say(store, model, "my name is Zed", None)
+    question, refused = store.add_turn(chat_id, "word " * 600, None)
+    asked = fold.turn_of(store, chat_id, store.branch(question.id))
+    done = list(turn.run(asked, model, SETTINGS, Cancel()))[-1]
+    assert isinstance(done, Done) and done.error is not None and done.error["code"] == "context_full"
+    store.save(refused.id, "", Status.ERROR, {"error": done.error})
+    say(store, model, "what is my name?", chat_id)
+    assert [m.content for m in model.asked[-1].messages if m.role == "user"] == ["my name is Zed", "what is my name?"]
+    assert model.folds == [] and store.messages(chat_id)[-1].meta["notices"] == []
+    assert fold.turn_of(store, chat_id, store.branch(question.id)).messages[-1].content == question.content  # again
+
+
+def test_notes_say_through_which_shown_message_they_go(store: Store) -> None:
+    model = Reader(2000)
+    chat_id = talk(store, model, 3)
+    _, refused = store.add_turn(chat_id, "word " * 3000, None)
+    store.save(refused.id, "", Status.ERROR, {"error": {"code": "context_full", "message": "too long"}})
+    for i in range(15):
+        say(store, model, f"question {i} {'word ' * 30}", chat_id)
+    notes = store.notes(chat_id)
+    assert notes and store.messages(chat_id)[notes.n_folded - 1].id == notes.through
+    say(store, model, "and now?", chat_id)
+    sent = model.asked[-1].messages[1:]
+    assert [m.content for m in sent] == [m.content for m in store.messages(chat_id)[notes.n_folded : -1]]
+
+
 def test_a_branch_without_the_folded_messages_has_no_notes(store: Store) -> None:
     chat_id = talk(store, Reader(10_000), 2)
     first, second, third, _ = branch = store.messages(chat_id)

@@ -31,7 +31,8 @@ export class Asked {
     const { id, shown, options, nFolded } = this.conversation;
     const counted = shown.map(({ meta }) => Boolean(meta?.usage)).lastIndexOf(true);
     const usage = shown[counted]?.meta.usage;
-    const rest = shown.slice(Math.max(counted + 1, usage ? 0 : nFolded));
+    const refused = new Set(shown.filter(isTooLong).map(({ parent_id: question }) => question)); // the model never gets it
+    const rest = shown.slice(Math.max(counted + 1, usage ? 0 : nFolded)).filter(({ id: each }) => !refused.has(each));
     const nEstimated = Math.ceil(rest.reduce((sum, message) => sum + chars(message), 0) / CHARS_A_TOKEN);
     const files = this.composer.attachments.files.map((file) => file.id);
     return {
@@ -41,6 +42,10 @@ export class Asked {
       nCtx: this.model?.n_ctx ?? this.server.model?.n_ctx,
     };
   }
+}
+
+function isTooLong({ content, meta }) {
+  return !content && meta?.error?.code === "context_full";
 }
 
 function chars({ content, reasoning = "", files = [] }) {

@@ -19,6 +19,10 @@ _DECLARABLE = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = 1_000_000
+# Old encodings of other scripts, looked for where more bytes are not ASCII than Latin letters with accents make.
+_OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "shift_jis", "gb18030", "big5", "euc_kr")
+_MOST_ACCENTED = 0.25
+_GUESS_BYTES = 20_000
 _MOST_CONTROLS = 0.02  # of a text; compressed or compiled bytes have five times as many
 _CONTROLS = frozenset(map(chr, range(32))) - frozenset("\t\n\r\f\b\v\x1b")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,30}[ -/]?[@-~]|[@-Z\\-_])")
@@ -69,10 +73,24 @@ def _decode(data: bytes, declared: str) -> str:
     # What is valid UTF-8 and not ASCII is UTF-8, whatever its server says: other encodings are so by no accident.
     for name in ("utf-8", declared) if not data.isascii() else (declared,):
         try:
-            return data.decode(name) if name else _western(data)
+            return data.decode(name) if name else _undeclared(data)
         except (UnicodeError, LookupError):
             continue
-    return _western(data)
+    return _undeclared(data)
+
+
+def _undeclared(data: bytes) -> str:
+    """What is no UTF-8 and says nothing of itself: Western, else the likeliest of the others. Raises NotText."""
+    sample = data[:_GUESS_BYTES]
+    said = sum(byte > 127 for byte in sample)
+    if said <= _MOST_ACCENTED * len(sample):
+        return _western(data)
+    from charset_normalizer import from_bytes  # where it is needed alone: it is slow to begin
+
+    found = from_bytes(sample, cp_isolation=list(_OTHER)).best()
+    if found is None:
+        raise NotText
+    return data.decode(found.encoding, "replace")
 
 
 def _western(data: bytes) -> str:
@@ -91,11 +109,14 @@ def _strictly(data: bytes, name: str) -> str:
 
 
 def _wide(sample: bytes) -> str:
-    """Which UTF-16 has its zeros where the sample has them. Raises NotText when neither has."""
+    """Which UTF-16 has its zeros where the sample has them. Raises NotText when neither has.
+
+    Without a mark only text that is mostly Latin is taken for it: else any bytes with some zeros would be Chinese.
+    """
     half = max(1, len(sample) // 2)
     even, odd = sample[0::2].count(0) / half, sample[1::2].count(0) / half
-    if odd > 0.3 and even < 0.05:
+    if odd > 0.7 and even < 0.05:
         return "utf-16-le"
-    if even > 0.3 and odd < 0.05:
+    if even > 0.7 and odd < 0.05:
         return "utf-16-be"
     raise NotText

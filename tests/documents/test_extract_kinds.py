@@ -1,5 +1,6 @@
 """What a search gets of each kind of file: text whose parts speak for themselves, or one line that says why not."""
 
+# ruff: noqa: RUF001 - texts in other scripts
 from __future__ import annotations
 
 import gzip
@@ -172,6 +173,7 @@ def test_code_of_any_language_is_known(name: str, kind: str) -> None:
         ("a.zip", samples.archive({"a.txt": "b"}), "is an archive: unpack it"),
         ("a.xlsx", samples.archive({"xl/workbook.xml": ""}), "save the sheet that you mean as CSV"),
         ("a.bin", bytes(range(256)) * 9, "is no text: PDF, DOCX, web pages, tables as CSV, JSON and files of text"),
+        ("a.txt", b"abc\0def\0" * 50, "is no text: PDF, DOCX, web pages, tables as CSV, JSON and files of text"),
         ("a.pdf", samples.locked_pdf("secret"), "is encrypted: save a copy without a password"),
         ("a.pdf", b"%PDF-1.7\nnothing", "is a damaged PDF"),
         ("a.docx", samples.docx("x")[:100], "is a damaged DOCX"),
@@ -210,6 +212,25 @@ def test_what_is_read_is_decided_by_the_bytes_and_by_what_the_server_said() -> N
     assert read("page", b"<p>Zo\xeb</p>", content_type="text/html; charset=latin-1").text == "Zoë"
     assert read("x", b"a,b\n1,2", content_type="text/csv").text.endswith("a: 1; b: 2")
     assert read("a.html", b"<p>as it is</p>", content_type="text/plain").text == "<p>as it is</p>"
+
+
+@pytest.mark.parametrize(
+    ("said", "encoding"),
+    [
+        ("Во дворе стояла телега с дровами, и старый конь дремал под навесом.", "cp1251"),
+        ("Во дворе стояла телега с дровами, и старый конь дремал под навесом.", "koi8-r"),
+        ("Во дворе стояла телега с дровами, и старый конь дремал под навесом.", "cp866"),
+        ("Το άλογο στεκόταν στην αυλή και έβρεχε όλη μέρα.", "cp1253"),
+        ("馬は庭に立っていた。古い納屋の屋根は雨で濡れていた。", "shift-jis"),
+        ("马站在院子里，旧谷仓的屋顶被雨淋湿了。", "gb18030"),
+        ("말은 마당에 서 있었고 낡은 헛간 지붕은 비에 젖었다.", "euc-kr"),
+        ("Überm Gehöft läuft die Stute, Käse für Göttingen.", "cp1252"),
+        ("Un café près de la forêt, où l'été s'achève déjà.", "latin-1"),
+        ("The mare stands in the yard.", "utf-16-le"),
+    ],
+)
+def test_old_encodings_are_read_though_nobody_names_them(said: str, encoding: str) -> None:
+    assert read("a.txt", said.encode(encoding) * 3).text.startswith(said)
 
 
 def test_a_table_that_was_kept_as_it_is_can_still_be_made_searchable() -> None:

@@ -73,9 +73,9 @@ def _rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "item",
         nargs="?",
-        default="",
         metavar="DOCUMENT|SOURCE",
-        help="A document by its number, title or place, or a source by its place; the whole shelf without it.",
+        help="A document by its number, title or place, or a source by its place; the whole shelf without it. A part "
+        "of a title is enough where somebody is asked.",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="Do not ask.")
 

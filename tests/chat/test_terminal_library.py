@@ -178,6 +178,40 @@ def test_a_terminal_is_asked_before_something_goes(cooking: Path, server: FakeSe
         assert len(lines(manage("library", "show", "cooking"))) == n_left
 
 
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ("991", "no single document 991, but 1 document like it: give its number"),
+        ("tea.t", "no single document tea.t, but 1 document like it"),
+        ("e", "3 documents like it"),
+        ("", "what shall go from cooking is empty"),
+        (" ", "what shall go from cooking is empty"),
+        ("1234567", "no document or source 1234567"),
+    ],
+)
+@pytest.mark.parametrize("yes", [(), ("-y",)])
+def test_a_script_takes_away_what_it_names_and_nothing_that_is_like_it(
+    cooking: Path, home: Path, item: str, told: str, yes: tuple[str, ...]
+) -> None:
+    (home / "report-991.md").write_text("# Hens\n\nA hen lays an egg a day.\n")
+    assert manage("library", "add", "cooking", str(home / "report-991.md")).returncode == 0
+    done = manage("library", "rm", "cooking", item, *yes)
+    assert done.returncode == 2 and told in done.stderr.decode()
+    shown = lines(manage("library", "show", "cooking"))
+    assert len(shown) == 3
+    number = next(line.split()[0] for line in shown if "Hens" in line)
+    assert manage("library", "rm", "cooking", number, *yes).returncode == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 2
+
+
+def test_a_part_of_a_title_is_enough_where_a_person_is_asked(cooking: Path, server: FakeServer) -> None:
+    terminal = Terminal(server.url, "library", "rm", "cooking", "tea")
+    terminal.until("take tea.txt from cooking? [y/N]")
+    terminal.type("y\n")
+    assert terminal.status() == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 1
+
+
 def test_an_answer_has_its_sources_below_it(cooking: Path, server: FakeServer) -> None:
     done = chat(server.url, "-l", "COOKING", "how long does a soft egg boil?")
     assert done.returncode == 0

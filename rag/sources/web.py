@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import urllib.robotparser
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +23,10 @@ from rag.errors import DocumentRefused, PartUnread, SourceFailed
 from rag.ingest import Item
 from rag.listing import Known
 from rag.sources import Fetch, Fetched, Items, Read
+from rag.sources.robots import Robots
 
-_AGENT = "Paddock"
 _MOST_SITEMAPS = 50
 _MOST_MAP_BYTES = 50_000_000
-_LONGEST_WAIT_S = 10.0
 _MOST_LINKS = 2_000  # that are kept of a page
 _MOST_SEEN = 100_000  # addresses that a crawl knows
 _CHANGED = "changed "
@@ -261,33 +259,6 @@ class Crawl:
                     if link not in seen and len(seen) < _MOST_SEEN and robots.allows(link):
                         seen.add(link)
                         waiting.append((link, depth + 1))
-
-
-class Robots:
-    """What a host asks of programs that read it (RFC 9309). One that has no robots.txt asks nothing.
-
-    Raises SourceFailed when the host cannot be asked.
-    """
-
-    def __init__(self, address: str, fetch: Fetch) -> None:
-        parts = urlsplit(address)
-        self._rules = urllib.robotparser.RobotFileParser()
-        try:
-            came = fetch(urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", "")))
-            self._rules.parse(came.body[:500_000].decode("utf-8", "replace").splitlines())
-        except SourceFailed as why:
-            if not 400 <= why.status < 500:  # RFC 9309, 2.3.1: who cannot be asked has allowed nothing
-                raise SourceFailed(f"robots.txt, which says what may be read there, cannot be: {why.message}") from why
-            self._rules.parse([])
-
-    def allows(self, address: str) -> bool:
-        """Whether we may ask for it."""
-        return self._rules.can_fetch(_AGENT, address)
-
-    def wait_s(self, least: float) -> float:
-        """Seconds between two pages: what the host asks for, within reason."""
-        asked = self._rules.crawl_delay(_AGENT)
-        return max(least, min(float(asked), _LONGEST_WAIT_S)) if asked else least
 
 
 def plain(address: str) -> str:

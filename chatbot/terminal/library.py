@@ -17,6 +17,7 @@ from chatbot.terminal.paint import size
 from chatbot.terminal.shelves import failure
 
 if TYPE_CHECKING:
+    from chatbot.terminal.source_kinds import Named
     from rag.library import Kept, Library, Source
     from rag.shelves import Shelf
 
@@ -115,12 +116,24 @@ def add(library: Library, found: argparse.Namespace) -> int:
         shelf = library.index.add_shelf(OWNER, found.shelf, is_shared=found.share)
     if found.share and not shelf.is_shared:
         library.index.change_shelf(OWNER, shelf.id, is_shared=True)
-    sources = []
-    for each in wanted:
-        sys.stderr.write(f"{flat(each.told)}\n")
-        there = [old for old in library.sources(shelf.id) if (old.kind, old.address) == (each.kind, each.address)]
-        sources += there or [library.add_source(OWNER, shelf.id, each.kind, each.address, each.options)]
-    return _read(library, sources, shelf.name, is_json=found.json)
+    return _read(library, [_added(library, shelf, each) for each in wanted], shelf.name, is_json=found.json)
+
+
+def _added(library: Library, shelf: Shelf, wanted: Named) -> Source:
+    """A source on its shelf. One that is there already keeps the options of which nothing is said."""
+    from chatbot.terminal.shelf_lines import options_text
+
+    sys.stderr.write(f"{flat(wanted.told)}\n")
+    for old in library.sources(shelf.id):
+        if (old.kind, old.address) == (wanted.kind, wanted.address):
+            options = {**old.options, **wanted.options}
+            if options == old.options:
+                return old
+            sys.stderr.write(
+                f"it is on {flat(shelf.name)} already, and from now on read with {options_text(options)}\n"
+            )
+            return library.change_source(OWNER, old.id, options)
+    return library.add_source(OWNER, shelf.id, wanted.kind, wanted.address, wanted.options)
 
 
 def refresh(library: Library, found: argparse.Namespace) -> int:

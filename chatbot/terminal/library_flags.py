@@ -100,7 +100,12 @@ def _add_embedding(parser: argparse.ArgumentParser) -> None:
 
 _ACTS: dict[str, tuple[library.Does, str, _Add]] = {
     "list": (library.list_shelves, "The shelves and their sources.", _list),
-    "add": (library.add, "Read documents onto a shelf; what was read before is not read again.", _add),
+    "add": (
+        library.add,
+        "Read documents onto a shelf; what was read before is not read again. Options take the place of those that a "
+        "source has already.",
+        _add,
+    ),
     "search": (library.search, "The passages that fit a question, with scores; status 1 when none answers.", _search),
     "refresh": (library.refresh, "Read again what has changed.", _refresh),
     "show": (library.show, "The documents of a shelf, and what could not be read.", _show),

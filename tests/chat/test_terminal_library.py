@@ -21,6 +21,7 @@ from chatbot.terminal.shelf_lines import progress_text
 from chatbot.terminal.source_kinds import guessed, named
 from rag.ingest import Progress
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
+from tests.documents.test_sources_disk import git
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment
 
@@ -121,6 +122,28 @@ def test_a_file_a_second_name_and_the_same_again_are_understood(server: FakeServ
     refused = manage("library", "add", "two", str(recipes / "nowhere"))
     assert refused.returncode == 2 and b"no file or folder" in refused.stderr
     assert lines(manage("library", "list", "--names")) == []
+
+
+def test_a_source_that_is_there_already_takes_the_options_that_are_given(server: FakeServer, recipes: Path) -> None:
+    assert manage("library", "add", "cooking", str(recipes), "--only", "*.md").returncode == 0
+    done = manage("library", "add", "cooking", str(recipes), "--only", "*.txt", "--watch")
+    said = "it is on cooking already, and from now on read with --only *.txt --watch"
+    assert done.returncode == 0 and said in done.stderr.decode() and "1 new, 1 gone" in done.stderr.decode()
+    assert [line.split("  ")[1].strip() for line in lines(manage("library", "show", "cooking"))] == ["tea.txt"]
+    again = manage("library", "add", "cooking", str(recipes))
+    assert "already" not in again.stderr.decode() and "1 as before" in again.stderr.decode()
+    [shelf] = json.loads(manage("library", "list", "--json").stdout)
+    [source] = shelf["sources"]
+    assert source["options"] == {"only": ["*.txt"], "watch": True}
+
+
+def test_a_branch_that_a_repository_does_not_have_is_no_success(server: FakeServer, recipes: Path) -> None:
+    git("init", "-q", "-b", "main", place=recipes)
+    git("add", ".", place=recipes)
+    git("commit", "-q", "-m", "first", place=recipes)
+    assert manage("library", "add", "cooking", str(recipes)).returncode == 0
+    assert manage("library", "add", "cooking", str(recipes), "--ref", "nobranch").returncode == 1
+    assert manage("library", "add", "cooking", str(recipes), "--ref", "main").returncode == 0
 
 
 def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -> None:

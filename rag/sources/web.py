@@ -19,7 +19,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 from bs4 import BeautifulSoup, Tag
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, PartUnread, SourceFailed
+from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed
 from rag.ingest import Item
 from rag.listing import Known
 from rag.sources import Fetch, Fetched, Items, Read
@@ -68,8 +68,7 @@ class PageItem:
     known: Callable[[str], Known] = _unknown
     changed: str = ""
     is_only: bool = False
-    _came: Fetched | None = field(default=None, repr=False)
-    _is_asked: bool = False
+    _came: Fetched | RagError | None = field(default=None, repr=False)
 
     @property
     def stamp(self) -> str:
@@ -77,7 +76,7 @@ class PageItem:
         if self.changed:
             # A day alone may be that of an earlier version of the same day.
             return f"{_CHANGED}{self.changed}" if len(self.changed) > _DAY or self.changed < _today() else ""
-        return self._came.stamp if self._came else ""
+        return self._came.stamp if isinstance(self._came, Fetched) else ""
 
     def sha256(self) -> str:
         """Of its bytes. Raises SourceFailed."""
@@ -108,19 +107,18 @@ class PageItem:
     @property
     def is_asked(self) -> bool:
         """Whether its server was asked for it."""
-        return self._is_asked
+        return self._came is not None
 
     def came(self) -> Fetched:
-        """What its address answered. Raises SourceFailed."""
+        """What its address answered, which is asked once. Raises SourceFailed."""
         if self._came is None:
-            self._is_asked = True
             stamp = self.known(self.uri).stamp
             try:
                 self._came = self.fetch(self.uri, "" if stamp.startswith(_CHANGED) else stamp)
             except SourceFailed as why:
-                if self.is_only:
-                    raise DocumentRefused(why.message) from why
-                raise
+                self._came = DocumentRefused(why.message) if self.is_only else why
+        if isinstance(self._came, RagError):
+            raise self._came
         return self._came
 
 

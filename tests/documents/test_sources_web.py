@@ -283,6 +283,17 @@ def test_a_page_that_is_gone_goes_and_one_that_is_down_stays_with_all_it_leads_t
     assert len(library.documents(1)) == 5
 
 
+def test_a_page_that_does_not_come_is_asked_for_once_and_with_the_pause_of_all_others(
+    library: Library, crawl: Web
+) -> None:
+    del crawl.pages["/docs/e.html"]
+    crawl.down.add("/docs/a.html")
+    crawl.waits.clear()
+    crawled(library, crawl)
+    assert sorted(crawl.asked) == ["/docs/", *(f"/docs/{name}.html" for name in "abcde"), "/robots.txt"]
+    assert len(crawl.waits) == 5
+
+
 def test_a_crawl_whose_first_page_is_down_loses_nothing(library: Library, crawl: Web) -> None:
     crawl.down.add("/docs/")
     with pytest.raises(SourceFailed, match="500"):

@@ -313,10 +313,13 @@ def _links(came: Fetched) -> list[str]:
     if came.content_type.partition(";")[0].strip().lower() not in _PAGES:
         return []
     found: list[str] = []
-    for tag in BeautifulSoup(came.body, "html.parser").find_all("a", href=True):
+    page = BeautifulSoup(came.body, "html.parser")
+    told = page.find("base", href=True)
+    base = (_followed(came.url, str(told["href"])) if isinstance(told, Tag) else None) or came.url
+    for tag in page.find_all("a", href=True):
         if not isinstance(tag, Tag) or "nofollow" in str(tag.get("rel") or ""):
             continue
-        link = _followed(came.url, str(tag["href"]))
+        link = _followed(base, str(tag["href"]))
         if link and _same_host(link, came.url) and not _NO_PAGE.search(link):
             found.append(link)
     return list(dict.fromkeys(found))

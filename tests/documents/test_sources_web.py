@@ -80,6 +80,20 @@ def test_a_crawl_meets_each_page_below_its_folder_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "met"),
+    [
+        ("/docs/v2/", ["/docs/", "/docs/v2/a.html"]),
+        ("v2/index.html", ["/docs/", "/docs/v2/a.html"]),
+        ("https://elsewhere.example/docs/", ["/docs/"]),
+        ("http://[broken", ["/docs/", "/docs/a.html"]),
+    ],
+)
+def test_links_of_a_page_are_relative_to_the_base_that_it_names(base: str, met: list[str]) -> None:
+    beginning = f'<head><base target="_top"><base href="{base}"><base href="/not/"></head>' + links("a.html")
+    assert Web({"/docs/": beginning, "/docs/a.html": "end", "/docs/v2/a.html": "end"}).crawl() == met
+
+
+@pytest.mark.parametrize(
     ("bounds", "n"), [({"depth": 0}, 1), ({"depth": 1}, 3), ({"depth": 2}, 5), ({"n_pages": 2}, 2)]
 )
 def test_a_crawl_keeps_its_bounds(bounds: dict[str, float], n: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup, Tag
 
@@ -34,6 +34,7 @@ _DAY = len("2026-01-31")
 _ENTRY = re.compile(r"<(url|sitemap)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _LASTMOD = re.compile(r"<lastmod>\s*([0-9T:.Z+-]{4,40})\s*<", re.IGNORECASE)
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)", re.IGNORECASE)
+_UNSPELLED = re.compile(r"[\x00-\x20\x7f\\]")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NO_PAGE = re.compile(
     r"\.(?:png|jpe?g|gif|webp|svg|ico|css|js|mjs|json|xml|rss|zip|gz|bz2|xz|tar|exe|dmg|deb|rpm|mp3|mp4|webm|woff2?)$",
@@ -268,15 +269,18 @@ def plain(address: str) -> str:
 
 
 def _followed(base: str, link: str) -> str | None:
-    """Where a link leads, or None where that is no page."""
+    """Where a link leads, or None where that is no page. What no address may hold is encoded, as browsers do."""
     try:
-        address = urldefrag(urljoin(base, link))[0]
+        address = urldefrag(urljoin(base, link.strip()))[0]
         parts = urlsplit(address)
     except ValueError:
         return None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
         return None
-    return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path or "/", parts.query, ""))
+    if _UNSPELLED.search(parts.netloc):
+        return None
+    path, query = (_UNSPELLED.sub(lambda found: quote(found[0]), part) for part in (parts.path or "/", parts.query))
+    return urlunsplit((parts.scheme, parts.netloc.lower(), path, query, ""))
 
 
 def _same_host(one: str, other: str) -> bool:

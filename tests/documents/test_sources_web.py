@@ -246,7 +246,16 @@ def test_a_page_is_read_once_and_titled() -> None:
     )
 
 
-@pytest.mark.parametrize("address", ["", "farm", "ftp://x/y", "file:///etc/passwd", "https://", "https://a:b@c/"])
+def test_a_space_in_an_address_is_encoded_as_browsers_do(library: Library) -> None:
+    source = library.add_source("anna", 1, "page", f" {HOST}/odd name.html?two words ")
+    assert source.address == f"{HOST}/odd%20name.html?two%20words"
+    pages = {"/docs/": links("odd name.html", " odd%20name.html\n"), "/docs/odd%20name.html": "end"}
+    assert Web(pages).crawl() == ["/docs/", "/docs/odd%20name.html"]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "farm", "https://odd host/x", "ftp://x/y", "file:///etc/passwd", "https://", "https://a:b@c/"]
+)
 def test_what_is_no_address_of_a_page_is_said(address: str) -> None:
     with pytest.raises(SourceFailed, match="begins with https"):
         list(Page(address, Web({}), read).items())

@@ -57,7 +57,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _search(parser: argparse.ArgumentParser) -> None:
     _add_shelf(parser, "A shelf, or several with commas between them.")
     parser.add_argument("text", nargs="+", metavar="QUESTION", help="What is looked for.")
-    parser.add_argument("--number", type=int, default=6, metavar="N", help="The most passages that are shown.")
+    parser.add_argument("--number", type=_counted, default=6, metavar="N", help="The most passages that are shown.")
     parser.add_argument("--json", action="store_true", help="A JSON object.")
     _add_embedding(parser)
 
@@ -87,6 +87,13 @@ def _restore(parser: argparse.ArgumentParser) -> None:
 def _show(parser: argparse.ArgumentParser) -> None:
     _add_shelf(parser, "A shelf.")
     parser.add_argument("--json", action="store_true", help="A JSON object.")
+
+
+def _counted(text: str) -> int:
+    """A number of things, of which there is at least one. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number of passages: give 1 or more")
+    return int(text)
 
 
 def _add_shelf(parser: argparse.ArgumentParser, told: str) -> None:

@@ -158,6 +158,14 @@ def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -
     assert best["title"] == "Eggs" and best["is_enough"] and best["score"] >= told["min_score"]
 
 
+@pytest.mark.parametrize("number", ["0", "-3", "some"])
+def test_a_search_for_no_passage_is_refused_with_what_can_be_given(cooking: Path, number: str) -> None:
+    refused = manage("library", "search", "cooking", "how long does a soft egg boil?", "--number", number)
+    assert refused.returncode == 2 and f"{number} is no number of passages: give 1 or more" in refused.stderr.decode()
+    one = manage("library", "search", "cooking", "how long does a soft egg boil?", "--number", "1")
+    assert (one.returncode, len(lines(one))) == (0, 3)
+
+
 def test_a_search_without_the_embedding_server_finds_by_words_and_says_so(cooking: Path, server: FakeServer) -> None:
     server.embed_refusal = Refuse(500, "broken")
     found = manage("library", "search", "cooking", "how long does a soft egg boil?")

@@ -94,6 +94,14 @@ class Library:
             raise kinds.off()
         return self._registry.add(shelf_id, kind, address, kinds.checked_options(kind, options or {}))
 
+    def change_source(self, owner_id: str, source_id: int, options: Mapping[str, Any]) -> Source:
+        """Give a source these options in place of its own, for the next refresh. Raises UnknownShelf, SourceBusy while
+        it is read, RagError for options that it does not have."""
+        source = self._registry.source(source_id)
+        self.index.own(owner_id, source.shelf_id)
+        self._registry.change(source_id, kinds.checked_options(source.kind, options))
+        return self._registry.source(source_id)
+
     def source(self, source_id: int) -> Source:
         """One source. Raises UnknownShelf."""
         return self._registry.source(source_id)

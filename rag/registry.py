@@ -65,6 +65,11 @@ class Registry:
             )
         return self.source(int(made.lastrowid or 0))
 
+    def change(self, source_id: int, options: Mapping[str, Any]) -> None:
+        """Give a source other options; the next run keeps to them. Raises SourceBusy while one reads it."""
+        with self._claimed(source_id), self._database.writing() as db:
+            db.execute("UPDATE sources SET options = ? WHERE id = ?", (json.dumps(dict(options)), source_id))
+
     def source(self, source_id: int) -> Source:
         """One source. Raises UnknownShelf."""
         found = self._asked("WHERE c.id = ?", source_id)

@@ -17,6 +17,7 @@ from chatbot.terminal.paint import size
 from chatbot.terminal.shelves import failure
 
 if TYPE_CHECKING:
+    from chatbot.terminal.source_kinds import Named
     from rag.library import Kept, Library, Source
     from rag.shelves import Shelf
 
@@ -115,12 +116,24 @@ def add(library: Library, found: argparse.Namespace) -> int:
         shelf = library.index.add_shelf(OWNER, found.shelf, is_shared=found.share)
     if found.share and not shelf.is_shared:
         library.index.change_shelf(OWNER, shelf.id, is_shared=True)
-    sources = []
-    for each in wanted:
-        sys.stderr.write(f"{flat(each.told)}\n")
-        there = [old for old in library.sources(shelf.id) if (old.kind, old.address) == (each.kind, each.address)]
-        sources += there or [library.add_source(OWNER, shelf.id, each.kind, each.address, each.options)]
-    return _read(library, sources, shelf.name, is_json=found.json)
+    return _read(library, [_added(library, shelf, each) for each in wanted], shelf.name, is_json=found.json)
+
+
+def _added(library: Library, shelf: Shelf, wanted: Named) -> Source:
+    """A source on its shelf. One that is there already keeps the options of which nothing is said."""
+    from chatbot.terminal.shelf_lines import options_text
+
+    sys.stderr.write(f"{flat(wanted.told)}\n")
+    for old in library.sources(shelf.id):
+        if (old.kind, old.address) == (wanted.kind, wanted.address):
+            options = {**old.options, **wanted.options}
+            if options == old.options:
+                return old
+            sys.stderr.write(
+                f"it is on {flat(shelf.name)} already, and from now on read with {options_text(options)}\n"
+            )
+            return library.change_source(OWNER, old.id, options)
+    return library.add_source(OWNER, shelf.id, wanted.kind, wanted.address, wanted.options)
 
 
 def refresh(library: Library, found: argparse.Namespace) -> int:
@@ -164,12 +177,14 @@ def remove(library: Library, found: argparse.Namespace) -> int:
 
     shelf = library.index.shelf(OWNER, found.shelf)
     name = flat(shelf.name)
-    if not found.item:
+    if found.item is None:
         if not _is_sure(f"take the shelf {name} with {counted(shelf.n_documents, 'document')} away?", found):
             return 1
         library.index.delete_shelf(OWNER, shelf.id)
         sys.stderr.write(f"{name} is gone; for a day this brings it back: chat library restore shelf:{shelf.id}\n")
         return 0
+    if not found.item.strip():
+        raise BadRequest(f"what shall go from {name} is empty: leave it out to take the whole shelf away")
     source = next((s for s in library.sources(shelf.id) if found.item in {s.address, shown_uri(s.address)}), None)
     if source:
         if not _is_sure(f"forget {flat(found.item)} with {counted(source.n_documents, 'document')}?", found):
@@ -177,7 +192,7 @@ def remove(library: Library, found: argparse.Namespace) -> int:
         library.remove_source(OWNER, source.id)
         sys.stderr.write(f"{flat(found.item)} is forgotten; chat library add reads it again\n")
         return 0
-    document = _document(library, shelf, found.item)
+    document = _document(library, shelf, found.item, is_asked=_is_asked(found))
     title = flat(document.title)
     if not _is_sure(f"take {title} from {name}?", found):
         return 1
@@ -207,30 +222,39 @@ def _documents(library: Library, shelf: Shelf, text: str = "") -> Iterator[Kept]
         after = part[-1].uri
 
 
-def _document(library: Library, shelf: Shelf, item: str) -> Kept:
-    """The document that a number, a title or a place means. Raises BadRequest for none and for several."""
+def _document(library: Library, shelf: Shelf, item: str, *, is_asked: bool) -> Kept:
+    """The document that a number, a title or a place means. is_asked: a person is asked before it goes, so that a part
+    of a title may do. Raises BadRequest for none, for several, and for one that is only like it where nobody is asked.
+    """
     from chatbot.terminal.shelf_lines import document_lines, shown_uri
 
     if item.isdigit() and (found := [each for each in _documents(library, shelf) if each.id == int(item)]):
         return found[0]
     near = list(_documents(library, shelf, item))
     exact = [each for each in near if item in {each.title, each.uri, shown_uri(each.uri)}]
-    named = exact if len(exact) == 1 else near
-    if len(named) == 1:
-        return named[0]
-    if not named:
+    if len(exact) == 1:
+        return exact[0]
+    if len(near) == 1 and is_asked and not item.isdigit():
+        return near[0]
+    if not near:
         raise BadRequest(f"{shelf.name} has no document or source {item}: chat library show {shelf.name} lists them")
-    some = "\n".join(document_lines(named[:10]))
-    raise BadRequest(f"{len(named)} documents of {shelf.name} are like {item}: give the number of one\n{some}")
+    like = "1 document" if len(near) == 1 else f"{len(near)} documents"
+    some = "\n".join(document_lines(near[:10]))
+    raise BadRequest(f"{shelf.name} has no single document {item}, but {like} like it: give its number\n{some}")
 
 
 def _is_sure(question: str, found: argparse.Namespace) -> bool:
     """Ask a person; a script has said so already."""
-    if found.yes or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _is_asked(found):
         return True
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _is_asked(found: argparse.Namespace) -> bool:
+    """Whether somebody is there to answer, and wants to be asked."""
+    return bool(not found.yes and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
 
 
 def _print_lines(lines: list[str]) -> None:

@@ -57,7 +57,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _search(parser: argparse.ArgumentParser) -> None:
     _add_shelf(parser, "A shelf, or several with commas between them.")
     parser.add_argument("text", nargs="+", metavar="QUESTION", help="What is looked for.")
-    parser.add_argument("--number", type=int, default=6, metavar="N", help="The most passages that are shown.")
+    parser.add_argument("--number", type=_counted, default=6, metavar="N", help="The most passages that are shown.")
     parser.add_argument("--json", action="store_true", help="A JSON object.")
     _add_embedding(parser)
 
@@ -73,9 +73,9 @@ def _rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "item",
         nargs="?",
-        default="",
         metavar="DOCUMENT|SOURCE",
-        help="A document by its number, title or place, or a source by its place; the whole shelf without it.",
+        help="A document by its number, title or place, or a source by its place; the whole shelf without it. A part "
+        "of a title is enough where somebody is asked.",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="Do not ask.")
 
@@ -89,6 +89,13 @@ def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="A JSON object.")
 
 
+def _counted(text: str) -> int:
+    """A number of things, of which there is at least one. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number of passages: give 1 or more")
+    return int(text)
+
+
 def _add_shelf(parser: argparse.ArgumentParser, told: str) -> None:
     parser.add_argument("shelf", metavar="SHELF", help=told)
 
@@ -100,7 +107,12 @@ def _add_embedding(parser: argparse.ArgumentParser) -> None:
 
 _ACTS: dict[str, tuple[library.Does, str, _Add]] = {
     "list": (library.list_shelves, "The shelves and their sources.", _list),
-    "add": (library.add, "Read documents onto a shelf; what was read before is not read again.", _add),
+    "add": (
+        library.add,
+        "Read documents onto a shelf; what was read before is not read again. Options take the place of those that a "
+        "source has already.",
+        _add,
+    ),
     "search": (library.search, "The passages that fit a question, with scores; status 1 when none answers.", _search),
     "refresh": (library.refresh, "Read again what has changed.", _refresh),
     "show": (library.show, "The documents of a shelf, and what could not be read.", _show),

@@ -94,6 +94,16 @@ def report_text(report: Report) -> str:
     return ", ".join(told) or ("nothing was found there" if report.is_whole else "nothing is read yet")
 
 
+def options_text(options: Mapping[str, Any]) -> str:
+    """The options of a source as they are typed."""
+    words = {"n_pages": "--pages"}
+    told: list[str] = []
+    for name, value in options.items():
+        flag = words.get(name, f"--{name}")
+        told += [flag] if value is True else [f"{flag} {flat(str(each))}" for each in _list(value)]
+    return " ".join(told)
+
+
 def duration(seconds: float) -> str:
     """A time as a person says it."""
     whole = max(1, round(seconds))
@@ -129,6 +139,10 @@ def wire(value: Any) -> dict[str, Any]:
     """A value of the library as JSON has it."""
     found = {name: getattr(value, name) for name in value.__dataclass_fields__}
     return {name: dict(each) if isinstance(each, Mapping) else each for name, each in found.items()}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _shortened(text: str) -> str:

@@ -178,6 +178,8 @@ def checked(address: str) -> str:
     if parts.scheme == "https" and parts.hostname:
         if parts.username or parts.password:
             raise SourceFailed("an address with a name or password in it would be kept and shown: leave them out")
+        if re.search(r"[\x00-\x20\x7f\\]", address):
+            raise SourceFailed(f"{address} is not one word without a backslash: a space is spelled %20 in an address")
         return address
     folder = Path(address).expanduser()
     if parts.scheme or not folder.is_absolute() or not folder.is_dir():

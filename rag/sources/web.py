@@ -8,27 +8,25 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import urllib.robotparser
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup, Tag
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, PartUnread, SourceFailed
+from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed
 from rag.ingest import Item
 from rag.listing import Known
 from rag.sources import Fetch, Fetched, Items, Read
+from rag.sources.robots import Robots
 
-_AGENT = "Paddock"
 _MOST_SITEMAPS = 50
 _MOST_MAP_BYTES = 50_000_000
-_LONGEST_WAIT_S = 10.0
 _MOST_LINKS = 2_000  # that are kept of a page
 _MOST_SEEN = 100_000  # addresses that a crawl knows
 _CHANGED = "changed "
@@ -36,6 +34,7 @@ _DAY = len("2026-01-31")
 _ENTRY = re.compile(r"<(url|sitemap)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _LASTMOD = re.compile(r"<lastmod>\s*([0-9T:.Z+-]{4,40})\s*<", re.IGNORECASE)
 _LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)", re.IGNORECASE)
+_UNSPELLED = re.compile(r"[\x00-\x20\x7f\\]")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NO_PAGE = re.compile(
     r"\.(?:png|jpe?g|gif|webp|svg|ico|css|js|mjs|json|xml|rss|zip|gz|bz2|xz|tar|exe|dmg|deb|rpm|mp3|mp4|webm|woff2?)$",
@@ -70,8 +69,7 @@ class PageItem:
     known: Callable[[str], Known] = _unknown
     changed: str = ""
     is_only: bool = False
-    _came: Fetched | None = field(default=None, repr=False)
-    _is_asked: bool = False
+    _came: Fetched | RagError | None = field(default=None, repr=False)
 
     @property
     def stamp(self) -> str:
@@ -79,7 +77,7 @@ class PageItem:
         if self.changed:
             # A day alone may be that of an earlier version of the same day.
             return f"{_CHANGED}{self.changed}" if len(self.changed) > _DAY or self.changed < _today() else ""
-        return self._came.stamp if self._came else ""
+        return self._came.stamp if isinstance(self._came, Fetched) else ""
 
     def sha256(self) -> str:
         """Of its bytes. Raises SourceFailed."""
@@ -110,19 +108,18 @@ class PageItem:
     @property
     def is_asked(self) -> bool:
         """Whether its server was asked for it."""
-        return self._is_asked
+        return self._came is not None
 
     def came(self) -> Fetched:
-        """What its address answered. Raises SourceFailed."""
+        """What its address answered, which is asked once. Raises SourceFailed."""
         if self._came is None:
-            self._is_asked = True
             stamp = self.known(self.uri).stamp
             try:
                 self._came = self.fetch(self.uri, "" if stamp.startswith(_CHANGED) else stamp)
             except SourceFailed as why:
-                if self.is_only:
-                    raise DocumentRefused(why.message) from why
-                raise
+                self._came = DocumentRefused(why.message) if self.is_only else why
+        if isinstance(self._came, RagError):
+            raise self._came
         return self._came
 
 
@@ -263,33 +260,6 @@ class Crawl:
                         waiting.append((link, depth + 1))
 
 
-class Robots:
-    """What a host asks of programs that read it (RFC 9309). One that has no robots.txt asks nothing.
-
-    Raises SourceFailed when the host cannot be asked.
-    """
-
-    def __init__(self, address: str, fetch: Fetch) -> None:
-        parts = urlsplit(address)
-        self._rules = urllib.robotparser.RobotFileParser()
-        try:
-            came = fetch(urlunsplit((parts.scheme, parts.netloc, "/robots.txt", "", "")))
-            self._rules.parse(came.body[:500_000].decode("utf-8", "replace").splitlines())
-        except SourceFailed as why:
-            if not 400 <= why.status < 500:  # RFC 9309, 2.3.1: who cannot be asked has allowed nothing
-                raise SourceFailed(f"robots.txt, which says what may be read there, cannot be: {why.message}") from why
-            self._rules.parse([])
-
-    def allows(self, address: str) -> bool:
-        """Whether we may ask for it."""
-        return self._rules.can_fetch(_AGENT, address)
-
-    def wait_s(self, least: float) -> float:
-        """Seconds between two pages: what the host asks for, within reason."""
-        asked = self._rules.crawl_delay(_AGENT)
-        return max(least, min(float(asked), _LONGEST_WAIT_S)) if asked else least
-
-
 def plain(address: str) -> str:
     """An address without its fragment. Raises SourceFailed for what is none of http or https."""
     found = _followed("", address.strip())
@@ -299,15 +269,18 @@ def plain(address: str) -> str:
 
 
 def _followed(base: str, link: str) -> str | None:
-    """Where a link leads, or None where that is no page."""
+    """Where a link leads, or None where that is no page. What no address may hold is encoded, as browsers do."""
     try:
-        address = urldefrag(urljoin(base, link))[0]
+        address = urldefrag(urljoin(base, link.strip()))[0]
         parts = urlsplit(address)
     except ValueError:
         return None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
         return None
-    return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path or "/", parts.query, ""))
+    if _UNSPELLED.search(parts.netloc):
+        return None
+    path, query = (_UNSPELLED.sub(lambda found: quote(found[0]), part) for part in (parts.path or "/", parts.query))
+    return urlunsplit((parts.scheme, parts.netloc.lower(), path, query, ""))
 
 
 def _same_host(one: str, other: str) -> bool:
@@ -344,10 +317,13 @@ def _links(came: Fetched) -> list[str]:
     if came.content_type.partition(";")[0].strip().lower() not in _PAGES:
         return []
     found: list[str] = []
-    for tag in BeautifulSoup(came.body, "html.parser").find_all("a", href=True):
+    page = BeautifulSoup(came.body, "html.parser")
+    told = page.find("base", href=True)
+    base = (_followed(came.url, str(told["href"])) if isinstance(told, Tag) else None) or came.url
+    for tag in page.find_all("a", href=True):
         if not isinstance(tag, Tag) or "nofollow" in str(tag.get("rel") or ""):
             continue
-        link = _followed(came.url, str(tag["href"]))
+        link = _followed(base, str(tag["href"]))
         if link and _same_host(link, came.url) and not _NO_PAGE.search(link):
             found.append(link)
     return list(dict.fromkeys(found))

@@ -67,6 +67,38 @@ def test_documents_sources_and_shelves_are_deleted_with_a_way_back(
     assert tab.errors == []
 
 
+def test_bounds_of_a_crawl_are_those_that_the_server_takes_and_none_is_left_blank(
+    library_chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "bounded")
+    tab.button("Add a web address").click()
+    box = tab.page.get_by_role("dialog", name="Add a web address")
+    box.get_by_label("Address").fill("http://127.0.0.1:9/docs/")
+    depth, pages = box.get_by_label("How many links deep"), box.get_by_label("At most so many pages")
+    box.get_by_label("The whole site, from link to link").check()
+    for field, typed in ((depth, ""), (depth, "11"), (pages, ""), (pages, "10001")):
+        before = field.input_value()
+        field.fill(typed)
+        box.get_by_role("button", name="Add it").click()
+        expect(box.locator("input:invalid")).to_have_count(1)
+        expect(field).to_be_focused()
+        field.fill(before)
+    depth.fill("")
+    box.get_by_label("All pages that its sitemap lists").check()
+    pages.fill("")
+    box.get_by_label("This page alone").check()
+    expect(box.locator("input:invalid")).to_have_count(0)
+    expect(tab.find(".sources-of li")).to_have_count(0)
+    box.get_by_label("The whole site, from link to link").check()
+    depth.fill("10")
+    pages.fill("10000")
+    box.get_by_role("button", name="Add it").click()
+    expect(box).to_be_hidden()
+    expect(tab.find(".sources-of li")).to_have_count(1)
+    assert tab.errors == []
+
+
 def test_run_is_stopped_goes_on_and_tells_how_far_it_is(
     library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
 ) -> None:

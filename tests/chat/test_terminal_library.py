@@ -21,6 +21,7 @@ from chatbot.terminal.shelf_lines import progress_text
 from chatbot.terminal.source_kinds import guessed, named
 from rag.ingest import Progress
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
+from tests.documents.test_sources_disk import git
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment
 
@@ -123,6 +124,28 @@ def test_a_file_a_second_name_and_the_same_again_are_understood(server: FakeServ
     assert lines(manage("library", "list", "--names")) == []
 
 
+def test_a_source_that_is_there_already_takes_the_options_that_are_given(server: FakeServer, recipes: Path) -> None:
+    assert manage("library", "add", "cooking", str(recipes), "--only", "*.md").returncode == 0
+    done = manage("library", "add", "cooking", str(recipes), "--only", "*.txt", "--watch")
+    said = "it is on cooking already, and from now on read with --only *.txt --watch"
+    assert done.returncode == 0 and said in done.stderr.decode() and "1 new, 1 gone" in done.stderr.decode()
+    assert [line.split("  ")[1].strip() for line in lines(manage("library", "show", "cooking"))] == ["tea.txt"]
+    again = manage("library", "add", "cooking", str(recipes))
+    assert "already" not in again.stderr.decode() and "1 as before" in again.stderr.decode()
+    [shelf] = json.loads(manage("library", "list", "--json").stdout)
+    [source] = shelf["sources"]
+    assert source["options"] == {"only": ["*.txt"], "watch": True}
+
+
+def test_a_branch_that_a_repository_does_not_have_is_no_success(server: FakeServer, recipes: Path) -> None:
+    git("init", "-q", "-b", "main", place=recipes)
+    git("add", ".", place=recipes)
+    git("commit", "-q", "-m", "first", place=recipes)
+    assert manage("library", "add", "cooking", str(recipes)).returncode == 0
+    assert manage("library", "add", "cooking", str(recipes), "--ref", "nobranch").returncode == 1
+    assert manage("library", "add", "cooking", str(recipes), "--ref", "main").returncode == 0
+
+
 def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -> None:
     found = manage("library", "search", "cooking", "how long does a soft egg boil?")
     assert found.returncode == 0
@@ -133,6 +156,14 @@ def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -
     told = json.loads(manage("library", "search", "cooking", "how long does a soft egg boil?", "--json").stdout)
     best = told["passages"][0]
     assert best["title"] == "Eggs" and best["is_enough"] and best["score"] >= told["min_score"]
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "some"])
+def test_a_search_for_no_passage_is_refused_with_what_can_be_given(cooking: Path, number: str) -> None:
+    refused = manage("library", "search", "cooking", "how long does a soft egg boil?", "--number", number)
+    assert refused.returncode == 2 and f"{number} is no number of passages: give 1 or more" in refused.stderr.decode()
+    one = manage("library", "search", "cooking", "how long does a soft egg boil?", "--number", "1")
+    assert (one.returncode, len(lines(one))) == (0, 3)
 
 
 def test_a_search_without_the_embedding_server_finds_by_words_and_says_so(cooking: Path, server: FakeServer) -> None:
@@ -176,6 +207,40 @@ def test_a_terminal_is_asked_before_something_goes(cooking: Path, server: FakeSe
         terminal.type(typed)
         assert terminal.status() == status
         assert len(lines(manage("library", "show", "cooking"))) == n_left
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ("991", "no single document 991, but 1 document like it: give its number"),
+        ("tea.t", "no single document tea.t, but 1 document like it"),
+        ("e", "3 documents like it"),
+        ("", "what shall go from cooking is empty"),
+        (" ", "what shall go from cooking is empty"),
+        ("1234567", "no document or source 1234567"),
+    ],
+)
+@pytest.mark.parametrize("yes", [(), ("-y",)])
+def test_a_script_takes_away_what_it_names_and_nothing_that_is_like_it(
+    cooking: Path, home: Path, item: str, told: str, yes: tuple[str, ...]
+) -> None:
+    (home / "report-991.md").write_text("# Hens\n\nA hen lays an egg a day.\n")
+    assert manage("library", "add", "cooking", str(home / "report-991.md")).returncode == 0
+    done = manage("library", "rm", "cooking", item, *yes)
+    assert done.returncode == 2 and told in done.stderr.decode()
+    shown = lines(manage("library", "show", "cooking"))
+    assert len(shown) == 3
+    number = next(line.split()[0] for line in shown if "Hens" in line)
+    assert manage("library", "rm", "cooking", number, *yes).returncode == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 2
+
+
+def test_a_part_of_a_title_is_enough_where_a_person_is_asked(cooking: Path, server: FakeServer) -> None:
+    terminal = Terminal(server.url, "library", "rm", "cooking", "tea")
+    terminal.until("take tea.txt from cooking? [y/N]")
+    terminal.type("y\n")
+    assert terminal.status() == 0
+    assert len(lines(manage("library", "show", "cooking"))) == 1
 
 
 def test_an_answer_has_its_sources_below_it(cooking: Path, server: FakeServer) -> None:

@@ -13,6 +13,7 @@ from rag.ingest import Ingest
 from rag.sources import Readable
 from rag.sources.folder import Folder
 from rag.sources.git import Repository
+from rag.sources.kinds import checked_address
 from tests.documents.shelf import WordEmbedder, library
 
 
@@ -154,6 +155,11 @@ def test_links_in_a_repository_and_its_hooks_are_not_followed(repository: Path, 
 def test_addresses_that_run_or_leak_are_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(SourceFailed):
         list(Repository(address, tmp_path / "copy", read).items())
+
+
+def test_an_address_with_a_space_is_refused_before_anything_is_fetched() -> None:
+    with pytest.raises(SourceFailed, match="a space is spelled %20"):
+        checked_address("git", "https://example.org/odd name.git")
 
 
 def test_a_branch_that_is_no_name_is_refused(repository: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rag.errors import DocumentRefused, SourceFailed
 from rag.ingest import Ingest, Report
 from rag.library import Library
 from rag.sources import Fetched, Readable
+from rag.sources.robots import Robots
 from rag.sources.web import Bounds, Crawl, Page, Sitemap
 from tests.documents.shelf import WordEmbedder
 
@@ -79,6 +80,20 @@ def test_a_crawl_meets_each_page_below_its_folder_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "met"),
+    [
+        ("/docs/v2/", ["/docs/", "/docs/v2/a.html"]),
+        ("v2/index.html", ["/docs/", "/docs/v2/a.html"]),
+        ("https://elsewhere.example/docs/", ["/docs/"]),
+        ("http://[broken", ["/docs/", "/docs/a.html"]),
+    ],
+)
+def test_links_of_a_page_are_relative_to_the_base_that_it_names(base: str, met: list[str]) -> None:
+    beginning = f'<head><base target="_top"><base href="{base}"><base href="/not/"></head>' + links("a.html")
+    assert Web({"/docs/": beginning, "/docs/a.html": "end", "/docs/v2/a.html": "end"}).crawl() == met
+
+
+@pytest.mark.parametrize(
     ("bounds", "n"), [({"depth": 0}, 1), ({"depth": 1}, 3), ({"depth": 2}, 5), ({"n_pages": 2}, 2)]
 )
 def test_a_crawl_keeps_its_bounds(bounds: dict[str, float], n: int) -> None:
@@ -90,6 +105,57 @@ def test_robots_txt_is_kept_to() -> None:
     assert web.crawl() == ["/docs/", "/docs/a.html", "/docs/d.html"]
     assert "/docs/b.html" not in web.asked
     assert web.waits == [4.0, 4.0]
+
+
+def test_the_longest_rule_of_robots_txt_decides_and_a_star_is_any_text() -> None:
+    pages = {
+        f"/docs/{name}": "end" for name in ("a.html", "a.html?print=1", "private/secret.html", "private/open.html")
+    }
+    rules = "Allow: /\nDisallow: /docs/private/\nAllow: /docs/private/open\nDisallow: /*?print="
+    web = Web(
+        {
+            "/docs/": links(*(name.removeprefix("/docs/") for name in pages)),
+            **pages,
+            "/robots.txt": f"User-agent: *\n{rules}",
+        }
+    )
+    assert web.crawl() == ["/docs/", "/docs/a.html", "/docs/private/open.html"]
+    assert web.asked == ["/robots.txt", "/docs/", "/docs/a.html", "/docs/private/open.html"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "may"),
+    [
+        ("", "/a", True),
+        ("User-agent: *\nDisallow:", "/a", True),
+        ("User-agent: *\nDisallow: /", "/", False),
+        ("Disallow: /", "/a", True),
+        ("User-agent: *\nDisallow: /a\nAllow: /a", "/a", True),
+        ("\ufeffUSER-AGENT: * # all\r\nDISALLOW: /a # this", "/ab", False),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: PADDOCK/2\nAllow: /a", "/b", True),
+        (
+            "User-agent: Paddock\nDisallow: /a\nUser-agent: x\nDisallow: /b\nUser-agent: paddock\nDisallow: /c",
+            "/c",
+            False,
+        ),
+        ("User-agent: x\nUser-agent: paddock\nDisallow: /a", "/a", False),
+        ("User-agent: Paddocks\nDisallow: /a", "/a", True),
+        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf", False),
+        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf?x", True),
+        ("User-agent: *\nDisallow: /a$", "/a", False),
+        ("User-agent: *\nDisallow: /a$", "/ab", True),
+        ("User-agent: *\nDisallow: /ab*b$", "/ab", True),
+        ("User-agent: *\nDisallow: /a*c*e", "/abcde/f", False),
+        ("User-agent: *\nDisallow: /a*c*e", "/aecf", True),
+        ("User-agent: *\nDisallow: */private*", "/x/private/y", False),
+        ("User-agent: *\nDisallow: /a$b", "/a$bc", False),
+        ("User-agent: *\nDisallow: /%7Eanna/caf%c3%a9", "/~anna/caf\u00e9", False),
+        ("User-agent: *\nDisallow: /a%2Fb", "/a/b", True),
+        ("User-agent: *\nDisallow: /a?x=1", "/a?x=12", False),
+    ],
+)
+def test_robots_txt_is_read_as_its_rfc_says(rules: str, path: str, may: bool) -> None:
+    assert Robots(HOST, Web({"/robots.txt": rules})).allows(HOST + path) is may
 
 
 def test_a_host_cannot_make_a_crawl_wait_for_ever() -> None:
@@ -180,7 +246,16 @@ def test_a_page_is_read_once_and_titled() -> None:
     )
 
 
-@pytest.mark.parametrize("address", ["", "farm", "ftp://x/y", "file:///etc/passwd", "https://", "https://a:b@c/"])
+def test_a_space_in_an_address_is_encoded_as_browsers_do(library: Library) -> None:
+    source = library.add_source("anna", 1, "page", f" {HOST}/odd name.html?two words ")
+    assert source.address == f"{HOST}/odd%20name.html?two%20words"
+    pages = {"/docs/": links("odd name.html", " odd%20name.html\n"), "/docs/odd%20name.html": "end"}
+    assert Web(pages).crawl() == ["/docs/", "/docs/odd%20name.html"]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "farm", "https://odd host/x", "ftp://x/y", "file:///etc/passwd", "https://", "https://a:b@c/"]
+)
 def test_what_is_no_address_of_a_page_is_said(address: str) -> None:
     with pytest.raises(SourceFailed, match="begins with https"):
         list(Page(address, Web({}), read).items())
@@ -229,6 +304,17 @@ def test_a_page_that_is_gone_goes_and_one_that_is_down_stays_with_all_it_leads_t
     assert report.n_removed == 1
     assert sorted(each.uri.removeprefix(f"{HOST}/docs/") for each in report.failures) == ["a.html", "e.html"]
     assert len(library.documents(1)) == 5
+
+
+def test_a_page_that_does_not_come_is_asked_for_once_and_with_the_pause_of_all_others(
+    library: Library, crawl: Web
+) -> None:
+    del crawl.pages["/docs/e.html"]
+    crawl.down.add("/docs/a.html")
+    crawl.waits.clear()
+    crawled(library, crawl)
+    assert sorted(crawl.asked) == ["/docs/", *(f"/docs/{name}.html" for name in "abcde"), "/robots.txt"]
+    assert len(crawl.waits) == 5
 
 
 def test_a_crawl_whose_first_page_is_down_loses_nothing(library: Library, crawl: Web) -> None:

@@ -102,14 +102,18 @@ export class AddTo {
 
   askAddress() {
     const choices = HOW.map(([kind, text], at) => make("label", { class: "tick" }, make("input", { type: "radio", name: "kind", value: kind, checked: at === 0 }), text));
-    const number = (label, name, value, most) => field(label, { id: `source-${name}`, name, type: "number", min: "1", max: String(most), value: String(value), inputmode: "numeric" });
-    const depth = number("How many links deep", "depth", 3, 20);
+    const number = (label, name, value, most) => field(label, { id: `source-${name}`, name, type: "number", min: "1", max: String(most), value: String(value), inputmode: "numeric", required: true });
+    const depth = number("How many links deep", "depth", 3, 10);
     const pages = number("At most so many pages", "n_pages", 200, 10000);
     const kinds = make("fieldset", { class: "kinds" }, make("legend", {}, "What of it"), ...choices);
     const kindOf = () => kinds.querySelector("input:checked").value;
+    const ask = (row, isAsked) => {
+      row.querySelector("input").disabled = !isAsked; // what is hidden must not hold up the others
+      row.hidden = !isAsked;
+    };
     const show = () => {
-      depth.hidden = kindOf() !== "crawl";
-      pages.hidden = kindOf() === "page";
+      ask(depth, kindOf() === "crawl");
+      ask(pages, kindOf() !== "page");
     };
     kinds.addEventListener("change", show);
     show();

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 _MENTION = re.compile(r"(?<![\w#&/])#(?:\"([^\"\n]{1,200})\"|([^\s\"#][^\s\"]{0,199}))")
 _BEHIND = ".,;:!?)]}'*_>"  # may stand right behind a name that is none of it
+_NO_NAME = re.compile(r"\d+\b|https?:")
+# What code begins with: a script's first line, a style sheet's rule, a colour, what the C preprocessor reads.
+_CODE = re.compile(
+    r"!.*|.*[{};=<>].*|(?=.*\d)[\da-f]{3,8}"
+    r"|include|import|define|undef|if|ifn?def|elif|else|endif|pragma|error|warning|line",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,32 @@ def behind(text: str) -> str:
 
     Whether anything has these names is not known here; addresses and numbers are none.
     """
-    at = len(text) - len(text.lstrip())
-    while (place := _MENTION.match(text, at)) and not re.match(r"(?:\d+\b|https?:)", place[2] or ""):
-        at = place.end() + len(text[place.end() :]) - len(text[place.end() :].lstrip())
+    at = _past_blanks(text, 0)
+    for place in _leading(text):
+        at = _past_blanks(text, place.end())
     return text[at:] or text
+
+
+def unknown(text: str, names: Iterable[Name]) -> str:
+    """The first name that a message begins with and that nothing has, or nothing. Code is none."""
+    known = {each.name.casefold() for each in names}
+    for place in _leading(text):
+        read = [word for word, _ in _readings(place)]
+        if known.isdisjoint(word.casefold() for word in read):
+            return "" if _CODE.fullmatch(read[-1]) or not re.search(r"\w", read[-1]) else read[-1]
+    return ""
+
+
+def _leading(text: str) -> Iterator[re.Match[str]]:
+    """The mentions that a message begins with; addresses and numbers are none."""
+    at = _past_blanks(text, 0)
+    while (place := _MENTION.match(text, at)) and not _NO_NAME.match(place[2] or ""):
+        yield place
+        at = _past_blanks(text, place.end())
+
+
+def _past_blanks(text: str, at: int) -> int:
+    return len(text) - len(text[at:].lstrip())
 
 
 def _readings(found: re.Match[str]) -> Iterator[tuple[str, int]]:

@@ -189,6 +189,31 @@ def test_a_question_that_leans_on_one_with_a_shelf_asks_that_shelf_too(stage: St
     assert answer.meta["library"]["shelves"] == ["cooking"] and "nine minutes" in stage.prompts[-1]
 
 
+def test_a_name_that_nothing_has_is_said_and_which_shelves_there_are(stage: Stage) -> None:
+    assert "notices" not in stage.ask("#nosuch how long do eggs boil?").meta  # nobody has a library here
+    stage.shelf("cooking", eggs=EGGS)
+    stage.shelf("secret", "eve", plans="# Plans\n\nThe heist is on Monday.\n")
+    answer = stage.ask("#nosuch how long do eggs boil?")
+    told = "Nothing is called #nosuch, so the library was not asked. The shelves there are: cooking."
+    assert answer.meta["notices"] == [told] and "library" not in answer.meta
+    assert stage.prompts[-1] == "#nosuch how long do eggs boil?"
+    beside = stage.ask("#cooking #nosuch how long do eggs boil?")
+    assert beside.meta["notices"] == ["Nothing is called #nosuch. The shelves there are: cooking."]
+    assert beside.meta["library"]["shelves"] == ["cooking"]
+    for text in ("#include <stdio.h>", "#1 thing to do", "# Eggs", "What is a #hashtag?"):
+        assert "notices" not in stage.ask(text).meta
+
+
+def test_a_follow_up_to_a_shelf_that_is_gone_says_so(stage: Stage) -> None:
+    shelf_id = stage.shelf("cooking", eggs=EGGS)
+    stage.shelf("farm", llamas=WOOL)
+    first = stage.ask("#cooking how do I boil eggs?")
+    stage.door.open().index.delete_shelf("owner", shelf_id)
+    answer = stage.ask("and how long?", first.chat_id)
+    told = "Nothing is called #cooking, so the library was not asked. The shelves there are: farm."
+    assert answer.meta["notices"] == [told] and "library" not in answer.meta
+
+
 def test_a_file_of_the_chat_can_be_named_and_is_cited(stage: Stage) -> None:
     file = stage.store.add_file(None, "pump.txt", "text", "The pump needs four litres of oil.").id
     first = stage.ask("Keep this", files=(file,))

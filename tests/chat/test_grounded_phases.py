@@ -48,11 +48,25 @@ def test_break_down_answers_smaller_questions_side_by_side_and_puts_them_togethe
     library = ended.meta["library"]
     assert ended.content == "Nine minutes [1], in spring [2]."
     assert (library["depth"], numbers(library)) == ("break_down", [1, 2])
-    told = {step["question"]: step["answer"] for step in library["steps"]}
+    first, *parts = library["steps"]
+    assert (first["question"], first["n_passages"]) == ("Compare boiling eggs and spinning wool.", 2)
+    told = {step["question"]: step["answer"] for step in parts}
     assert told == {"How long do eggs boil?": "Nine minutes [1].", "When is wool spun?": "In spring [1]."}
     assert "- When is wool spun? In spring." in stage.prompts[-1]
     schema = stage.server.requests[0]["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["questions"]["maxItems"] == 4
+
+
+@pytest.mark.parametrize("depth", ["break_down", "careful"])
+def test_what_quick_answers_is_answered_at_every_depth_whatever_the_model_makes_of_it(stage: Stage, depth: str) -> None:
+    stage.server.by_words = {
+        "Split this question": says(smaller("A question that is simple stays as it is.")),
+        "Do these passages": says('{"answer": "no"}'),
+    }
+    stage.server.scripts = [says("Nine minutes [1].")]
+    answer = stage.ask("How long do I boil eggs?", library="cooking", depth=depth)
+    assert answer.content == "Nine minutes [1]." and held(answer.meta["library"]["marks"]) == [(1, True)]
+    assert answer.meta["library"]["steps"][0]["question"] == "How long do I boil eggs?"
 
 
 def test_careful_refuses_when_no_passage_answers_and_says_so_step_by_step(stage: Stage) -> None:
@@ -60,10 +74,11 @@ def test_careful_refuses_when_no_passage_answers_and_says_so_step_by_step(stage:
         "Split this question": says(smaller("Do eggs boil?")),
         "Do these passages": says('{"answer": "no"}'),
     }
-    answer = stage.ask("Do eggs boil on the moon?", library="cooking", depth="careful")
+    answer = stage.ask("Who walks upon the moon?", library="cooking", depth="careful")
     assert answer.content.startswith("That is not in your documents.") and "do not answer it" in answer.content
     assert answer.meta["library"]["steps"] == [
-        {"question": "Do eggs boil?", "n_passages": 1, "answer": "", "is_answered": False}
+        {"question": "Who walks upon the moon?", "n_passages": 0, "answer": "", "is_answered": None},
+        {"question": "Do eggs boil?", "n_passages": 1, "answer": "", "is_answered": False},
     ]
     assert len(stage.server.requests) == 2
 

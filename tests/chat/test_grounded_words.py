@@ -54,6 +54,28 @@ def test_a_title_begins_behind_the_names(text: str, rest: str) -> None:
     assert mentions.behind(text) == rest
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("#nosuch who is it?", "nosuch"),
+        (" #cooking, #nosuch: who?", "nosuch"),
+        ('#"no such" who?', "no such"),
+        ("#cooking #eggs.md. who?", ""),
+        ("Who is #nosuch?", ""),
+        ("# heading", ""),
+        ("#1 and #12: who?", ""),
+        ("#https://a.example/b who?", ""),
+        ("#include <stdio.h>", ""),
+        ("#!/bin/sh\necho", ""),
+        ("#1e90ff or #b0c4de?", ""),
+        ("#main{color:red}", ""),
+        ("#) who?", ""),
+    ],
+)
+def test_a_name_that_a_message_begins_with_and_nothing_has_is_told_from_code_and_numbers(text: str, name: str) -> None:
+    assert mentions.unknown(text, [COOKING, TWO, EGGS]) == name
+
+
 def test_documents_of_the_same_name_are_all_meant() -> None:
     other = Name("EGGS.md", "document", 9, "farm")
     assert mentions.find("#eggs.md?", [EGGS, other])[0] == [EGGS, other]

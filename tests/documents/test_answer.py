@@ -85,18 +85,35 @@ def test_break_down_answers_each_part_and_puts_them_together() -> None:
     model, steps = Scripted(["And the wool?", "And the gate?"]), []
     ready = prepare("Wool and gate?", find, ROOMY, Depth.BREAK_DOWN, model, steps.append)
     assert [each.document_id for each in ready.passages.values()] == [1, 2]
-    assert sorted(step.question for step in steps) == ["And the gate?", "And the wool?"]
+    assert sorted(step.question for step in steps) == ["And the gate?", "And the wool?", "Wool and gate?"]
     assert "- And the wool? Draft of And the wool?." in ready.content
     assert ready.content.endswith("Question: Wool and gate?")
     assert len(model.prompts) == 3
 
 
-def test_careful_leaves_out_what_does_not_answer() -> None:
-    model = Scripted(["And the wool?", "And the gate?"], yes=["gate"])
-    ready = prepare("Wool and gate?", find, ROOMY, Depth.CAREFUL, model)
-    assert [each.document_id for each in ready.passages.values()] == [2]
-    assert [step.is_answered for step in ready.steps] == [False, True]
+def test_careful_leaves_out_what_smaller_questions_found_that_does_not_answer_them() -> None:
+    model = Scripted(["Which wool?", "And the gate?"], yes=["Which"])
+    ready = prepare("What of wool?", find, ROOMY, Depth.CAREFUL, model)
+    assert [each.document_id for each in ready.passages.values()] == [1]
+    assert [step.is_answered for step in ready.steps] == [None, True, False]
     assert len(model.prompts) == 4
+
+
+@pytest.mark.parametrize("depth", [Depth.BREAK_DOWN, Depth.CAREFUL])
+@pytest.mark.parametrize("made", [["What of wool?"], ["Who knows?"], ["The gate is open."], []])
+def test_what_quick_finds_is_found_at_every_depth_whatever_the_model_makes_of_the_question(
+    depth: Depth, made: list[str]
+) -> None:
+    quick = prepare("What of wool?", find, ROOMY)
+    deep = prepare("What of wool?", find, ROOMY, depth, Scripted(made))
+    assert quick.passages[1] == deep.passages[1] and not deep.refusal
+    assert "What of wool?" in [step.question for step in deep.steps]
+
+
+def test_words_of_the_order_are_no_smaller_questions() -> None:
+    made = ["Split this question.", "Smaller ones, put together.", "Why?", "And the gate?"]
+    ready = prepare("Wool and gate?", find, ROOMY, Depth.BREAK_DOWN, Scripted(made))
+    assert [step.question for step in ready.steps] == ["Wool and gate?", "And the gate?"]
 
 
 @pytest.mark.parametrize("questions", ["no json", "{}", '{"questions": "x"}', '{"questions": [1, ""]}', []])
@@ -109,7 +126,7 @@ def test_a_model_that_makes_no_smaller_questions_gets_the_whole_one(questions: A
 def test_calls_are_limited_whatever_the_model_says() -> None:
     model = Scripted([f"wool {n}?" for n in range(50)], yes=["wool"])
     ready = prepare("wool?", find, ROOMY, Depth.CAREFUL, model)
-    assert len(ready.steps) == 4
+    assert len(ready.steps) == 5
     assert len(model.prompts) <= MOST_CALLS
 
 

@@ -128,7 +128,7 @@ class Work:
 
     def ready(self) -> Ready | None:
         """Find what the turn asks for. Raises RagError and ChatError."""
-        asked = asked_of(self.scene.turn, self.scene.long, self.scene.door)
+        asked = asked_of(self.scene.turn, self.scene.long, self.scene.door, lambda text: self._say(Notice(text)))
         if asked is None:
             return None
         if self.asker is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rag.library import Library
     from rag.shelves import Shelf
 
-_MOST_NAMES = 8
+_MOST_NAMES = 16
 _MOST_ALIKE = 50
 _NO_WORDS = "What do these documents say?"
 
@@ -43,25 +43,46 @@ class Asked:
         return tuple(dict.fromkeys((*(each.name for each in self.shelves), *(each.shelf for each in self.documents))))
 
 
-def asked_of(turn: Turn, long: Sequence[Attached], door: Door) -> Asked | None:
-    """What a turn asks of the library; None for nothing, and for mere thanks. Raises UnknownShelf, LibraryFailed."""
+@dataclass(frozen=True)
+class _Said:
+    """What a text names, and the text without the marks. unknown: a name that it begins with and that nothing has."""
+
+    names: Sequence[Name]
+    plain: str
+    unknown: str = ""
+
+
+def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[str], None]) -> Asked | None:
+    """What a turn asks of the library; None for nothing, and for mere thanks. tell hears of a name that nothing has.
+
+    Raises UnknownShelf, LibraryFailed.
+    """
     *before, text = [message.own for message in turn.messages if message.role == "user"]
     files = {each.id: each for message in turn.messages for each in message.files}
     chosen = _chosen(turn, door)
-    named, plain = _named(text, list(files.values()), door, turn.owner_id)
-    if not (named or chosen) and before and follow.leans(plain):
-        named = _named(before[-1], list(files.values()), door, turn.owner_id)[0]
-    wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in named if n.kind == "file"), *long)))
-    if not (named or wanted or follow.asks(plain)):
+    said = _said(text, list(files.values()), door, turn.owner_id)
+    if not (said.names or chosen) and before and follow.leans(said.plain):
+        earlier = _said(before[-1], list(files.values()), door, turn.owner_id)
+        said = replace(said, names=earlier.names, unknown=said.unknown or earlier.unknown)
+    wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in said.names if n.kind == "file"), *long)))
+    is_asked = bool(said.names or wanted or (chosen and follow.asks(said.plain)))
+    if said.unknown and not turn.continues:
+        tell(_unknown(said.unknown, door.open().index.shelves(turn.owner_id), is_asked=is_asked))
+    if not is_asked:
         return None
-    shelves = _shelves(chosen, [each for each in named if each.kind == "shelf"], door, turn.owner_id)
-    documents = tuple(each for each in named if each.kind == "document")
-    if not (shelves or documents or wanted):
-        return None
+    shelves = _shelves(chosen, [each for each in said.names if each.kind == "shelf"], door, turn.owner_id)
+    documents = tuple(each for each in said.names if each.kind == "document")
     pinned = passages_of(turn.grounds) if turn.continues else {}
-    question = Question(plain or _NO_WORDS, follow.sought(plain or _NO_WORDS, before), pinned)
+    question = Question(said.plain or _NO_WORDS, follow.sought(said.plain or _NO_WORDS, before), pinned)
     depth = Depth.QUICK if pinned else Depth(turn.options.depth or "quick")
-    return Asked(question, depth, shelves, documents, wanted, is_sure=bool(shelves or documents or named))
+    return Asked(question, depth, shelves, documents, wanted, is_sure=bool(shelves or documents or said.names))
+
+
+def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:
+    """What a person hears who named what there is not."""
+    names = ", ".join(dict.fromkeys(shelf.name for shelf in shelves))
+    there = f"The shelves there are: {names}." if names else "There is no shelf."
+    return f"Nothing is called #{name}{'' if is_asked else ', so the library was not asked'}. {there}"
 
 
 def _chosen(turn: Turn, door: Door) -> list[str]:
@@ -84,15 +105,16 @@ def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id:
     return tuple({shelf.id: shelf for shelf in found}.values())
 
 
-def _named(text: str, files: Sequence[Attached], door: Door, owner_id: str) -> tuple[list[Name], str]:
-    """What a text names, and the text without the marks."""
+def _said(text: str, files: Sequence[Attached], door: Door, owner_id: str) -> _Said:
+    """What a text names, and what it says besides."""
     words = mentions.words(text)[:_MOST_NAMES]
     if not words:
-        return [], text
+        return _Said([], text)
     names = [Name(each.name, "file", each.id) for each in files]
-    if door.is_there():
-        names += _names(door.open(), owner_id, words)
-    return mentions.find(text, names)
+    if not door.is_there():
+        return _Said(*mentions.find(text, names))
+    names += _names(door.open(), owner_id, words)
+    return _Said(*mentions.find(text, names), mentions.unknown(text, names))
 
 
 def _names(library: Library, owner_id: str, words: Sequence[str]) -> Iterator[Name]:

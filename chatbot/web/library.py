@@ -20,6 +20,7 @@ from chatbot.web.auth import Caller
 from chatbot.web.library_wire import document_wire, kept_wire, passage_wire, shelf_wire
 from chatbot.web.service import ChatService
 from chatbot.web.uploads import sent_file
+from rag.again import found_again
 from rag.errors import RagError, UnknownShelf
 
 if TYPE_CHECKING:
@@ -158,8 +159,10 @@ class Desk:
         """A document's text, or a part of it."""
         document_id = parse.a_number(body, "document_id")
         library, shelf, document = guard.readable_document(self._room, caller.user, document_id)
-        wanted = parse.a_number_or_none(body, "start"), parse.a_number_or_none(body, "end")
-        return document_wire(document_id, document, shelf, library.link(document), wanted)
+        start, end = parse.a_number_or_none(body, "start"), parse.a_number_or_none(body, "end")
+        begins, digest = parse.text(body, "begins"), parse.text(body, "digest")
+        passage = None if start is None or end is None else found_again(document.text, start, end, begins, digest)
+        return document_wire(document_id, document, shelf, library.link(document), passage or (start, end), passage)
 
     def mentions(self, caller: Caller, body: Body) -> Body:
         """What may stand behind # in a message."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from chatbot.errors import LibraryFailed
+from rag.again import digest_of
 from rag.errors import DocumentRefused, EmbedderAway, LibraryBroken, RagError, SourceFailed, UnknownShelf
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def passage_wire(n: int, passage: Passage, link: str, *, is_enough: bool) -> Bod
         "start": passage.start,
         "end": passage.end,
         "text": passage.text,
+        "digest": digest_of(passage.text),
         "score": round(passage.score, 4),
         "cosine": None if passage.cosine is None else round(passage.cosine, 4),
         "words": round(passage.words, 4),
@@ -101,9 +103,17 @@ def passage_wire(n: int, passage: Passage, link: str, *, is_enough: bool) -> Bod
 
 
 def document_wire(
-    document_id: int, document: Document, shelf: Shelf, link: str, wanted: tuple[int | None, int | None]
+    document_id: int,
+    document: Document,
+    shelf: Shelf,
+    link: str,
+    wanted: tuple[int | None, int | None],
+    passage: tuple[int, int] | None,
 ) -> Body:
-    """A document with as much of its text as a page gets at once, around what is wanted of it."""
+    """A document with as much of its text as a page gets at once, around what is wanted of it.
+
+    passage: where that stands now, None where it is no longer there.
+    """
     begin = _begin(document.text, wanted)
     text = document.text[begin : begin + WINDOW_CHARS]
     pages = [[at, n] for n, at in enumerate(document.pages, 1) if begin <= at < begin + len(text)]
@@ -120,7 +130,7 @@ def document_wire(
         "n_chars": len(document.text),
         "page": page,
     }
-    return {"document": about, "from": begin, "text": text, "pages": pages}
+    return {"document": about, "from": begin, "text": text, "pages": pages, "passage": passage}
 
 
 def _begin(text: str, wanted: tuple[int | None, int | None]) -> int:

@@ -6,14 +6,27 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tabs
-from tests.chat.shelves import BREAD, add_folder, drop, filled_shelf, folder, heading, make_shelf, search, titles
-from tests.fakes import FakeServer, Gate
+from tests.chat.shelves import (
+    BREAD,
+    EGGS,
+    PARTS,
+    QUESTION,
+    add_folder,
+    drop,
+    filled_shelf,
+    folder,
+    heading,
+    make_shelf,
+    search,
+    titles,
+)
+from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, chatbot, running
 
 pytestmark = pytest.mark.browser
@@ -138,6 +151,42 @@ def test_long_document_is_read_on_upwards_and_downwards_from_its_passage(
     tab.page.wait_for_function(READ_ON, arg=["scrollHeight", lines[-1]])
     tab.page.wait_for_function(READ_ON, arg=["clientTop", lines[0]])
     assert shown.inner_text().split("\n") == lines
+    assert tab.errors == []
+
+
+def test_footnote_opens_its_passage_after_the_document_changed_or_says_that_it_is_gone(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    library_model.scripts = [["A soft egg takes four minutes [1].", Finish()]]
+    tab = filled_shelf(tabs, library_chat, "changing", tmp_path / "changing")
+    eggs = tmp_path / "changing/eggs.md"
+    tab.button("Ask this shelf").click()
+    tab.say(f"#changing {QUESTION}")
+    tab.is_at("done")
+    tab.answer().locator(".cite").first.click()
+    expect(tab.find("#library mark")).to_contain_text(PARTS["Boiling"].strip())
+    marked = tab.find("#library mark").inner_text()
+    tab.page.go_back()
+
+    def opened_after(change: str, title: str) -> Locator:
+        """What the footnote opens, once the shelf has the document as it is written now."""
+        eggs.write_text(change.replace("# Eggs", f"# {title}", 1), encoding="utf-8")
+        tab.page.get_by_role("link", name="Library", exact=True).click()
+        tab.find(".shelves").get_by_role("link", name="changing", exact=True).click()
+        tab.button(f"Refresh: {eggs.parent}").click()
+        expect(titles(tab).filter(has_text=title)).to_have_count(1)
+        tab.page.go_back()
+        tab.page.go_back()
+        tab.answer().locator(".cite").first.click()
+        return tab.find("#library")
+
+    shown = opened_after(EGGS, "Eggs, and a goose \U0001fabf on the nest")
+    expect(shown.locator("mark")).to_have_text(marked)
+    expect(shown.get_by_role("alert")).to_be_hidden()
+    tab.page.go_back()
+    shown = opened_after(EGGS.replace("nine minutes", "nineteen minutes"), "Eggs as they are now")
+    expect(shown.get_by_role("alert")).to_contain_text("The document is another one by now")
+    expect(shown.locator("mark")).to_have_count(0)
     assert tab.errors == []
 
 

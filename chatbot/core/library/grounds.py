@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rag.again import digest_of
 from rag.citations import check, recheck
 from rag.documents import Passage
 from rag.marks import marks
@@ -65,6 +66,7 @@ class Rests:
             "start": passage.start,
             "end": passage.end,
             "text": passage.text[:_SHOWN_CHARS],
+            "digest": digest_of(passage.text),
             "score": round(passage.score, 3),
         }
 

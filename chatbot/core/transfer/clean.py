@@ -178,6 +178,7 @@ def _source(found: Mapping[str, Any]) -> dict[str, Any]:
         "start": count(found.get("start")),
         "end": count(found.get("end")),
         "text": text(found.get("text"))[:2_000],
+        "digest": line(found.get("digest"), 20),
         "score": score if seconds_or_count(score) else 0,
     }
 

@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { DocumentView } from "./library_document.js";
 import { ShelfView } from "./library_shelf.js";
 import { ShelvesView } from "./library_shelves.js";
+import { passageAt } from "./place.js";
 import { counted, sentence } from "./words.js";
 
 const WAIT_MS = 300; // several changes at once are asked for once
@@ -30,7 +31,7 @@ export class Library {
     const asked = new URLSearchParams(search);
     const [document, shelf] = [DOCUMENT.exec(pathname)?.[1], SHELF.exec(pathname)?.[1]];
     this.close();
-    if (document) this.view = new DocumentView(this, Number(document), asked.get("at"));
+    if (document) this.view = new DocumentView(this, Number(document), passageAt(asked));
     else if (shelf) this.view = new ShelfView(this, Number(shelf), asked.get("q"));
     else this.view = new ShelvesView(this, asked.get("q"), asked.get("in"));
     this.body.replaceChildren(this.view.element);

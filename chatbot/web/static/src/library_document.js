@@ -9,10 +9,9 @@ const BEFORE_CHARS = 30000; // so much comes at a time when one reads upwards
 const NEAR_PX = 600;
 
 export class DocumentView {
-  /** at: the passage as "start-end", or null. */
-  constructor(lib, id, at) {
-    const [, start, end] = /^(\d{1,9})-(\d{1,9})$/.exec(at ?? "") ?? [];
-    Object.assign(this, { lib, id, passage: start === undefined ? null : { start: Number(start), end: Number(end) } });
+  /** passage: which is asked for, or null. */
+  constructor(lib, id, passage) {
+    Object.assign(this, { lib, id, asked: passage, passage: null });
     this.way = lib.page.cameFromChat() ? backLink() : make("a", { href: "/library" }, "← Library");
     const top = head({ crumb: this.way, title: "…" });
     Object.assign(this, { heading: top.heading, top: top.element, isOver: false, isBusy: false });
@@ -50,7 +49,7 @@ export class DocumentView {
 
   async load() {
     try {
-      const told = await this.ask(this.passage ?? {});
+      const told = await this.ask(this.asked ?? {});
       if (this.isOver) return;
       this.show(told);
     } catch (failure) {
@@ -59,9 +58,10 @@ export class DocumentView {
     }
   }
 
-  show({ document, from, text, pages }) {
+  show({ document, from, text, pages, passage }) {
     const { title, uri, shelf, shelf_id: shelfId, kind, n_chars: nChars, link } = document;
     this.nChars = nChars;
+    this.passage = passage && { start: passage[0], end: passage[1] };
     this.isCode = kind === "code";
     this.heading.textContent = title || uri;
     this.lib.title(title || uri);
@@ -85,7 +85,7 @@ export class DocumentView {
       mark.scrollIntoView({ block: mark.offsetHeight > this.lib.holder.clientHeight / 2 ? "start" : "center" });
       mark.focus({ preventScroll: true });
       this.lib.page.say("The passage is marked.");
-    } else if (this.passage) this.fail("The document is another one by now: the passage is no longer where it was.");
+    } else if (this.asked) this.fail("The document is another one by now: the passage is no longer in it.");
     this.watch = new IntersectionObserver((seen) => this.reach(seen), { root: this.lib.holder, rootMargin: `${NEAR_PX}px 0px` });
     this.watchAnew();
   }

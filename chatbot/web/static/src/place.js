@@ -1,5 +1,7 @@
 // Where a passage stands: in words, as an address of the library, and as a list under a copied answer.
 
+const BEGINS_CHARS = 80;
+
 /** The titles over a passage, the outermost first; a first heading that says the title again is left out. */
 export function titlesOf({ title, headings = [] }) {
   const parts = [title, ...headings].filter(Boolean);
@@ -11,9 +13,19 @@ export function placeOf(source) {
   return `${titlesOf(source).join(" › ")}${source.page ? `, page ${source.page}` : ""}`;
 }
 
-/** The address of the library at which a passage is shown. */
-export function addressOf({ document_id: id, start, end }) {
-  return `/library/document/${id}?at=${start}-${end}`;
+/** The address of the library at which a passage is shown. By its first words and its digest it is found again in a
+ * document that has changed since. */
+export function addressOf({ document_id: id, start, end, text = "", digest = "" }) {
+  const begins = [...text.slice(0, 2 * BEGINS_CHARS)].slice(0, BEGINS_CHARS).join("");
+  return `/library/document/${id}?${new URLSearchParams({ at: `${start}-${end}`, begins, digest })}`;
+}
+
+/** The passage that such an address leads to, as the server is asked for it; null where it leads to a document alone. */
+export function passageAt(asked) {
+  const [, start, end] = /^(\d{1,9})-(\d{1,9})$/.exec(asked.get("at") ?? "") ?? [];
+  if (start === undefined) return null;
+  const [begins, digest] = [asked.get("begins") ?? "", asked.get("digest") ?? ""];
+  return { start: Number(start), end: Number(end), begins: begins.slice(0, 2 * BEGINS_CHARS), digest: digest.slice(0, BEGINS_CHARS) };
 }
 
 /** A link that may be followed out of the library; of others nothing is left, whatever a document calls its address. */

@@ -37,7 +37,7 @@ class Snapshot:
         return {**self.message.wire(), "seq": self.seq, "progress": progress}
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """Changed only under the lock of Jobs. Begins with the answer as it is stored: empty, or one that goes on."""
 

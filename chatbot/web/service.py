@@ -147,7 +147,11 @@ class ChatService:
         return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
-        """End an answer that is running or waiting."""
+        """End an answer that is running or waiting, and what it waits for on other branches."""
+        return self.jobs.stop_chat(answer_id)
+
+    def dequeue(self, answer_id: str) -> bool:
+        """End an answer that waits in line, and no other."""
         return self.jobs.stop(answer_id)
 
     def edit(self, user: User, answer_id: str, content: str) -> dict[str, Any]:

@@ -30,15 +30,23 @@ _REMEMBER_S = 60.0
 
 RunTurn = Callable[[Turn, Cancel], Iterator[Event]]
 Watch = Callable[[str, str, Numbered], None]
-After = Callable[[str], None]
+Hear = Callable[[str], None]
 
 
 class Jobs:
-    """All jobs of one process. watch is called for each event, in order within a job, and after with the chat's id
-    when an answer has ended and is saved."""
+    """All jobs of one process. watch is called for each event, in order within a job, after with the chat's id
+    when an answer has ended and is saved, and changed with an answer's id when what is said beside its text is another
+    one and no event tells it."""
 
-    def __init__(self, store: Store, run_turn: RunTurn, watch: Watch, after: After = lambda _: None) -> None:
-        self._store, self._run_turn, self._watch, self._after = store, run_turn, watch, after
+    def __init__(
+        self,
+        store: Store,
+        run_turn: RunTurn,
+        watch: Watch,
+        after: Hear = lambda _: None,
+        changed: Hear = lambda _: None,
+    ) -> None:
+        self._store, self._run_turn, self._watch, self._after, self._changed = store, run_turn, watch, after, changed
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -177,6 +185,16 @@ class Jobs:
                 return Snapshot(message, message.seq)
             return Snapshot(replace(job.message(), version=message.version), job.seq, job.now())
 
+    def unsaved(self, answer_id: str) -> str:
+        """Save an answer that has ended; where no disk takes it, what to say that no event has said, else nothing."""
+        with self._lock:
+            job = self._jobs.get(answer_id)
+        if job is None:
+            return ""
+        self._save(job)
+        notice = Notice(job.unsaved_notice)
+        return "" if job.is_saved or any(each.event == notice for each in job.log) else notice.text
+
     def close(self) -> None:
         """End all jobs as interrupted, with their text saved. Nothing can be started afterwards."""
         self._closing.set()
@@ -287,10 +305,11 @@ class Jobs:
             return
         yield from self._run_turn(chat_turn(self._store, job.base), job.cancel)
 
-    def _record(self, job: Job, event: Event) -> None:
+    def _record(self, job: Job, event: Event) -> bool:
+        """Take an event into a job and tell it; False when the job has ended before it."""
         with self._lock:
             if job.status.is_final:
-                return
+                return False
             numbered = job.add(event)
             if job.status.is_final:
                 job.ended_at = time.monotonic()
@@ -298,6 +317,7 @@ class Jobs:
             self._watch(job.chat_id, job.answer_id, numbered)
         except Exception:
             log.exception("a watcher failed; the answer goes on")
+        return True
 
     def _save_loop(self) -> None:
         """Save what is new twice a second, so that a killed process loses at most half a second of text."""
@@ -334,7 +354,9 @@ class Jobs:
             else:
                 with self._lock:
                     job.saved_seq, job.saved_version = now.seq, version
-                    job.notices = [text for text in job.notices if text != job.unsaved_notice]
+                    was_told = job.take_back_unsaved()
+                if was_told:
+                    self._tell_changed(job)
 
     def _tell_unsaved(self, job: Job, why: ChatError) -> None:
         """Say once an answer that it stands on no disk; it stays on the page and in memory."""
@@ -342,7 +364,16 @@ class Jobs:
             return
         job.unsaved_notice = f"This answer is not saved yet: {why.message}"
         log.error("%s", why.message)
-        self._record(job, Notice(job.unsaved_notice))
+        if not self._record(job, Notice(job.unsaved_notice)):  # its last event is told already
+            with self._lock:
+                job.notices.append(job.unsaved_notice)
+            self._tell_changed(job)
+
+    def _tell_changed(self, job: Job) -> None:
+        try:
+            self._changed(job.answer_id)
+        except Exception:
+            log.exception("nobody was told how an answer is now; who opens its chat sees it")
 
     def _forget(self, jobs: list[Job]) -> None:
         """Drop jobs that ended a while ago and are saved: from then on the store speaks for them."""

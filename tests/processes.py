@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parent.parent
 MODEL = REPO / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_S = 60.0
@@ -112,6 +114,13 @@ class Process:
         status = self.process.wait(timeout_s)
         self._reader.join(5)
         return status
+
+    def children(self) -> list[int]:
+        """The processes that it has started itself. Skips the test where no kernel lists them."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        if not listed.exists():
+            pytest.skip("this kernel does not list a process's children")
+        return [int(each) for each in listed.read_text().split()]
 
     def kill(self) -> None:
         """SIGKILL to the process and all it started."""

@@ -37,7 +37,7 @@ class Snapshot:
         return {**self.message.wire(), "seq": self.seq, "progress": progress}
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """Changed only under the lock of Jobs. Begins with the answer as it is stored: empty, or one that goes on."""
 
@@ -50,7 +50,8 @@ class Job:
     status: Status = Status.QUEUED
     progress: Progress | None = None
     done: Done | None = None
-    unsaved_notice: str = ""
+    unsaved_notice: str = ""  # told since it was saved last
+    was_unsaved: bool = False
     ended_at: float | None = None
     thought_s: float = 0.0
     thinks_since: float | None = None
@@ -134,6 +135,14 @@ class Job:
             meta=self._meta(self.notices),
             seq=self.seq,
         )
+
+    def take_back_unsaved(self) -> bool:
+        """It is saved now: say so no more; whether somebody was told otherwise. Who came late to an answer on its way
+        may have it from the log, and therefore all are told again at its end."""
+        had = bool(self.unsaved_notice)
+        self.notices = [text for text in self.notices if text != self.unsaved_notice]
+        self.was_unsaved, self.unsaved_notice = self.was_unsaved or had, ""
+        return had or (self.was_unsaved and self.status.is_final)
 
     def to_store(self) -> Stored:
         """The message as it is kept: once it is stored, it is no longer true that it is not."""

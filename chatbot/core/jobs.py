@@ -30,15 +30,23 @@ _REMEMBER_S = 60.0
 
 RunTurn = Callable[[Turn, Cancel], Iterator[Event]]
 Watch = Callable[[str, str, Numbered], None]
-After = Callable[[str], None]
+Hear = Callable[[str], None]
 
 
 class Jobs:
-    """All jobs of one process. watch is called for each event, in order within a job, from the job's own thread, and
-    after with the chat's id when an answer has ended and is saved."""
+    """All jobs of one process. watch is called for each event, in order within a job, after with the chat's id
+    when an answer has ended and is saved, and changed with an answer's id when what is said beside its text is another
+    one and no event tells it."""
 
-    def __init__(self, store: Store, run_turn: RunTurn, watch: Watch, after: After = lambda _: None) -> None:
-        self._store, self._run_turn, self._watch, self._after = store, run_turn, watch, after
+    def __init__(
+        self,
+        store: Store,
+        run_turn: RunTurn,
+        watch: Watch,
+        after: Hear = lambda _: None,
+        changed: Hear = lambda _: None,
+    ) -> None:
+        self._store, self._run_turn, self._watch, self._after, self._changed = store, run_turn, watch, after, changed
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -50,6 +58,7 @@ class Jobs:
     def start(self, request: ChatRequest) -> tuple[Stored, Stored]:
         """Store a message and begin or queue its answer; the same key again returns the first turn.
 
+        A message that begins another branch stops the answers on their way on the branch that it leaves.
         Returns the user's message and the answer. Raises UnknownChat, UnknownAnswer, UnknownFile, ChatBusy or
         StorageError; nothing is kept then.
         """
@@ -58,6 +67,7 @@ class Jobs:
             earlier = self._store.by_key(request.key, request.owner_id) if request.key else None
             if earlier:
                 return earlier, self._store.answer_of(earlier.id)
+            shown = self._unfinished_on(request.chat_id) if request.chat_id else []
             user, answer = self._store.add_turn(
                 request.chat_id,
                 request.text,
@@ -67,11 +77,14 @@ class Jobs:
                 options=request.options,
                 owner_id=request.owner_id,
             )
+            left = self._left_behind(shown, answer)
             self._enqueue(Job(answer))
+        self._stop_all(left)
         return user, answer
 
     def retry(self, answer_id: str) -> Stored:
-        """Answer the same question once more, in a branch; the earlier text stays stored. Raises NotRetryable."""
+        """Answer the same question once more, in a branch; the earlier text stays stored, and what is still on its way
+        behind it is stopped. Raises NotRetryable."""
         with self._lock:
             self._refuse_when_closing()
             old = self._store.message(answer_id)
@@ -79,8 +92,11 @@ class Jobs:
                 raise BadRequest("only an answer can be tried again")
             if self._is_running(answer_id):
                 raise NotRetryable("this answer is still on its way: stop it, then try again")
+            shown = self._unfinished_on(old.chat_id)
             answer = self._store.add_answer(old.parent_id)
+            left = self._left_behind(shown, answer)
             self._enqueue(Job(answer))
+        self._stop_all(left)
         return answer
 
     def resume(self, answer_id: str) -> Stored:
@@ -113,8 +129,7 @@ class Jobs:
     def undo(self, chat_id: str) -> tuple[Stored, ...]:
         """Take the last turn from the branch that is shown, and end its answer; what left the branch."""
         removed = self._store.remove_last_turn(chat_id)
-        for each in removed:
-            self.stop(each.id)
+        self._stop_all(each.id for each in reversed(removed))
         return removed
 
     def stop_chats(self, chat_ids: Iterable[str]) -> None:
@@ -122,8 +137,7 @@ class Jobs:
         wanted = set(chat_ids)
         with self._lock:
             found = [job.answer_id for job in self._jobs.values() if job.chat_id in wanted]
-        for answer_id in found:
-            self.stop(answer_id)
+        self._stop_all(reversed(found))
 
     def forget(self, answer_id: str) -> None:
         """Let the store speak for an answer that another process has changed."""
@@ -136,10 +150,26 @@ class Jobs:
         """End an answer now, running or waiting in line; whether there was something to end."""
         with self._lock:
             job = self._jobs.get(answer_id)
-        if job is None or job.status.is_final:
-            return False
+            if job is None or job.status.is_final:
+                return False
+            has_waited = self._leave_line(job)
         job.cancel.set()
+        if has_waited:
+            self._record(job, Done(Status.STOPPED))
+            self._save(job)
         return True
+
+    def stop_chat(self, answer_id: str) -> bool:
+        """As stop; what an answer waits for on other branches, where nobody sees it, ends with it."""
+        with self._lock:
+            job = self._jobs.get(answer_id)
+            line = [each.answer_id for each in self._lines.get(job.chat_id, ())] if job else []
+        was_there = self.stop(answer_id)
+        if answer_id in line:
+            own = {message.id for message in self._store.branch(answer_id)}
+            before = line[: line.index(answer_id)]
+            self._stop_all(each for each in reversed(before) if each not in own)
+        return was_there
 
     def missed(self, answer_id: str, after: int) -> list[Numbered] | None:
         """The events after a number and the progress, or None when the store, or a snapshot, has to tell it all."""
@@ -154,6 +184,16 @@ class Jobs:
             if job is None or (job.is_saved and message.version > job.saved_version):
                 return Snapshot(message, message.seq)
             return Snapshot(replace(job.message(), version=message.version), job.seq, job.now())
+
+    def unsaved(self, answer_id: str) -> str:
+        """Save an answer that has ended; where no disk takes it, what to say that no event has said, else nothing."""
+        with self._lock:
+            job = self._jobs.get(answer_id)
+        if job is None:
+            return ""
+        self._save(job)
+        notice = Notice(job.unsaved_notice)
+        return "" if job.is_saved or any(each.event == notice for each in job.log) else notice.text
 
     def close(self) -> None:
         """End all jobs as interrupted, with their text saved. Nothing can be started afterwards."""
@@ -179,6 +219,22 @@ class Jobs:
         with self._lock:
             return [job.answer_id for job in self._jobs.values() if not job.status.is_final]
 
+    def _stop_all(self, answer_ids: Iterable[str]) -> None:
+        """End answers, those first that wait for others: so that none of them begins meanwhile."""
+        for each in answer_ids:
+            self.stop(each)
+
+    def _unfinished_on(self, chat_id: str) -> list[str]:
+        """The answers on their way on the branch that is shown."""
+        if not any(job.chat_id == chat_id and not job.status.is_final for job in self._jobs.values()):
+            return []
+        return [message.id for message in self._store.messages(chat_id) if self._is_running(message.id)]
+
+    def _left_behind(self, shown: list[str], answer: Stored) -> list[str]:
+        """Those of the answers on their way that are not before a new one, the last to be answered first."""
+        kept = {message.id for message in self._store.branch(answer.id)} if shown else set()
+        return [each for each in reversed(shown) if each not in kept]
+
     def _is_running(self, answer_id: str) -> bool:
         job = self._jobs.get(answer_id)
         return job is not None and not job.status.is_final
@@ -201,6 +257,14 @@ class Jobs:
             return
         self._lines[job.chat_id] = deque([job])
         threading.Thread(target=self._work_off, args=(job.chat_id,), name="job", daemon=True).start()
+
+    def _leave_line(self, job: Job) -> bool:
+        """Take a job out of its chat's line; False when it has begun."""
+        line = self._lines.get(job.chat_id)
+        if not line or job is line[0] or job not in line:
+            return False
+        line.remove(job)
+        return True
 
     def _work_off(self, chat_id: str) -> None:
         """Run the jobs of one chat, one after the other."""
@@ -241,10 +305,11 @@ class Jobs:
             return
         yield from self._run_turn(chat_turn(self._store, job.base), job.cancel)
 
-    def _record(self, job: Job, event: Event) -> None:
+    def _record(self, job: Job, event: Event) -> bool:
+        """Take an event into a job and tell it; False when the job has ended before it."""
         with self._lock:
             if job.status.is_final:
-                return
+                return False
             numbered = job.add(event)
             if job.status.is_final:
                 job.ended_at = time.monotonic()
@@ -252,6 +317,7 @@ class Jobs:
             self._watch(job.chat_id, job.answer_id, numbered)
         except Exception:
             log.exception("a watcher failed; the answer goes on")
+        return True
 
     def _save_loop(self) -> None:
         """Save what is new twice a second, so that a killed process loses at most half a second of text."""
@@ -288,7 +354,9 @@ class Jobs:
             else:
                 with self._lock:
                     job.saved_seq, job.saved_version = now.seq, version
-                    job.notices = [text for text in job.notices if text != job.unsaved_notice]
+                    was_told = job.take_back_unsaved()
+                if was_told:
+                    self._tell_changed(job)
 
     def _tell_unsaved(self, job: Job, why: ChatError) -> None:
         """Say once an answer that it stands on no disk; it stays on the page and in memory."""
@@ -296,7 +364,16 @@ class Jobs:
             return
         job.unsaved_notice = f"This answer is not saved yet: {why.message}"
         log.error("%s", why.message)
-        self._record(job, Notice(job.unsaved_notice))
+        if not self._record(job, Notice(job.unsaved_notice)):  # its last event is told already
+            with self._lock:
+                job.notices.append(job.unsaved_notice)
+            self._tell_changed(job)
+
+    def _tell_changed(self, job: Job) -> None:
+        try:
+            self._changed(job.answer_id)
+        except Exception:
+            log.exception("nobody was told how an answer is now; who opens its chat sees it")
 
     def _forget(self, jobs: list[Job]) -> None:
         """Drop jobs that ended a while ago and are saved: from then on the store speaks for them."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from chatbot.core import turn
 from chatbot.core.cancel import Cancel
-from chatbot.core.events import ChatRequest, Done, Event, Numbered, Status
+from chatbot.core.events import ChatRequest, Done, Event, Notice, Numbered, Status
 from chatbot.core.jobs import Jobs
 from chatbot.core.library import Door
 from chatbot.core.llm import ModelClient
@@ -208,6 +208,8 @@ class Session:
                 give_up_at = min(give_up_at, time.monotonic() + _STOP_WITHIN_S)
             elif isinstance(got, tuple):
                 if got[0] == answer_id:
+                    if isinstance(got[1], Done) and (unsaved := self._jobs.unsaved(answer_id)):
+                        yield Notice(unsaved)
                     yield got[1]
                     if isinstance(got[1], Done):
                         return

@@ -46,7 +46,7 @@ class ChatService:
         self._mark_cut_off()
         self._folding = Folding(self.store, model, settings, socketio)
         self._pace = Pace(lambda chat_id, events: socketio.emit("event", events, to=chat_id))
-        self.jobs = Jobs(self.store, self._run, self._tell, self._folding.after)
+        self.jobs = Jobs(self.store, self._run, self._tell, self._folding.after, self._tell_whole)
         self.lists = ChatList(self.store, self.jobs, socketio)
         self.auth = Auth(settings, self.store, socketio)
         self.library = LibraryRoom(settings, self.store, socketio, lambda: self.allowance)
@@ -147,7 +147,11 @@ class ChatService:
         return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
-        """End an answer that is running or waiting."""
+        """End an answer that is running or waiting, and what it waits for on other branches."""
+        return self.jobs.stop_chat(answer_id)
+
+    def dequeue(self, answer_id: str) -> bool:
+        """End an answer that waits in line, and no other."""
         return self.jobs.stop(answer_id)
 
     def edit(self, user: User, answer_id: str, content: str) -> dict[str, Any]:
@@ -228,3 +232,6 @@ class ChatService:
         if isinstance(event.event, Done):
             with suppress(UnknownChat):  # deleted meanwhile
                 self.announce_chat(chat_id)  # the lists of all pages say that it is no longer being answered
+
+    def _tell_whole(self, answer_id: str) -> None:
+        self.announce_message(self.store.message(answer_id))

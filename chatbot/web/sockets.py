@@ -86,7 +86,7 @@ def talk_events(service: ChatService) -> dict[str, Handler]:
         "open": open_chat,
         "send": send,
         "stop": lambda _, body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
-        "dequeue": lambda _, body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "dequeue": lambda _, body: {"stopped": service.dequeue(parse.an_id(body, "answer_id"))},
         "retry": lambda caller, body: service.retry(caller.user, parse.an_id(body, "answer_id")),
         "continue": lambda caller, body: service.resume(caller.user, parse.an_id(body, "answer_id")),
         "branch": lambda _, body: service.branch(parse.an_id(body, "chat_id"), parse.an_id(body, "message_id")),

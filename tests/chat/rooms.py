@@ -70,11 +70,15 @@ class Room:
 
     def __init__(self, path: Path, script: Script) -> None:
         self.store, self.watcher = Store(path), Watcher()
-        self.jobs = Jobs(self.store, script, self.watcher)
+        self.retold: list[dict[str, Any]] = []  # what is beside an answer's text, each time that no event tells it
+        self.jobs = Jobs(self.store, script, self.watcher, changed=self._retell)
 
     def send(self, text: str, chat_id: str | None = None, key: str = "", **more: Any) -> tuple[str, str]:
         user, answer = self.jobs.start(ChatRequest(chat_id, text, key, **more))
         return user.chat_id, answer.id
+
+    def _retell(self, answer_id: str) -> None:
+        self.retold.append(self.jobs.snapshot(self.store.message(answer_id)).message.meta)
 
     def close(self) -> None:
         self.jobs.close()

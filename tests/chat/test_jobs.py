@@ -282,6 +282,64 @@ def test_a_full_disk_is_told_and_the_text_saved_once_there_is_room(
     assert "notices" not in r.store.message(answer).meta
 
 
+def test_an_answer_whose_last_save_alone_fails_says_so_until_it_is_saved(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    r = room(Changed(Status.STREAMING), Delta("start"), gate, Delta(" and the rest"), Done(Status.DONE))
+    real, full = r.store.save, threading.Event()
+
+    def save(*args: object, **more: object) -> int:
+        if full.is_set():
+            raise StorageError("the chat could not be saved: disk is full")
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(r.store, "save", save)
+    _, answer = r.send("hello")
+    gate.wait_until_reached()
+    assert r.saved(answer, Status.STREAMING) == "start"
+    with r.jobs._saving:  # no tick comes between the text and its end
+        full.set()
+        gate.open()
+        assert r.watcher.end_of(answer).status is Status.DONE
+    told = "This answer is not saved yet: the chat could not be saved: disk is full"
+    until(lambda: r.retold == [{"notices": [told]}], "a notice", WAIT_S)
+    assert r.jobs.unsaved(answer) == told
+    assert r.store.message(answer).content == "start"
+    full.clear()
+    assert r.saved(answer, Status.DONE) == "start and the rest"
+    until(lambda: r.retold == [{"notices": [told]}, {}], "no more notice", WAIT_S)
+    assert r.jobs.unsaved(answer) == ""
+
+
+def test_a_disk_that_is_full_twice_in_one_answer_is_told_twice_and_taken_back_at_its_end(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = [Gate(), Gate(), Gate()]
+    r = room(Delta("a"), gates[0], Delta("b"), gates[1], Delta("c"), gates[2], Done(Status.DONE))
+    real, full = r.store.save, threading.Event()
+
+    def save(*args: object, **more: object) -> int:
+        if full.is_set():
+            raise StorageError("full")
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(r.store, "save", save)
+    full.set()
+    _, answer = r.send("hello")
+    for n, gate in enumerate(gates[:2], 1):
+        gate.wait_until_reached()
+        until(lambda n=n: len([e for e in r.watcher.heard[answer] if isinstance(e.event, Notice)]) == n, "told", WAIT_S)
+        full.clear()
+        until(lambda n=n: r.retold == [{}] * n, "taken back", WAIT_S)
+        full.set()
+        gate.open()
+    full.clear()
+    gates[2].open()
+    assert r.saved(answer, Status.DONE) == "abc"
+    until(lambda: r.retold[-1:] == [{}] and len(r.retold) >= 3, "taken back at the end", WAIT_S)
+
+
 def test_a_disk_that_is_full_before_the_message_refuses_it_whole(
     room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -303,3 +303,72 @@ def test_an_answer_whose_chat_another_process_deleted_ends_with_a_plain_error(ro
     error = r.watcher.end_of(second).error
     assert error and (error["code"], error["message"]) == ("unknown_chat", "this chat does not exist any more")
     assert r.watcher.end_of(first).status is Status.DONE
+
+
+def test_what_waits_in_line_is_stopped_at_once_and_never_asked(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    script = Scripted(Delta("some"), gate, WHOLE)
+    r = room(script=script)
+    chat, running = r.send("one")
+    gate.wait_until_reached()
+    _, waiting = r.send("two", chat)
+    assert r.jobs.stop(waiting)
+    assert r.store.message(waiting).status is Status.STOPPED
+    assert r.jobs.unfinished() == [running]
+    gate.open()
+    ends(r, running)
+    assert r.store.message(running).content == "some"
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("way", ["edit", "retry"])
+def test_a_new_version_stops_what_is_on_its_way_on_the_branch_that_is_left(room: Callable[..., Room], way: str) -> None:
+    gate = Gate()
+    script = Scripted(Delta("first"), WHOLE)
+    r = room(script=script)
+    chat, first = r.send("one")
+    ends(r, first)
+    script.steps = [Delta("half"), gate, WHOLE]
+    _, running = r.send("two", chat)
+    _, waiting = r.send("three", chat)
+    gate.wait_until_reached()
+    script.steps = [Delta("other"), WHOLE]
+    new = r.send("two, better", chat, parent=first)[1] if way == "edit" else r.jobs.retry(first).id
+    assert r.watcher.end_of(new).status is Status.DONE
+    assert (r.saved(running, Status.STOPPED), r.saved(waiting, Status.STOPPED)) == ("half", "")
+    assert [asked[-1].content for asked in script.asked] == ["one", "two", "two, better" if way == "edit" else "one"]
+
+
+def test_a_message_behind_the_last_one_stops_nothing(room: Callable[..., Room]) -> None:
+    gate = Gate()
+    r = room(Delta("some"), gate, WHOLE)
+    chat, running = r.send("one")
+    gate.wait_until_reached()
+    r.send("two", chat, parent=running)
+    assert len(r.jobs.unfinished()) == 2
+    gate.open()
+    assert r.watcher.end_of(running).status is Status.DONE
+
+
+def test_stop_ends_what_an_answer_waits_for_on_another_branch_but_nothing_before_it_on_its_own(
+    room: Callable[..., Room],
+) -> None:
+    gate = Gate()
+    script = Scripted(Delta("first"), WHOLE)
+    r = room(script=script)
+    chat, first = r.send("one")
+    ends(r, first)
+    script.steps = [Delta("half"), gate, WHOLE]
+    hidden = r.jobs.retry(first).id
+    gate.wait_until_reached()
+    r.store.show_branch(chat, first)
+    _, waiting = r.send("two", chat)
+    _, last = r.send("three", chat)
+    assert r.jobs.stop_chat(last)
+    assert r.watcher.end_of(hidden).status is Status.STOPPED
+    assert r.watcher.end_of(last).status is Status.STOPPED
+    assert waiting in r.jobs.unfinished()
+    gate.open()
+    assert r.watcher.end_of(waiting).status is Status.DONE
+    assert not r.jobs.stop_chat(last)
+    assert not r.jobs.stop_chat("unknown")

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from chatbot.core.llm import ModelClient
+from chatbot.core.store import Store
+from chatbot.errors import StorageError
 from tests.chat.terminal import CHAT, Terminal, chat, converse, manage, program, started
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Refuse, prompt_progress, queue_position
 from tests.processes import MODEL, REPO, environment, free_port, llmserver, running
@@ -39,6 +41,18 @@ def server() -> Iterator[FakeServer]:
 def test_the_answer_is_on_stdout_and_nothing_else_is(server: FakeServer) -> None:
     done = program(server.url, "hi")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello you\n", b"")
+
+
+def test_an_answer_that_no_disk_takes_says_so_once_behind_itself(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise StorageError("the chat could not be saved: disk is full")
+
+    monkeypatch.setattr(Store, "save", full)
+    done = chat(server.url, "hi")
+    assert done.stdout == b"Hello you\n"
+    assert done.stderr.count(b"This answer is not saved yet: the chat could not be saved: disk is full") == 1
 
 
 def test_piped_input_comes_before_the_prompt(server: FakeServer) -> None:

@@ -27,7 +27,8 @@ function stepOf({ question, n_passages, answer, is_answered }) {
 /** Which of two states of a message to believe. Events may have overtaken a snapshot on its way here. */
 function newer(mine, item) {
   if (!mine || isFinal(item) || item.seq > mine.seq) return item;
-  return item.seq === mine.seq && isFinal(mine) ? item : mine; // the same number, but going on: somebody continues it
+  if (item.seq < mine.seq) return mine;
+  return isFinal(mine) ? item : { ...item, progress: mine.progress }; // the first: somebody continues it
 }
 
 export class Conversation {

@@ -1,0 +1,98 @@
+"""Stop closes the request and the model really stops, on whatever branch it answers."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import WAIT_S, FakeServer, Finish, Gate
+from tests.processes import Process
+
+pytestmark = pytest.mark.browser
+
+
+def change(tab: Tab, text: str) -> None:
+    """Change the first message and send it again."""
+    said = tab.find(".said").first
+    said.get_by_role("button", name="Edit").click()
+    said.get_by_label("Your message").fill(text)
+    said.get_by_label("Your message").press("Enter")
+
+
+def test_stop_ends_an_answer_that_streams_on_a_branch_that_is_not_shown(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["first", Finish()], ["second", hold, " never", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    change(tab, "one, changed")
+    tab.reads("second")
+    tab.button("Earlier version").click()
+    tab.reads("first")
+    tab.say("two")
+    tab.is_at("queued")
+    tab.button("Stop").click()
+    tab.is_at("stopped")
+    expect(tab.button("Stop")).to_be_hidden()
+    assert model.client_left.wait(WAIT_S)
+    assert len(model.requests) == 2, "what waited was never asked"
+    tab.button("Later version").click()
+    tab.is_at("stopped")
+    tab.reads("second")
+
+
+def test_changed_question_stops_its_first_answer_and_is_answered_at_once(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["half", hold, " never", Finish()], ["better", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.reads("half")
+    change(tab, "one, changed")
+    tab.reads("better")
+    tab.is_at("done")
+    assert model.client_left.wait(WAIT_S)
+    tab.button("Earlier version").click()
+    tab.is_at("stopped")
+    tab.reads("half")
+
+
+def test_an_earlier_answer_given_again_stops_the_one_below_it(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    hold = Gate()
+    model.scripts = [["first", Finish()], ["half", hold, " never", Finish()], ["other", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    tab.say("two")
+    tab.reads("half")
+    tab.button("Answer again").first.click()
+    tab.reads("other")
+    tab.is_at("done")
+    assert model.client_left.wait(WAIT_S)
+    tab.button("Earlier version").click()
+    tab.is_at("stopped")
+    tab.reads("half")
+
+
+def test_taking_back_a_message_that_waits_leaves_the_hidden_answer_alone(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["first", Finish()], ["second", hold, " and whole", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    change(tab, "one, changed")
+    tab.reads("second")
+    tab.button("Earlier version").click()
+    tab.reads("first")
+    tab.say("two")
+    tab.button("Take it back: this message is not sent").click()
+    expect(tab.find(".user")).to_have_text(["one"])
+    hold.open()
+    tab.button("Later version").click()
+    tab.reads("second and whole")

@@ -49,13 +49,12 @@ const composer = new Composer({
 }, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
 const asked = new Asked({ link, conversation, options, composer });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
-  retry: (answer) => turns.retry(answer),
-  goOn: (answer) => turns.goOn(answer),
+  retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
   dequeue: (answer) => turns.dequeue(answer),
   change: (answer, text) => turns.change(answer, text),
   resend: (message, text) => turns.resend(message, text),
-  branch: (id, way) => turns.branch(id, way),
-  showContext: () => context.open(),
+  tryAgain: (message) => turns.tryAgain(message), takeUp: (message) => turns.takeUp(message), discard: (message) => turns.discard(message),
+  branch: (id, way) => turns.branch(id, way), showContext: () => context.open(),
   askWithout: (answer) => turns.askWithout(answer),
 });
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
@@ -161,11 +160,12 @@ async function fetchMissed() {
 
 /** Take what the server offers: controls, presets, commands, models, limits. */
 async function learn() {
-  const hello = await link.call("hello").catch(() => null); // asked again at the next connection
+  const hello = await link.callUntilAnswered("hello").catch(() => null); // asked again at the next connection
   if (!hello) return;
   options.learn(hello);
   commands.learn(hello);
   sidebar.know(hello);
+  turns.resume();
   composer.attachments.maxBytes = hello.limits.file_bytes;
   context.draw();
 }
@@ -316,8 +316,7 @@ async function showMessage(id) {
 
 function enter(id) {
   isUnspoken = false;
-  conversation.enter(id);
-  list.clear();
+  turns.enter(id);
   note.hide();
   speaker.say(""); // what the chat before had to say
 }
@@ -340,6 +339,7 @@ function startNew() {
 
 /** This chat is not there: go on with a new one. */
 function leave() {
+  composer.move(conversation.id, null);
   if (!door.isOpen) history.replaceState(null, "", "/");
   startNew();
 }

@@ -140,6 +140,24 @@ export class Composer {
     this.input.focus();
   }
 
+  get isEmpty() {
+    return !this.input.value && !this.attachments.chips.length;
+  }
+
+  /** Put a message back that was not sent, before what is written by now. */
+  putBack({ content, files }) {
+    this.setText([content, this.input.value].filter(Boolean).join("\n\n"));
+    this.keep();
+    this.attachments.addReady(files);
+  }
+
+  /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
+  move(from, to) {
+    if (this.draft(to) || !this.draft(from)) return;
+    stored((store) => store.setItem(draftName(to), this.draft(from)));
+    stored((store) => store.removeItem(draftName(from)));
+  }
+
   setText(text) {
     this.input.value = text;
     this.fit();

@@ -44,7 +44,7 @@ export class Conversation {
   enter(id) {
     this.place = { id }; // one object a visit: a new chat gets its id when it is stored
     this.messages = [];
-    this.pending = []; // sent from here, not yet taken by the server
+    this.pending = []; // sent from here, not yet taken by the server, or refused
     this.strangers = new Set(); // answers on other branches, whose events are none of this page's
     this.options = {};
     this.nFolded = 0; // so many of the oldest messages are in the notes
@@ -64,7 +64,7 @@ export class Conversation {
 
   /** The server has a message of this page: it is pending no more. */
   settle(found) {
-    const at = this.pending.findIndex(found);
+    const at = this.pending.findIndex((sent) => !sent.refusal && found(sent));
     if (at >= 0) this.pending.splice(at, 1);
   }
 

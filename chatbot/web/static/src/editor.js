@@ -1,10 +1,26 @@
 // A text that is changed where it stands: Enter takes it, Escape leaves it.
-import { isComposing, make } from "./dom.js";
+import { isComposing, make, stored } from "./dom.js";
 import { button, fitHeight, isTouch } from "./words.js";
 
+const nameOf = (id) => `edit:${id}`;
+
+/** The change of a message that is neither taken nor given up, or null. */
+export function keptEdit(id) {
+  return stored((store) => store.getItem(nameOf(id)));
+}
+
+/** Keep the change of a message, so that it survives a reload. */
+export function keepEdit(id, text) {
+  stored((store) => store.setItem(nameOf(id), text));
+}
+
+export function forgetEdit(id) {
+  stored((store) => store.removeItem(nameOf(id)));
+}
+
 /** The form. take: called with the new text; leave: called when the person gives up. takesEnter: Enter takes it.
- *  mayBeEmpty: something else makes up the message. */
-export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false }) {
+ *  mayBeEmpty: something else makes up the message. changed: called with each state of the text. */
+export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false, changed = () => {} }) {
   const form = make("form", { class: "editor" });
   const area = make("textarea");
   area.value = text;
@@ -18,6 +34,7 @@ export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty 
   const fit = () => fitHeight(area, form);
   area.addEventListener("input", () => {
     fit();
+    changed(area.value);
     done.disabled = !(mayBeEmpty || area.value.trim());
   });
   form.addEventListener("submit", (event) => {
@@ -38,6 +55,7 @@ export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty 
   });
   return {
     form,
+    fit,
     begin() {
       fit();
       area.focus();

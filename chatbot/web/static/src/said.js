@@ -1,11 +1,11 @@
 // One message of the person: its text, its files, and what can be done with it.
 import { make } from "./dom.js";
-import { editor } from "./editor.js";
+import { editor, forgetEdit, keepEdit, keptEdit } from "./editor.js";
 import { isShown, pictureLine } from "./pictures.js";
 import { versions } from "./versions.js";
-import { button, counted, height } from "./words.js";
+import { button, counted, height, sentence } from "./words.js";
 
-/** deeds: what a click does: resend, branch. */
+/** deeds: what a click does: resend, branch, and of a message that was refused tryAgain, takeUp, discard. */
 export function saidEntry(message, deeds) {
   const element = make("article", { class: "message said" });
   element.toggleAttribute("data-pending", Boolean(message.pending));
@@ -13,30 +13,41 @@ export function saidEntry(message, deeds) {
   const text = make("div", { class: "user" });
   const files = make("ul", { class: "files" });
   files.setAttribute("aria-label", "Files of this message");
+  const refusal = make("p", { class: "problem" });
   const row = make("div", { class: "actions" });
-  element.append(text, files, row);
+  element.append(text, files, refusal, row);
   let drawn = "";
   let open = null;
 
   const leave = () => {
+    const hadFocus = open?.form.contains(document.activeElement);
     open?.form.remove();
     open = null;
     element.classList.remove("editing");
-    row.querySelector(".edit")?.focus();
+    forgetEdit(message.id);
+    if (hadFocus) row.querySelector(".edit")?.focus();
   };
-  const edit = () => {
-    if (open) return;
+  const show = (written) => {
     open = editor({
-      text: message.content, label: "Your message", verb: "Send again", takesEnter: true, leave,
+      text: written, label: "Your message", verb: "Send again", takesEnter: true, leave,
       mayBeEmpty: message.files?.length > 0,
-      take: (changed) => {
-        leave();
-        deeds.resend(message, changed);
-      },
+      changed: (text) => keepEdit(message.id, text),
+      take: (text) => { if (deeds.resend(message, text)) leave(); },
     });
     element.classList.add("editing");
     element.append(open.form);
+  };
+  const edit = () => {
+    if (open) return;
+    show(message.content);
     open.begin();
+  };
+  /** Open the change that was being made when the page was left. */
+  const goOn = () => {
+    const kept = open || message.pending ? null : keptEdit(message.id);
+    if (kept === null) return;
+    show(kept);
+    requestAnimationFrame(() => open?.fit()); // when it stands on the page
   };
 
   return {
@@ -44,20 +55,32 @@ export function saidEntry(message, deeds) {
     edit,
     draw(now) {
       message = now;
+      goOn();
       if (text.textContent !== now.content) {
         text.textContent = now.content;
         element.style.setProperty("--tall", height(now.content));
       }
       text.hidden = !now.content;
-      const rest = JSON.stringify([now.files, now.siblings, now.pending]);
+      const rest = JSON.stringify([now.files, now.siblings, now.pending, now.refusal]);
       if (rest === drawn) return; // else its buttons keep the focus
       drawn = rest;
       files.replaceChildren(...(now.files ?? []).map((file) => (isShown(file) ? pictureLine(file) : fileLine(file))));
       files.hidden = !now.files?.length;
-      row.hidden = Boolean(now.pending);
-      row.replaceChildren(...versions(now, deeds.branch), button("quiet edit", "Edit", edit));
+      refusal.textContent = now.refusal ? `Not sent. ${sentence(now.refusal)}` : "";
+      refusal.hidden = !now.refusal;
+      row.hidden = Boolean(now.pending && !now.refusal);
+      row.replaceChildren(...(now.refusal ? choices(now, deeds) : [...versions(now, deeds.branch), button("quiet edit", "Edit", edit)]));
     },
   };
+}
+
+/** What can be done with a message that was refused. */
+function choices(message, { tryAgain, takeUp, discard }) {
+  return [
+    button("quiet again", "Send again", () => tryAgain(message)),
+    button("quiet", "Edit", () => takeUp(message), "Edit: put it back into the message box"),
+    button("quiet", "Discard", () => discard(message), "Discard this message"),
+  ];
 }
 
 function fileLine(file) {

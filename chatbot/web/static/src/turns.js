@@ -1,6 +1,9 @@
 // What the person does to the turns of the open chat: send, change, stop, answer again, go on, switch versions.
+import { keepEdit } from "./editor.js";
 import { newKey } from "./link.js";
+import { Outbox } from "./outbox.js";
 import { sibling } from "./versions.js";
+import { sentence } from "./words.js";
 
 const NAMED = /(^|\s)#(?:"[^"]*"|\S+)/g; // shelves and documents, as a message names them
 
@@ -10,22 +13,50 @@ export class Turns {
   constructor(parts, view) {
     Object.assign(this, parts);
     this.view = view;
-    this.sending = Promise.resolve(); // the last message on its way; the next one follows it
+    this.outbox = new Outbox();
+    this.isResumed = false;
+    // The last message on its way; the next one follows it. What an earlier page left goes first.
+    this.sending = Outbox.isLeft ? new Promise((go) => { this.go = go; }) : Promise.resolve();
     this.maxChars = Number(document.body.dataset.maxChars);
+  }
+
+  /** It is known who is here: send what an earlier page could not. */
+  resume() {
+    if (this.isResumed) return;
+    this.isResumed = true;
+    const { conversation } = this;
+    const left = this.outbox.read();
+    const waiting = left.filter(({ refusal }) => !refusal);
+    const begun = waiting.findLast(({ place }) => place.id === null)?.place;
+    const isNew = conversation.id === null && !conversation.messages.length;
+    if (isNew) for (const message of left) if (message.place === begun) message.place = conversation.place;
+    const here = this.outbox.messages.filter(({ place }) => place === conversation.place);
+    conversation.pending = [...new Set([...here, ...this.outbox.enter(conversation.place)])];
+    this.view.showAll();
+    this.go?.(this.deliverAll(waiting));
+  }
+
+  /** Open another chat, or a new one: nothing of it is there yet but what was not sent. */
+  enter(id) {
+    this.conversation.enter(id);
+    this.conversation.pending = this.outbox.enter(this.conversation.place);
+    this.list.clear();
+    this.view.showAll();
   }
 
   send(text, files) {
     if (this.isTooLong(text)) return;
-    this.post({ text, files, options: this.conversation.options });
+    this.post({ content: text, files, options: this.conversation.options });
     this.composer.clear();
   }
 
-  /** Send a changed message again, as another version of the one that it was. */
+  /** Send a changed message again, as another version of the one that it was; false when it is too long. */
   resend(message, text) {
-    if (this.isTooLong(text)) return;
+    if (this.isTooLong(text)) return false;
     this.conversation.cut(message.id);
-    this.post({ text, files: message.files ?? [], parent: message.parent_id });
+    this.post({ content: text, files: message.files ?? [], parent: message.parent_id, replaces: message.id });
     this.composer.focus();
+    return true;
   }
 
   isTooLong(text) {
@@ -35,45 +66,121 @@ export class Turns {
     return true;
   }
 
-  post(message) {
+  post(written) {
     const { place } = this.conversation;
-    const key = newKey();
-    this.conversation.pending.push({ id: key, role: "user", content: message.text, files: message.files, pending: true });
+    const message = { ...written, id: newKey(), role: "user", pending: true, place };
+    this.outbox.add(message);
+    if (message.isKept) this.composer.forget(place.id, message.content, message.files);
+    this.conversation.pending.push(message);
+    this.queue(message);
+  }
+
+  queue(message) {
     this.view.problem("");
     this.list.follow();
     this.view.showAll();
-    this.sending = this.sending.then(() => this.deliver(place, message, key));
+    this.sending = this.sending.then(() => this.deliver(message));
   }
 
-  async deliver(place, message, key) {
-    const from = place.id;
-    const isNew = from === null;
+  async deliverAll(messages) {
+    for (const message of messages) await this.deliver(message);
+  }
+
+  async deliver(message) {
+    const from = message.place.id;
     try {
-      const turn = await this.link.callUntilAnswered("send", requestOf(from, message, key));
-      this.composer.forget(from, message.text, message.files);
-      if (isNew) this.options.forgetKept();
-      place.id = turn.chat.id;
-      if (this.conversation.place !== place) {
-        this.view.sync(); // the server now tells this page of that chat: open the right one again
-        return;
-      }
-      this.conversation.settle((sent) => sent.id === key);
-      if (isNew) this.view.begun(place.id);
-      this.view.showTurn(turn);
-      if (isNew) this.view.sync(); // events may have come before this page knew the chat's id
+      const turn = await this.link.callUntilAnswered("send", requestOf(message));
+      this.outbox.drop(message);
+      if (!message.isKept) this.composer.forget(from, message.content, message.files);
+      this.arrive(message, turn);
     } catch (failure) {
-      if (this.conversation.place === place) this.takeBack(from, message, key);
-      this.view.problem(failure.message, failure.code);
+      this.refuse(message, failure);
     }
   }
 
-  /** The server does not want a message: give it back. */
-  takeBack(from, { text, parent }, key) {
-    this.conversation.settle((sent) => sent.id === key);
-    if (parent !== undefined) this.view.load().catch(() => {}); // what was cut is still there
-    if (!this.composer.input.value) this.composer.setText(text);
-    if (!this.composer.attachments.chips.length) this.composer.attachments.restore(from);
+  /** The server has a message. */
+  arrive({ id, place }, turn) {
+    const isNew = place.id === null;
+    place.id = turn.chat.id;
+    if (isNew) {
+      this.options.forgetKept();
+      this.outbox.move(place);
+    }
+    if (this.conversation.place !== place) {
+      this.view.sync(); // the server now tells this page of that chat: open the right one again
+      return;
+    }
+    this.conversation.settle((sent) => sent.id === id);
+    if (isNew) {
+      this.composer.move(null, place.id);
+      this.view.begun(place.id);
+    }
+    this.view.showTurn(turn);
+    if (isNew) this.view.sync(); // events may have come before this page knew the chat's id
+  }
+
+  /** The server does not want a message: it goes back to where it was written, or stays in sight as not sent. */
+  refuse(message, { message: reason, code }) {
+    if (code === "not_logged_in") return; // it is kept, and sent when its person is back
+    this.unshow(message);
+    if (code === "unknown_chat") this.rehome(message);
+    const isHere = message.place === this.conversation.place;
+    if (message.replaces) this.reopen(message, isHere);
+    else if (isHere && this.composer.isEmpty) this.takeBack(message);
+    else this.keepRefused(message, reason, isHere);
     this.view.showAll();
+    this.view.problem(isHere ? reason : elsewhere(message, reason), code);
+  }
+
+  /** Its chat is gone: what was said there may begin a new one. */
+  rehome(message) {
+    const { place } = this.conversation;
+    Object.assign(message, { place: place.id === null ? place : { id: null, begins: message.id }, parent: undefined, replaces: undefined });
+  }
+
+  /** A change that was refused stands open again, in the message that it would have replaced. */
+  reopen({ replaces, content, ...message }, isHere) {
+    keepEdit(replaces, content);
+    this.outbox.drop(message);
+    if (isHere) this.view.load().catch(() => {}); // what was cut is still there
+  }
+
+  takeBack(message) {
+    this.outbox.drop(message);
+    this.composer.putBack(message);
+  }
+
+  keepRefused(message, reason, isHere) {
+    message.refusal = reason;
+    this.outbox.keep(message);
+    if (isHere) this.conversation.pending.push(message);
+  }
+
+  unshow(message) {
+    this.conversation.pending = this.conversation.pending.filter((each) => each !== message);
+  }
+
+  /** Send a message once more that was refused. */
+  tryAgain(message) {
+    delete message.refusal;
+    this.outbox.keep(message);
+    this.queue(message);
+  }
+
+  /** Forget a message that was refused. */
+  discard(message) {
+    this.outbox.drop(message);
+    this.unshow(message);
+    this.view.problem("");
+    this.view.showAll();
+    this.composer.focus();
+  }
+
+  /** Put a message that was refused into the composer, before what is there. */
+  takeUp(message) {
+    this.discard(message);
+    this.composer.putBack(message);
+    this.composer.input.focus();
   }
 
   async stop() {
@@ -185,9 +292,15 @@ export class Turns {
   }
 }
 
-function requestOf(chatId, { text, files, parent, options }, key) {
-  const body = { chat_id: chatId, text, key, files: files.map(({ id }) => id) };
+function requestOf({ id, place, content, files, parent, options }) {
+  const body = { chat_id: place.id, text: content, key: id, files: files.map((file) => file.id) };
   if (parent !== undefined) body.parent = parent;
-  if (chatId === null && options && Object.keys(options).length) body.options = options;
+  if (place.id === null && options && Object.keys(options).length) body.options = options;
   return body;
+}
+
+/** Why a message was not sent whose chat is not open, and where it is kept. */
+function elsewhere({ place, replaces }, reason) {
+  const where = place.id === null ? "It is kept under New chat" : replaces ? "Its text is kept there" : "It is kept there";
+  return `A message ${place.id === null ? "" : "in another chat "}was not sent. ${sentence(reason)} ${where}.`;
 }

@@ -1,0 +1,65 @@
+// Messages that the server does not have yet. The browser keeps them, so that they outlive a reload; one that the server
+// refuses stays until the person has decided about it.
+import { stored } from "./dom.js";
+
+const PREFIX = "unsent:";
+
+export class Outbox {
+  constructor() {
+    this.messages = []; // in the order in which they were sent; each bears the place that it was sent from
+  }
+
+  /** Whether an earlier page left messages. */
+  static get isLeft() {
+    return Boolean(stored((store) => Object.keys(store).some((name) => name.startsWith(PREFIX))));
+  }
+
+  /** Take what an earlier page left; those messages. The ones of one new chat share a place. */
+  read() {
+    const known = new Set(this.messages.map(({ id }) => id));
+    const places = new Map();
+    const left = kept().filter(({ id }) => !known.has(id)).sort((a, b) => a.at - b.at).map(({ chat, begins, ...message }) => {
+      const visit = chat ?? begins;
+      if (!places.has(visit)) places.set(visit, { id: chat, begins });
+      return { ...message, place: places.get(visit), isKept: true };
+    });
+    this.messages.unshift(...left);
+    return left;
+  }
+
+  add(message) {
+    message.at = Math.max(Date.now(), (this.messages.at(-1)?.at ?? 0) + 1);
+    message.place.begins ??= message.id;
+    this.messages.push(message);
+    this.keep(message);
+  }
+
+  /** Keep how a message stands now; it is marked as kept where the browser has room. */
+  keep(message) {
+    const { place, isKept: _, ...rest } = message;
+    const written = JSON.stringify({ ...rest, chat: place.id, begins: place.begins });
+    message.isKept = Boolean(stored((store) => (store.setItem(PREFIX + message.id, written), true)));
+  }
+
+  /** A new chat has got its id: what else was sent from there belongs to it. */
+  move(place) {
+    for (const message of this.messages) if (message.place === place) this.keep(message);
+  }
+
+  drop({ id }) {
+    this.messages = this.messages.filter((each) => each.id !== id);
+    stored((store) => store.removeItem(PREFIX + id));
+  }
+
+  /** What is to be seen in the chat that is open now; of a new one those alone that were refused. */
+  enter(place) {
+    const here = this.messages.filter((message) => message.place.id === place.id && (place.id !== null || message.refusal));
+    for (const message of here) message.place = place;
+    return here;
+  }
+}
+
+function kept() {
+  const read = (store) => Object.keys(store).filter((name) => name.startsWith(PREFIX)).map((name) => JSON.parse(store.getItem(name)));
+  return stored(read) ?? [];
+}

@@ -3,6 +3,7 @@
 ChatError
   BadRequest              400  wrong types, an empty message
     MessageTooLong        413
+    OptionRefused         400  a value that one of a chat's options may not have
     UnknownChat           404
     UnknownAnswer         404
     UnknownFile           404
@@ -66,6 +67,18 @@ class MessageTooLong(BadRequest):
 
     status = 413
     code = "message_too_long"
+
+
+class OptionRefused(BadRequest):
+    """One of a chat's options may not have this value, or does not exist; option: its name."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+    def wire(self) -> dict[str, Any]:
+        """The error object, with the option that is wrong: the others may be right."""
+        return {**super().wire(), "option": self.option}
 
 
 class UnknownChat(BadRequest):

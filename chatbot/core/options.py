@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from chatbot.errors import BadRequest
+from chatbot.errors import OptionRefused
 
 CONTEXT_RULES = ("fold", "window", "all")
 THINKING = ("off", "low", "medium", "high")
@@ -180,10 +180,10 @@ class ChatOptions:
 
     @classmethod
     def from_wire(cls, body: Mapping[str, Any]) -> ChatOptions:
-        """Check what came from a page or a file; null is not chosen. Raises BadRequest that names field and range."""
+        """Check what came from a page or a file; null is not chosen. Raises OptionRefused with the range."""
         unknown = sorted(str(name) for name in body if name not in BY_NAME)
         if unknown:
-            raise BadRequest(f"there is no option {unknown[0]}: the options are {', '.join(BY_NAME)}")
+            raise OptionRefused(unknown[0], f"there is no option {unknown[0]}: the options are {', '.join(BY_NAME)}")
         return cls(**{name: _checked(BY_NAME[name], value) for name, value in body.items() if value is not None})
 
     def wire(self) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class ChatOptions:
 
 
 def read_value(name: str, text: str) -> Any:
-    """A value as a person types it, for a control; None takes the choice back. Raises BadRequest.
+    """A value as a person types it, for a control; None takes the choice back. Raises OptionRefused.
 
     A text beginning with [ is a JSON list where several texts can be given; else it is one, with \\n for a line end.
     A system prompt or a library of none is the empty one.
@@ -259,7 +259,7 @@ def _json(control: Control, text: str) -> Any:
 
 
 def _checked(control: Control, value: Any) -> Any:
-    """The value in the type that ChatOptions has. Raises BadRequest."""
+    """The value in the type that ChatOptions has. Raises OptionRefused."""
     if control.kind == "number":
         return _checked_number(control, value)
     if control.kind == "lines":
@@ -294,16 +294,18 @@ def _checked_object(control: Control, value: Any) -> dict[str, Any]:
         raise _wrong(control, value)
     reserved = [name for name in _RESERVED if name in value]
     if reserved:
-        raise BadRequest(f"{control.name} may not hold {reserved[0]}: the chat itself sets {', '.join(_RESERVED)}")
+        told = f"{control.name} may not hold {reserved[0]}: the chat itself sets {', '.join(_RESERVED)}"
+        raise OptionRefused(control.name, told)
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as why:
         raise _wrong(control, value) from why
     if len(text) > _MOST_CHARS:
-        raise BadRequest(f"{control.name} has {len(text):,} characters of JSON and may have {_MOST_CHARS:,}")
+        told = f"{control.name} has {len(text):,} characters of JSON and may have {_MOST_CHARS:,}"
+        raise OptionRefused(control.name, told)
     return value
 
 
-def _wrong(control: Control, value: Any) -> BadRequest:
+def _wrong(control: Control, value: Any) -> OptionRefused:
     shown = value if isinstance(value, str) else json.dumps(value, default=str)
-    return BadRequest(f"{control.name} must be {control.meaning()}, got {shown[:60]}")
+    return OptionRefused(control.name, f"{control.name} must be {control.meaning()}, got {shown[:60]}")

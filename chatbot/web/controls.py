@@ -84,9 +84,11 @@ class Controls:
             self._store.save_prompt(name, text, owner_id)
         return self.prompts(owner_id)
 
-    def set_options(self, chat_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a chat these options and no others; what is kept of them."""
+    def set_options(self, chat_id: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a chat these options and no others; what is kept of them. Those of a new chat are only checked."""
         kept = ChatOptions.from_wire(options).wire()
+        if chat_id is None:
+            return kept
         self._store.set_options(chat_id, kept)
         self._lists.announce(chat_id)
         return kept

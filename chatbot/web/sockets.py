@@ -130,7 +130,8 @@ def control_events(service: ChatService) -> dict[str, Handler]:
         return {}
 
     def set_options(_: Caller, body: Body) -> Body:
-        return {"options": controls.set_options(parse.an_id(body, "chat_id"), parse.an_object(body, "options"))}
+        chat_id, options = parse.an_id_or_none(body, "chat_id"), parse.an_object(body, "options")
+        return {"options": controls.set_options(chat_id, options)}
 
     def notes(_: Caller, body: Body) -> Body:
         return {"notes": controls.set_notes(parse.an_id(body, "chat_id"), parse.text_or_none(body, "text", limit))}

@@ -246,6 +246,7 @@ def test_commands_that_need_the_server_are_done_there(page: Browser) -> None:
         ("restore", {"chat_ids": ["nope"]}, "for good"),
         ("search", {"text": None}, "string"),
         ("options", {"chat_id": "nope", "options": {}}, "does not exist"),
+        ("options", {"chat_id": None, "options": {"seed": "x"}}, "seed must be"),
         ("preset", {"name": "", "options": {}}, "1 to 80"),
         ("prompt", {"name": 5, "text": "x"}, "string"),
         ("notes", {"chat_id": "nope", "text": "x"}, "does not exist"),

@@ -1,9 +1,10 @@
 // One control of the options: made from what the server says of it (name, label, kind, range, help), read back as a
 // value. Empty means the value in force, which stands there as a placeholder.
 import { make } from "./dom.js";
-import { button } from "./words.js";
+import { button, sentence } from "./words.js";
 
 const CHOICES = { break_down: "break down" }; // as a person reads them
+const MOST_CHARS = 80; // of a value that is shown in a sentence
 const LONG_TEXTS = { system_prompt: 5, stop: 2, extra: 3 };
 
 /** What a value may be, in words; empty when the value is right. */
@@ -19,7 +20,21 @@ export function complaint(control, value) {
   return kind === "json" && !isObject ? `${label}: write an object such as {"mirostat": 2}.` : "";
 }
 
-/** A row of the panel: {name, element, update}. set: called with the new value, undefined for none. */
+/** A value in a sentence. */
+export function shownValue(value) {
+  const text = typeof value === "object" ? JSON.stringify(value) : value === "" ? "none is sent" : String(value);
+  return text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text;
+}
+
+/** Say why a choice was not taken: at the row that it is of, else by the text that is given back. options: in force. */
+export function refused(rows, { message, option }, options) {
+  const why = `Not saved: ${sentence(message)}`;
+  const row = rows.find(({ name }) => name === option);
+  row?.refuse(why, options[option]);
+  return row ? "" : why;
+}
+
+/** A row of the panel: {name, element, update, refuse}. set: called with the new value, undefined for none. */
 export function controlRow(control, set) {
   const id = `option-${control.name}`;
   const field = fieldOf(control, id);
@@ -28,20 +43,21 @@ export function controlRow(control, set) {
     field.focus();
   };
   let shown = ""; // what stands in the field, but for what is being typed
+  let inForce; // the value that holds while what stands there is wrong
   const custom = make("span", { class: "custom" }, "custom");
   const reset = button("quiet", "Reset", () => choose(undefined), `Reset ${control.label}`);
   const none = button("quiet", "Send none", () => choose(""));
   const head = make("div", { class: "head" }, make("label", { for: id }, control.label), custom, reset, none);
   const problem = make("p", { class: "problem", id: `${id}-problem`, role: "alert" });
-  const judge = (value) => {
-    problem.textContent = complaint(control, value);
-    field.setAttribute("aria-invalid", String(Boolean(problem.textContent)));
-    return !problem.textContent;
+  const mark = (why) => {
+    problem.textContent = why && inForce !== undefined ? `${why} In force: ${shownValue(inForce)}.` : why;
+    field.setAttribute("aria-invalid", String(Boolean(why)));
+    return !why;
   };
   field.addEventListener("change", () => {
     const typed = valueOf(control, field.value);
     shown = field.value;
-    if (judge(typed)) set(typed);
+    if (mark(complaint(control, typed))) set(typed);
   });
   const help = make("p", { class: "help", id: `${id}-help` }, helpOf(control));
   return {
@@ -56,11 +72,21 @@ export function controlRow(control, set) {
       field.placeholder = value === "" ? "None is sent." : asText(control, fallback);
       const isWrong = field.getAttribute("aria-invalid") === "true"; // then it stays, to be put right
       const isTyped = field === document.activeElement && field.value !== shown;
-      if (isTyped || (isWrong && value === undefined)) return;
+      if (isTyped || (isWrong && same(value, inForce))) return;
+      inForce = value;
       field.value = shown = asText(control, value);
-      judge(value);
+      mark("");
+    },
+    /** What was typed is not taken, and value holds: it stays, to be put right. */
+    refuse(why, value) {
+      inForce = value;
+      mark(why);
     },
   };
+}
+
+function same(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function helpOf({ name, kind, help, low, high }) {

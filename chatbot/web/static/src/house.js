@@ -1,5 +1,6 @@
 // The rules of the house: limits for all who are no administrators, and what a chat has that chooses nothing.
-import { controlRow } from "./controls.js";
+import { Choice, choosing } from "./choice.js";
+import { controlRow, refused, shownValue } from "./controls.js";
 import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
 import { limitFields, limitsIn, limitWords } from "./limits.js";
@@ -8,14 +9,12 @@ import { redraw } from "./redraw.js";
 import { shelfRow } from "./shelf_choice.js";
 import { button, sentence } from "./words.js";
 
-const MOST_CHARS = 80; // of a value that is shown on the page
-
 export class House {
   /** call(name, body): asks the server and draws the page anew; hello(): fetches what can be chosen. */
   constructor(place, { call, hello }) {
     Object.assign(this, { call, hello });
     this.known = { controls: [], defaults: {}, presets: [], models: [] };
-    this.options = {};
+    this.choice = new Choice(async (options) => (await this.call.raw("house_options", { options })).options);
     this.limits = null;
     this.limitsPart = make("div", { class: "part-of-house" });
     this.chosen = make("div");
@@ -30,7 +29,7 @@ export class House {
   }
 
   show({ accounts, house }) {
-    this.options = house.options;
+    this.choice.accept(house.options);
     const limits = accounts ? house.limits ?? {} : null;
     if (JSON.stringify(limits) !== JSON.stringify(this.limits)) this.limitsPart.replaceChildren(...(limits ? this.limitsOf(limits) : []));
     this.limits = limits;
@@ -50,39 +49,38 @@ export class House {
 
   draw() {
     const { controls, defaults, models, presets, shelves } = this.known;
-    const named = controls.filter(({ name }) => name in this.options);
-    const rows = named.flatMap(({ name, label }) => [make("dt", {}, label), make("dd", {}, short(this.options[name]))]);
+    const { accepted, now } = this.choice;
+    const named = controls.filter(({ name }) => name in accepted);
+    const rows = named.flatMap(({ name, label }) => [make("dt", {}, label), make("dd", {}, shownValue(accepted[name]))]);
     const none = make("p", { class: "facts" }, "Nothing is set here: a chat that chooses nothing has what this server was started with.");
     const some = make("p", { class: "facts" }, "A chat that chooses nothing of its own has these.");
-    redraw(this.chosen, [this.options, named.length], () => (rows.length ? [some, make("dl", { class: "facts-list chosen" }, ...rows)] : [none]));
+    redraw(this.chosen, [accepted, named.length], () => (rows.length ? [some, make("dl", { class: "facts-list chosen" }, ...rows)] : [none]));
     if (!this.dialog) return;
-    this.presets.update(presets, this.options);
-    for (const { name, update } of this.rows) update({ value: this.options[name], fallback: defaults[name], models, shelves });
+    this.presets.update(presets, now);
+    for (const { name, update } of this.rows) update({ value: now[name], fallback: defaults[name], models, shelves });
   }
 
   open() {
     const problem = make("p", { class: "problem", role: "alert" });
-    const take = async (options) => {
+    const change = async (how) => {
       problem.textContent = "";
+      const done = this.choice.make(how);
+      this.draw();
       try {
-        await this.call.raw("house_options", { options });
-        this.learn(await this.hello());
+        await done;
       } catch (failure) {
-        problem.textContent = `Not saved: ${sentence(failure.message)}`;
-        this.draw();
+        problem.textContent = refused(this.rows, failure, this.choice.now);
       }
+      const hello = await this.hello().catch(() => null); // what is in force now
+      if (hello) this.learn(hello);
+      else this.draw();
     };
-    const set = (name, value) => {
-      const { [name]: _, ...rest } = this.options;
-      this.options = value === undefined ? rest : { ...rest, [name]: value };
-      return take(this.options);
-    };
-    this.presets = new Presets({ take, save: async (name, options) => {
+    this.presets = new Presets({ take: (options) => change(() => options), save: async (name, options) => {
       const { presets } = await this.call.raw("preset", { name, options });
       this.learn({ ...this.known, presets });
     } });
     const rowOf = (control) => (control.name === "library" ? shelfRow : controlRow);
-    this.rows = this.known.controls.map((control) => rowOf(control)(control, (value) => set(control.name, value)));
+    this.rows = this.known.controls.map((control) => rowOf(control)(control, (value) => change(choosing(control.name, value))));
     const help = make("p", { class: "help" }, "For everybody's chats, where they choose nothing of their own. Take one of your presets, or set what is to hold.");
     const body = make("div", { class: "options" }, help, this.presets.element, problem, ...this.rows.map(({ element }) => element));
     this.dialog = showDialog("Defaults of a chat", body);
@@ -90,9 +88,4 @@ export class House {
     this.dialog.addEventListener("close", () => (this.dialog = null));
     this.draw();
   }
-}
-
-function short(value) {
-  const text = typeof value === "object" ? JSON.stringify(value) : value === "" ? "none is sent" : String(value);
-  return text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text;
 }

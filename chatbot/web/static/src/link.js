@@ -43,7 +43,7 @@ export class Link {
       throw new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
     }
     if (answer.error?.code === "not_logged_in") this.onLoggedOut();
-    if (!answer.ok) throw new Failure(answer.error.message, answer.error.code);
+    if (!answer.ok) throw new Failure(answer.error.message, answer.error.code, answer.error.option);
     return answer;
   }
 
@@ -60,9 +60,11 @@ export class Link {
 }
 
 export class Failure extends Error {
-  constructor(message, code) {
+  /** option: the name of the option that was refused, where one was. */
+  constructor(message, code, option = "") {
     super(message);
     this.code = code;
+    this.option = option;
   }
 }
 

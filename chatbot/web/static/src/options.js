@@ -1,6 +1,7 @@
 // What a person chooses for one chat: the panel with its controls and presets. Each change is sent at once; a new chat
 // keeps the choice on this page until its first message takes it along.
-import { complaint, controlRow, valueOf } from "./controls.js";
+import { Choice, choosing } from "./choice.js";
+import { complaint, controlRow, refused, valueOf } from "./controls.js";
 import { showDialog } from "./dialog.js";
 import { make, stored } from "./dom.js";
 import { Presets } from "./presets.js";
@@ -16,7 +17,8 @@ export class Options {
     Object.assign(this, { opener, link, conversation, changed, learned });
     this.known = { controls: [], defaults: {}, presets: [], models: [], prompts: [] };
     this.dialog = null;
-    this.saving = Promise.resolve();
+    this.place = null; // the visit that made is of
+    this.made = null;
     this.mayNot = "";
     opener.addEventListener("click", () => this.open());
   }
@@ -24,17 +26,29 @@ export class Options {
   /** Take what the server offers. */
   learn({ controls, defaults, presets, models, prompts }) {
     this.known = { ...this.known, controls, defaults, presets, models, prompts };
-    this.draw();
-    this.changed();
+    this.redraw();
+    if (this.conversation.id === null) this.checkKept();
   }
 
   get chosen() {
     return this.conversation.options;
   }
 
+  /** What is chosen in the open chat, a Choice for each visit. */
+  get choice() {
+    const { place } = this.conversation;
+    if (this.place !== place) Object.assign(this, { place, made: new Choice((options) => this.send(place, options)), mayNot: "" });
+    return this.made;
+  }
+
   /** Another chat is open, or somebody changed this one. */
   show(options) {
-    this.conversation.options = options ?? {};
+    this.choice.accept(options ?? {});
+    this.redraw();
+  }
+
+  redraw() {
+    this.conversation.options = this.choice.now;
     this.draw();
     this.changed();
   }
@@ -49,10 +63,25 @@ export class Options {
     stored((store) => store.removeItem(KEPT));
   }
 
+  /** What was kept on this page may be none for this server any more: then it is left out, and the panel says why. */
+  async checkKept() {
+    const { choice } = this;
+    const failure = await this.change((options) => options).catch((why) => why);
+    if (choice !== this.choice || !(failure?.option in choice.accepted)) return;
+    this.show(choosing(failure.option, undefined)(choice.accepted));
+    await this.checkKept();
+    this.mayNot = `Left out of what was chosen here: ${sentence(failure.message)}`;
+    this.draw();
+  }
+
   /** Choose a value for one option, or the default again (undefined). Throws Failure. */
   set(name, value) {
-    const { [name]: _, ...rest } = this.chosen;
-    return this.take(value === undefined ? rest : { ...rest, [name]: value });
+    return this.change(choosing(name, value));
+  }
+
+  /** Make this the whole choice. Throws Failure. */
+  take(options) {
+    return this.change(() => options);
   }
 
   /** Choose as a person types it. Throws Error with what would be right. */
@@ -70,21 +99,36 @@ export class Options {
     return this.set(name, value);
   }
 
-  /** Make this the whole choice, here at once and on the server in turn. */
-  take(options) {
-    const { place } = this.conversation;
+  /** Change what is chosen: seen at once, and taken back where the server refuses it. Throws Failure. */
+  async change(change) {
+    const { choice, place } = this;
     this.mayNot = "";
-    this.show(options);
-    if (place.id === null) {
-      stored((store) => store.setItem(KEPT, JSON.stringify(options)));
-      return Promise.resolve();
+    const done = choice.make(change);
+    this.keep(place, choice.now);
+    this.redraw();
+    try {
+      await done;
+    } catch (failure) {
+      if (choice === this.choice && this.dialog) this.mayNot = refused(this.rows, failure, choice.now);
+      throw failure;
+    } finally {
+      this.keep(place, choice.now);
+      if (choice === this.choice) this.redraw();
     }
-    const sent = this.saving.then(() => this.link.call("options", { chat_id: place.id, options }));
-    this.saving = sent.catch((failure) => {
-      this.mayNot = `Not saved: ${sentence(failure.message)}`;
-      if (this.conversation.place === place) this.draw();
-    });
-    return sent;
+  }
+
+  /** Have the server keep these options of a chat, or look at those of one that is still to begin. */
+  async send(place, options) {
+    try {
+      return (await this.link.call("options", { chat_id: place.id, options })).options;
+    } catch (failure) {
+      if (place.id === null && failure.code === "no_answer") return options; // looked at when the server is there again
+      throw failure;
+    }
+  }
+
+  keep(place, options) {
+    if (place.id === null) stored((store) => store.setItem(KEPT, JSON.stringify(options)));
   }
 
   /** Open the panel, with the focus on a control when one is named. */

@@ -10,15 +10,21 @@ export function shelfRow(control, set) {
   const head = make("div", { class: "head" }, make("span", { class: "label", id: `${id}-label` }, control.label), custom, reset);
   const group = make("div", { role: "group", id, tabindex: "-1", class: "shelf-choice", "aria-labelledby": `${id}-label`, "aria-describedby": `${id}-help` });
   const help = make("p", { class: "help", id: `${id}-help` }, "Answers in this chat come from these shelves of your library, with their sources. With none ticked, a #name in a message asks one.");
+  const problem = make("p", { class: "problem", role: "alert" });
   let shown = "";
   let inForce = "";
   group.addEventListener("change", () => {
+    problem.textContent = "";
     const names = [...group.querySelectorAll("input:checked")].map((box) => box.value);
     set(names.length ? names.join(", ") : inForce ? "" : undefined); // none, where one would be asked otherwise
   });
   return {
     name: control.name,
-    element: make("div", { class: "control library" }, head, group, help),
+    element: make("div", { class: "control library" }, head, group, help, problem),
+    refuse(why) {
+      problem.textContent = why;
+      shown = ""; // the boxes are drawn anew, as they were
+    },
     update({ value, fallback, shelves = [] }) {
       inForce = fallback;
       custom.hidden = reset.hidden = value === undefined;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -160,3 +161,23 @@ class Job:
         if self.thinks_since:
             self.thought_s += time.monotonic() - self.thinks_since
             self.thinks_since = None
+
+
+_BROKEN = frozenset({Status.STOPPED, Status.ERROR, Status.INTERRUPTED})
+
+
+def may_go_on(answer: Stored) -> bool:
+    """Whether an answer ended before its end, or was changed by a person."""
+    was_cut = answer.status is Status.DONE and answer.meta.get("finish_reason") == "length"
+    return was_cut or answer.status in _BROKEN or bool(answer.meta.get("edited"))
+
+
+def is_open(shown: Sequence[Stored], answer: Stored) -> bool:
+    """Whether nothing in a branch was said on the strength of an answer: it is the last one, all behind it ended
+    before their first word, or it did so itself when the chat server was stopped."""
+    places = [place for place, each in enumerate(shown) if each.id == answer.id]
+    if not places:
+        return False
+    was_never_begun = answer.status is Status.INTERRUPTED and not answer.content and not answer.reasoning
+    behind = (each for each in shown[places[0] + 1 :] if each.role != "user")
+    return was_never_begun or all(each.status in _BROKEN and not each.content for each in behind)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, ChatRequest, Done, Event, Notice, Numbered, Status
 from chatbot.core.history import chat_turn
-from chatbot.core.job import Job, Snapshot
+from chatbot.core.job import Job, Snapshot, is_open, may_go_on
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError, UnknownAnswer
@@ -100,7 +100,8 @@ class Jobs:
         return answer
 
     def resume(self, answer_id: str) -> Stored:
-        """Go on with an answer that did not come to its end, in the same message. Raises NotContinuable."""
+        """Go on with an answer that did not come to its end, in the same message; or begin with one that a stop of the
+        chat server kept from its first word. Raises NotContinuable."""
         self._settle(answer_id)
         self._store.interrupt_unfinished()  # what an ended process left there may go on too
         with self._lock:
@@ -108,7 +109,7 @@ class Jobs:
             old = self._store.message(answer_id)
             if self._is_running(answer_id):
                 raise NotContinuable("this answer is still on its way")
-            if old.role != "assistant" or self._store.messages(old.chat_id)[-1].id != answer_id:
+            if old.role != "assistant" or not is_open(self._store.messages(old.chat_id), old):
                 raise NotContinuable("only the last answer of a chat can go on")
             if not may_go_on(old):
                 raise NotContinuable("this answer is complete: ask for more, or try again")
@@ -382,10 +383,3 @@ class Jobs:
             for job in jobs:
                 if job.ended_at and now - job.ended_at > _REMEMBER_S and job.is_saved:
                     self._jobs.pop(job.answer_id, None)
-
-
-def may_go_on(answer: Stored) -> bool:
-    """Whether an answer ended before its end, or was changed by a person."""
-    was_cut = answer.status is Status.DONE and answer.meta.get("finish_reason") == "length"
-    is_broken = answer.status in {Status.STOPPED, Status.ERROR, Status.INTERRUPTED}
-    return was_cut or is_broken or bool(answer.meta.get("edited"))

@@ -55,6 +55,78 @@ def test_answer_of_a_killed_web_server_goes_on_in_the_same_message(
     expect(tab.find(".message")).to_have_count(2)
 
 
+def test_messages_that_waited_for_a_killed_web_server_are_answered_in_their_places(
+    model: FakeServer, tabs: Tabs, tmp_path: Path, started: list[Process]
+) -> None:
+    port, hold = free_port(), Gate()
+    model.scripts = [["hello ", hold, Finish()], *([text, Finish()] for text in ("world", "two", "three"))]
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[0].until_healthy()
+    tab = tabs.open(started[0])
+    tab.say("first")
+    tab.reads("hello")
+    for nth, text in enumerate(("second", "third"), 1):
+        tab.say(text)
+        tab.is_at("queued", nth)
+    chat_id = tab.chat_id()
+    until(lambda: stored(tmp_path, chat_id)[1][1] == "hello ", "what is half a second old", timeout_s=10)
+    started[0].kill()
+
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[1].until_healthy()
+    other = tabs.open(started[1], f"/c/{chat_id}")
+    for nth, told in enumerate(("Cut off", "not answered yet", "not answered yet")):
+        tab.is_at("interrupted", nth)
+        expect(tab.answer(nth)).to_contain_text(told)
+    expect(tab.answer(1)).not_to_contain_text("arrived")
+    expect(tab.button("Retry")).to_have_count(2)
+    expect(other.button("Continue")).to_be_visible()
+    tab.button("Continue").click()
+    tab.reads("hello world", 0)
+    for nth, text in enumerate(("two", "three"), 1):
+        tab.answer(nth).get_by_role("button", name="Retry").click()
+        tab.is_at("done", nth)
+        tab.reads(text, nth)
+    for each in (tab, other):
+        expect(each.find(".answer .body")).to_have_text(["hello world", "two", "three"])
+        expect(each.button("Continue")).to_have_count(0)
+        expect(each.find(".place")).to_have_count(0)
+    assert [row[1] for row in stored(tmp_path, chat_id)] == ["first", "hello world", "second", "two", "third", "three"]
+    assert [str(each["content"]) for each in model.requests[-1]["messages"]][-4:] == [
+        "hello world",
+        "second",
+        "two",
+        "third",
+    ]
+
+
+def test_answer_goes_on_no_more_on_any_page_once_a_message_behind_it_is_answered(
+    model: FakeServer, tabs: Tabs, tmp_path: Path, started: list[Process]
+) -> None:
+    port, hold = free_port(), Gate()
+    model.scripts = [["hello ", hold, Finish()], ["two", Finish()]]
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[0].until_healthy()
+    tab = tabs.open(started[0])
+    tab.say("first")
+    tab.reads("hello")
+    tab.say("second")
+    tab.is_at("queued")
+    chat_id = tab.chat_id()
+    until(lambda: stored(tmp_path, chat_id)[1][1] == "hello ", "what is half a second old", timeout_s=10)
+    started[0].kill()
+
+    started.append(chatbot(model.url, tmp_path, port=port))
+    started[1].until_healthy()
+    other = tabs.open(started[1], f"/c/{chat_id}")
+    expect(other.button("Continue")).to_be_visible()
+    tab.button("Retry").click()
+    tab.reads("two")
+    for each in (tab, other):
+        each.is_at("done")
+        expect(each.button("Continue")).to_have_count(0)
+
+
 def test_killed_model_server_leaves_the_text_a_plain_error_and_a_way_to_try_again(
     tabs: Tabs, tmp_path: Path, started: list[Process]
 ) -> None:

@@ -1,5 +1,5 @@
 // One answer: thoughts, text, how far it is, how it ended, and what can be done with it.
-import { isFinal } from "./conversation.js";
+import { isFinal, wasNeverBegun } from "./conversation.js";
 import { copy } from "./copy.js";
 import { hide, make } from "./dom.js";
 import { editor } from "./editor.js";
@@ -22,6 +22,7 @@ const ENDS = {
   stopped: "Stopped.",
   interrupted: "Cut off: the chat server was stopped in the middle of this answer. What had arrived is kept.",
 };
+const NEVER_BEGUN = "This message was not answered yet: the chat server was stopped.";
 
 /** deeds: what a click does: retry, goOn, change, branch, dequeue. */
 export function answerEntry(deeds) {
@@ -60,15 +61,15 @@ export function answerEntry(deeds) {
   };
 
   /** Make ready what an answer from the library needs; true when its text has to be drawn anew for it. */
-  const ground = (now, isLast) => {
+  const ground = (now, ...place) => {
     if (!now.meta.library) return false;
-    const module = groundsModule(() => { if (message === now) draw(now, isLast); });
+    const module = groundsModule(() => { if (message === now) draw(now, ...place); });
     if (!module) return false;
     grounds ??= new module.Grounds({ element, body, stage, foot, renderer }, deeds);
     return grounds.take(now);
   };
 
-  const draw = (now, isLast) => {
+  const draw = (now, isLast, isOpen) => {
     message = now;
     const isWhole = isFinal(now);
     if (element.dataset.status !== now.status) {
@@ -76,7 +77,7 @@ export function answerEntry(deeds) {
       element.setAttribute("aria-busy", String(!isWhole));
     }
     reasoning.draw(now);
-    if (ground(now, isLast) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
+    if (ground(now, isLast, isOpen) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
     grounds?.draw(now);
     if (isWhole && !wasWhole) element.style.setProperty("--tall", height(now.content));
     drawn = now.content;
@@ -84,8 +85,8 @@ export function answerEntry(deeds) {
     tell(stage, stageOf(now));
     hide(bar, now.progress?.type !== "reading");
     if (!bar.hidden) bar.value = now.progress.percent;
-    const below = JSON.stringify([now.status, { ...now.meta, library: null }, now.siblings, isLast, !now.content]);
-    if (below !== drawnFoot) drawFoot(foot, now, isLast, { ...deeds, edit }); // else its buttons keep the focus
+    const below = JSON.stringify([now.status, { ...now.meta, library: null }, now.siblings, isLast, isOpen, !now.content]);
+    if (below !== drawnFoot) drawFoot(foot, now, { isLast, isOpen }, { ...deeds, edit }); // else its buttons keep the focus
     drawnFoot = below;
   };
 
@@ -112,14 +113,15 @@ function readingBar() {
   return bar;
 }
 
-function drawFoot(foot, message, isLast, deeds) {
+function drawFoot(foot, message, place, deeds) {
   const { meta, status } = message;
   const lines = (meta.notices ?? []).map((text) => make("p", { class: "notice" }, text));
   if (isFinal(message)) {
     if (meta.error) lines.push(make("p", { class: "problem" }, sentence(meta.error.message)));
-    if (ENDS[status]) lines.push(make("p", { class: "notice" }, ENDS[status]));
+    const end = wasNeverBegun(message) ? NEVER_BEGUN : ENDS[status];
+    if (end) lines.push(make("p", { class: "notice" }, end));
     if (meta.finish_reason === "length") lines.push(make("p", { class: "notice" }, "The answer reached its length limit."));
-    lines.push(actions(message, isLast, deeds));
+    lines.push(actions(message, place, deeds));
   }
   if (status === "queued") lines.push(queueRow(message, deeds));
   foot.replaceChildren(...lines);
@@ -136,18 +138,24 @@ function canGoOn({ content, status, meta }) {
   return content && (status !== "done" || meta.finish_reason === "length");
 }
 
-function actions(message, isLast, deeds) {
-  const { content, meta, status } = message;
+function actions(message, { isLast, isOpen }, deeds) {
+  const { content, meta } = message;
   const row = make("div", { class: "actions" });
   row.append(...versions(message, deeds.branch));
-  if (isLast && canGoOn(message)) row.append(button("quiet go-on", "Continue", () => deeds.goOn(message)));
+  if (isOpen && canGoOn(message)) row.append(button("quiet go-on", "Continue", () => deeds.goOn(message)));
   if (content) row.append(copyButton(withSources(message)));
-  const again = isLast && status !== "done" ? "Retry" : "Answer again";
-  row.append(button("quiet retry", again, () => deeds.retry(message)));
+  row.append(retryButton(message, isLast, deeds));
   if (content) row.append(button("quiet edit", "Edit", deeds.edit, "Edit answer"));
   const told = [meta.edited && "edited", stats(meta)].filter(Boolean).join(" · ");
   if (told) row.append(make("span", { class: "stats" }, told));
   return row;
+}
+
+/** Another answer beside this one; an answer that was never begun begins where it stands. */
+function retryButton(message, isLast, deeds) {
+  if (wasNeverBegun(message)) return button("quiet retry", "Retry", () => deeds.goOn(message));
+  const words = isLast && message.status !== "done" ? "Retry" : "Answer again";
+  return button("quiet retry", words, () => deeds.retry(message));
 }
 
 function copyButton(content) {

@@ -10,6 +10,23 @@ export function isFinal(message) {
   return FINAL.has(message.status);
 }
 
+/** Whether an answer ended before its first word. */
+function isEmpty(message) {
+  return isFinal(message) && message.status !== "done" && !message.content;
+}
+
+/** Whether the chat server was stopped before an answer began. */
+export function wasNeverBegun(message) {
+  return message.status === "interrupted" && !message.content && !message.reasoning;
+}
+
+/** Whether no answer behind a message has a word, so that this one can go on. */
+export function isOpen(messages, { id }) {
+  if (messages.at(-1)?.role === "user") return false; // its answer is about to begin
+  const at = messages.findLastIndex((each) => each.id === id || (each.role !== "user" && !isEmpty(each)));
+  return messages[at]?.id === id;
+}
+
 export function isProgress(event) {
   return PROGRESS.has(event.type);
 }

@@ -1,5 +1,6 @@
 // The list of messages: one element a message, updated in place, at most once a frame.
 import { answerEntry } from "./answer.js";
+import { isOpen } from "./conversation.js";
 import { hide, make } from "./dom.js";
 import { Frames } from "./frames.js";
 import { saidEntry } from "./said.js";
@@ -58,7 +59,17 @@ export class MessageList {
   /** Show a message's newest state at the next frame. */
   update(message) {
     this.changed.add(message);
+    if (this.shown.get(message.id)?.element.dataset.status !== message.status) this.lookBefore(message);
     this.frames.ask();
+  }
+
+  /** Whether an answer can go on hangs on those behind it. */
+  lookBefore(message) {
+    const before = this.order.slice(0, this.order.findIndex(({ id }) => id === message.id)).reverse();
+    for (const each of before.filter(({ role }) => role === "assistant")) {
+      this.changed.add(each);
+      if (each.content) break;
+    }
   }
 
   clear() {
@@ -98,7 +109,7 @@ export class MessageList {
       entry = message.role === "user" ? saidEntry(message, this.deeds) : answerEntry(this.deeds);
       this.shown.set(message.id, entry);
     }
-    entry.draw(message, message === this.order.at(-1));
+    entry.draw(message, message === this.order.at(-1), isOpen(this.order, message));
   }
 
   /** Put the elements into the order of the messages; those that stand right are not touched. */

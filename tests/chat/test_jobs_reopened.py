@@ -1,0 +1,64 @@
+"""What waited when the chat server was stopped is answered where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chatbot.core.events import Delta, Done, Status
+from chatbot.errors import NotContinuable
+from tests.chat.rooms import Room, Scripted
+from tests.fakes import Gate
+
+WHOLE = Done(Status.DONE, "stop")
+
+
+def stopped(path: Path) -> tuple[str, list[str]]:
+    """A chat whose first answer was cut off while two more messages waited: its id and those of the answers."""
+    hold = Gate()
+    r = Room(path, Scripted(Delta("hello"), hold, WHOLE))
+    chat, first = r.send("one")
+    hold.wait_until_reached()
+    answers = [first, *(r.send(text, chat)[1] for text in ("two", "three"))]
+    r.close()
+    return chat, answers
+
+
+def test_what_was_cut_off_goes_on_and_what_waited_begins_in_the_same_messages(tmp_path: Path) -> None:
+    chat, answers = stopped(tmp_path / "x.db")
+    script = Scripted(Delta(" and more"), WHOLE)
+    r = Room(tmp_path / "x.db", script)
+    for answer in answers:
+        assert r.store.message(answer).status is Status.INTERRUPTED
+        r.jobs.resume(answer)
+        assert r.watcher.end_of(answer).status is Status.DONE
+        r.saved(answer, Status.DONE)
+    assert [m.content for m in r.store.tree(chat)] == [
+        "one",
+        "hello and more",
+        "two",
+        " and more",
+        "three",
+        " and more",
+    ]
+    assert [turn.continues for turn in script.turns] == ["hello", "", ""]
+    r.close()
+
+
+def test_what_waited_begins_behind_others_but_what_was_cut_off_does_not_go_on_before_them(tmp_path: Path) -> None:
+    _, (first, second, third) = stopped(tmp_path / "x.db")
+    hold = Gate()
+    r = Room(tmp_path / "x.db", Scripted(Delta("yes"), hold, WHOLE))
+    r.jobs.resume(third)
+    hold.wait_until_reached()
+    with pytest.raises(NotContinuable, match="last answer"):
+        r.jobs.resume(first)
+    hold.open()
+    assert r.watcher.end_of(third).status is Status.DONE
+    with pytest.raises(NotContinuable, match="last answer"):
+        r.jobs.resume(first)
+    r.jobs.resume(second)
+    assert r.watcher.end_of(second).status is Status.DONE
+    assert r.saved(second, Status.DONE) == "yes"
+    r.close()

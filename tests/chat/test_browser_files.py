@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.chat.axe import violations
 from tests.chat.page import Tab, Tabs
 from tests.chat.site import recorded
 from tests.fakes import FakeServer, Finish
@@ -130,15 +132,89 @@ def test_address_behind_a_hash_is_read_and_sent_with_the_message(
         assert tab.hosts == {"127.0.0.1"}
 
 
-def test_address_that_may_not_be_read_is_said_and_nothing_is_sent(
+def test_address_that_may_not_be_read_holds_the_message_back_until_it_is_removed(
     model: FakeServer, chat: Process, tabs: Tabs, site: str
 ) -> None:
+    model.scripts = [["ok", Finish()]]
     tab = tabs.open(chat)
-    tab.say(f"tell me #{site}")
+    chip = tab.find(".chip")
+    tab.input.fill(f"read #{site} now")
     expect(tab.problem).to_be_visible()
-    expect(tab.find(".chip")).to_have_count(0)
-    expect(tab.input).to_have_value("tell me")
+    expect(chip).to_contain_text("not read")
+    expect(tab.input).to_have_value("read now")
+    tab.input.press("Enter")
+    expect(tab.problem).to_contain_text("Try again or remove the page, then send.")
+    for scheme in ("dark", "light"):
+        tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert violations(tab) == []
+    tab.page.reload()  # a draft keeps its pages
+    expect(chip.locator(".name")).to_have_text(site)
+    expect(chip).to_contain_text("not read")
+    tab.input.press("Enter")
+    expect(tab.problem).to_have_text("This page has not been read yet. Try again or remove the page, then send.")
+    tab.button(f"Try again to read {site}").click()
+    expect(tab.problem).not_to_contain_text("then send")
+    expect(chip).to_contain_text("not read")
     assert model.requests == []
+    tab.button(f"Remove {site}").click()
+    expect(tab.problem).to_be_hidden()
+    tab.input.press("Enter")
+    tab.is_at("done")
+    expect(tab.find(".user")).to_have_text("read now")
+    assert tab.errors == []
+
+
+def test_page_that_comes_at_the_second_try_is_sent_with_the_message(
+    model: FakeServer, tabs: Tabs, tmp_path: Path
+) -> None:
+    model.scripts = [["slowly", Finish()]]
+    pages: dict[str, bytes] = {}
+    with (
+        recorded(pages) as site,
+        running(chatbot(model.url, tmp_path, "--allowed_fetch_hosts", "127.0.0.1")) as chat,
+    ):
+        tab = tabs.open(chat)
+        tab.say(f"how do they wade? #{site}/herons")
+        expect(tab.problem).to_contain_text("404")
+        expect(tab.input).to_have_value("how do they wade?")
+        pages["/herons"] = PAGE
+        tab.button(f"Try again to read {site}/herons").click()
+        expect(tab.find(".chip .name")).to_have_text("Herons")
+        expect(tab.problem).to_be_hidden()
+        tab.input.press("Enter")
+        tab.is_at("done")
+        assert "They wade slowly." in model.requests[-1]["messages"][-1]["content"]
+
+
+def test_address_leaves_the_words_around_it_and_the_caret_as_they_are(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    tab.input.press_sequentially("read #https://x.invalid/one and tell")
+    expect(tab.input).to_have_value("read and tell")
+    tab.input.fill("alpha omega\nend")
+    tab.input.evaluate("(input) => input.setSelectionRange(6, 6)")
+    tab.input.press_sequentially("#https://y.invalid/two zz ")
+    expect(tab.input).to_have_value("alpha zz omega\nend")
+    tab.input.evaluate("(input) => input.setSelectionRange(5, 5)")
+    tab.input.press_sequentially(" #https://z.invalid")  # before a space: not whole until another follows it
+    expect(tab.input).to_have_value("alpha #https://z.invalid zz omega\nend")
+    tab.input.press("End")
+    tab.input.press_sequentially(" #https://w.invalid and")
+    expect(tab.find(".chip .name")).to_have_text(
+        ["https://x.invalid/one", "https://y.invalid/two", "https://z.invalid", "https://w.invalid"]
+    )
+    assert model.requests == []
+
+
+def test_what_was_wrong_with_one_file_is_not_said_beside_the_next(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    attach(tab, {"name": "bad.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 damaged"})
+    expect(tab.problem).to_contain_text("bad.pdf")
+    attach(tab, {"name": "good.txt", "mimeType": "text/plain", "buffer": b"one"})
+    expect(tab.find(".chip .name")).to_have_text("good.txt")
+    expect(tab.find(".chip .size")).to_have_text(re.compile("1 token$"))
+    expect(tab.problem).to_be_hidden()
 
 
 def test_headlines_come_as_a_file_and_a_command_that_fails_can_be_tried_again(

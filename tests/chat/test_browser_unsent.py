@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
 from tests.chat.household import PASSWORD, logged_in
 from tests.chat.network import Wire, wire
@@ -181,6 +182,9 @@ def test_refused_message_stays_in_sight_until_it_is_sent_taken_up_or_discarded(
         tab.page.reload()  # and it is not sent by itself again
         expect(refused.locator(".user")).to_have_text(["three", "four"])
         expect(tab.input).to_have_value("the next words")
+        for scheme in ("dark", "light"):
+            tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            assert violations(tab) == []
         tab.page.get_by_role("link", name="New chat").click()
         expect(tab.find(".user")).to_have_count(0)
         tab.page.go_back()

@@ -6,13 +6,16 @@ import { button, counted, short } from "./words.js";
 
 const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
 const PAGE_TIMEOUT_MS = 30000;
+const NOT_YET = "This page has not been read yet.";
 const nameOf = (id) => `files:${id ?? "new"}`;
 
 export class Attachments {
   /** current: the id of the open chat; changed: called after each change. */
   constructor(holder, { link, problem, current, changed }) {
     Object.assign(this, { holder, link, problem, current, changed });
-    this.chips = []; // {name, file: what the server made of it, work: while it is on its way}
+    // {name, file: what the server made of it, work: while it is on its way, url: of a page out of the text, which stays
+    // until it is read, failed: why it is not}
+    this.chips = [];
     this.maxBytes = Infinity;
     this.uploads = Promise.resolve(); // the last one; the next is counted against the room that it leaves
   }
@@ -25,12 +28,18 @@ export class Attachments {
     return this.chips.some(({ work }) => work);
   }
 
+  /** Why a page of the text is not there, as far as one is not. */
+  get lack() {
+    return this.chips.find(({ failed }) => failed)?.failed;
+  }
+
   /** Attach files of the person's machine. */
   add(files) {
+    this.problem(""); // what was wrong with others before
     for (const file of files) {
       const why = isPicture(file) ? "" : this.excess(file); // a picture may become smaller
       if (why) this.problem(why);
-      else this.uploads = this.begin(file.name, this.send(file));
+      else this.uploads = this.begin({ name: file.name }, this.send(file));
     }
   }
 
@@ -52,8 +61,25 @@ export class Attachments {
 
   /** Attach the text of a web page; the chip in the end, nothing when it cannot be fetched. */
   addPage(url) {
+    return this.begin({ name: url }, this.read(url));
+  }
+
+  /** Attach a page whose address stood in the text: one that cannot be fetched stays here, to be tried again. */
+  addNamed(url) {
+    this.begin({ name: url, url }, this.read(url));
+    this.keep();
+  }
+
+  async read(url) {
     const asked = { chat_id: this.current(), url, files: idsOf(this.chips) };
-    return this.begin(url, this.link.call("url", asked, PAGE_TIMEOUT_MS).then(({ file }) => file));
+    return (await this.link.call("url", asked, PAGE_TIMEOUT_MS)).file;
+  }
+
+  again(chip) {
+    this.problem("");
+    delete chip.failed;
+    this.follow(chip, this.read(chip.url));
+    document.getElementById("input").focus();
   }
 
   /** Attach what the server has made ready. */
@@ -62,21 +88,24 @@ export class Attachments {
     this.keep();
   }
 
-  begin(name, promise) {
+  begin(chip, promise) {
+    this.chips.push(chip);
+    return this.follow(chip, promise);
+  }
+
+  follow(chip, promise) {
     const { chips } = this;
-    const chip = { name };
     chip.work = promise.then(
       (file) => Object.assign(chip, { file, name: file.name }),
       (failure) => {
-        chips.splice(chips.indexOf(chip), 1);
+        if (!chip.url) chips.splice(chips.indexOf(chip), 1);
         this.problem(failure.message, failure.code);
-        chip.failed = true;
+        chip.failed = failure.message;
       },
     ).finally(() => {
       delete chip.work;
       if (chips === this.chips) this.keep(); // else another chat is open by now
     });
-    chips.push(chip);
     this.draw();
     return chip.work;
   }
@@ -91,15 +120,16 @@ export class Attachments {
   drop(chip) {
     const at = this.chips.indexOf(chip);
     this.chips.splice(at, 1);
+    if (chip.failed) this.problem("");
     if (chip.file) this.link.call("unfile", { file_id: chip.file.id }).catch(() => {}); // the server forgets it by itself
     this.keep();
-    (this.holder.querySelectorAll("button")[Math.min(at, this.chips.length - 1)] ?? document.getElementById("input")).focus();
+    (this.holder.querySelectorAll(".remove")[Math.min(at, this.chips.length - 1)] ?? document.getElementById("input")).focus();
   }
 
   /** Show what was attached in a chat and not sent. */
   restore(id) {
     const kept = stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? [];
-    this.chips = kept.map((file) => ({ name: file.name, file }));
+    this.chips = kept.map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET }));
     this.draw();
   }
 
@@ -116,7 +146,7 @@ export class Attachments {
   }
 
   keep() {
-    this.write(this.current(), this.files);
+    this.write(this.current(), this.chips.flatMap(({ file, url }) => file ?? (url ? { url } : [])));
     this.draw();
   }
 
@@ -131,21 +161,31 @@ export class Attachments {
   }
 
   line(chip) {
-    const line = make("li", { class: "chip", "aria-busy": chip.work ? "true" : "false" });
+    const line = make("li", { class: "chip", "aria-busy": chip.work ? "true" : "false", "data-failed": Boolean(chip.failed) });
     const isPictured = chip.file && isShown(chip.file);
     if (isPictured) line.append(make("img", { class: "thumb", src: addressOf(chip.file), alt: "" })); // its name is beside it
     line.append(make("span", { class: "name", title: chip.file?.source || chip.name }, chip.name));
     const title = chip.file && !isPictured ? counted(chip.file.n_chars, "character") : "";
-    line.append(make("span", { class: "size", title }, chip.file ? (chip.file.is_whole === false ? "read in parts" : cost(chip.file)) : "reading…"));
-    if (!chip.work) line.append(button("quiet", "×", () => this.drop(chip), `Remove ${chip.name}`));
+    line.append(make("span", { class: "size", title }, chip.failed ? "not read" : sizeOf(chip)));
+    if (chip.failed) line.append(button("quiet again", "Try again", () => this.again(chip), `Try again to read ${chip.name}`));
+    if (!chip.work) line.append(button("quiet remove", "×", () => this.drop(chip), `Remove ${chip.name}`));
     return line;
   }
 }
 
+function sizeOf({ file }) {
+  if (!file) return "reading…";
+  return file.is_whole === false ? "read in parts" : cost(file);
+}
+
 /** What a file takes of the model's memory. */
 function cost({ kind, n_tokens, n_chars }) {
-  if (kind === "image") return n_tokens ? `about ${short(n_tokens)} tokens` : "picture";
-  return n_tokens ? `${short(n_tokens)} tokens` : `about ${short(Math.ceil(n_chars / CHARS_PER_TOKEN))} tokens`;
+  if (kind === "image") return n_tokens ? `about ${tokens(n_tokens)}` : "picture";
+  return n_tokens ? tokens(n_tokens) : `about ${tokens(Math.ceil(n_chars / CHARS_PER_TOKEN))}`;
+}
+
+function tokens(n) {
+  return `${short(n)} token${n === 1 ? "" : "s"}`;
 }
 
 function idsOf(chips) {

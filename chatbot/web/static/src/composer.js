@@ -1,10 +1,10 @@
 // Where the next message is written: its text, what goes with it, and the draft that survives a reload.
 import { Attachments } from "./attachments.js";
 import { isComposing, stored } from "./dom.js";
-import { fitHeight, isTouch } from "./words.js";
+import { fitHeight, isTouch, sentence } from "./words.js";
 
 const LONG_PASTE = 4000;
-const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s)/g;
+const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
 const draftName = (id) => `draft:${id ?? "new"}`;
 
 export class Composer {
@@ -91,21 +91,36 @@ export class Composer {
     this.attachments.add(files.length ? files : [new File([text], "Pasted text.txt", { type: "text/plain" })]);
   }
 
-  /** Fetch the pages whose addresses stand in the text as #https://… */
+  /** Fetch the pages whose addresses stand in the text as #https://…, but for one that is still being written. */
   takePages(isWhole = false) {
-    const { value } = this.input;
-    const text = isWhole ? `${value} ` : value;
-    const found = [...text.matchAll(ADDRESS)].map(([, , url]) => url);
+    const { value, selectionEnd: caret } = this.input;
+    const isWritten = ({ index, 0: all, 1: before }) => isWhole || caret <= index + before.length || caret > index + all.length;
+    const found = [...value.matchAll(ADDRESS)].filter(isWritten);
     if (!found.length) return;
-    this.setText(text.replace(ADDRESS, "$1").trim());
+    for (const each of [...found].reverse()) this.cutOut(each);
     this.keep();
-    for (const url of found) this.attachments.addPage(url);
+    this.fit();
+    for (const [, , url] of found) this.attachments.addNamed(url);
+  }
+
+  /** Take an address out of the text, with one of the spaces around it; of a space and the end of a line the space. */
+  cutOut({ index, 0: all, 1: before }) {
+    const end = index + all.length;
+    const after = this.input.value.charAt(end);
+    const isLast = before && (!after || after === "\n");
+    const [from, to] = isLast ? [index, end] : [index + before.length, end + after.length];
+    this.input.setRangeText("", from, to, "preserve"); // the caret stays where the person writes
   }
 
   async submit() {
     if (this.isWaiting || this.deeds.run(this.input.value)) return;
     this.takePages(true);
     if (this.attachments.isBusy && !(await this.wait())) return;
+    const { lack } = this.attachments;
+    if (lack) {
+      this.deeds.problem(`${sentence(lack)} Try again or remove the page, then send.`);
+      return;
+    }
     const text = this.input.value.trim() ? this.input.value : "";
     if (text || this.attachments.files.length) this.deeds.send(text, this.attachments.files);
   }

@@ -184,7 +184,7 @@ def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Pro
     tab.say("/set temperature 0.1")
     expect(note).to_have_text("Temperature: 0.1")
     tab.say("/set temperature 9")
-    expect(tab.problem).to_have_text("Temperature is a number from 0 to 2.")
+    expect(tab.problem).to_have_text("Temperature must be a number from 0 to 2, got 9.")
     expect(tab.input).to_have_value("/set temperature 9")  # to be put right
     tab.say("/system You are brief.")
     expect(note).to_contain_text("You are brief.")
@@ -201,7 +201,7 @@ def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Pro
     tab.page.keyboard.press("Control+Shift+;")
     expect(note).to_have_text(re.compile("^(Copied|This browser does not let)"))
     tab.say("/nosuch")
-    expect(tab.problem).to_have_text("There is no command /nosuch: /help lists them.")
+    expect(tab.problem).to_have_text("There is no command /nosuch; /help lists them.")
     tab.say("/help")
     expect(tab.page.get_by_role("dialog", name="Commands")).to_contain_text("/undo")
     tab.page.keyboard.press("Escape")

@@ -7,7 +7,8 @@ export class CommandList {
   /** run: does a command at once; write: puts a text into the field; tell: says something to a screen reader. */
   constructor(input, list, { run, write, tell }) {
     Object.assign(this, { input, list, run, write, tell });
-    this.commands = [];
+    this.commands = []; // that may be used here
+    this.all = [];
     this.prompts = [];
     this.found = [];
     this.at = 0;
@@ -19,7 +20,8 @@ export class CommandList {
 
   /** Take what the server knows. */
   learn({ commands, prompts }) {
-    this.commands = commands.filter(({ where }) => where !== "terminal");
+    this.all = commands;
+    this.commands = commands.filter(({ refusal }) => !refusal);
     this.prompts = prompts;
     this.nowKnown();
   }
@@ -28,10 +30,10 @@ export class CommandList {
   parse(text) {
     const [, typed, rest = ""] = /^\/(\S+)(?:\s+([\s\S]*))?$/.exec(text.trimEnd()) ?? [];
     const name = typed?.toLowerCase();
-    const command = this.commands.find((each) => each.name === name || each.aliases?.includes(name));
+    const command = this.all.find((each) => each.name === name || each.aliases?.includes(name));
     if (!command) return /^[a-z]+$/.test(name ?? "") && !rest && this.commands.length ? { name: "", rest: name } : null;
     if (rest && !command.args) return null;
-    return { name: command.name, rest: rest.trim(), lacks: !rest && needsMore(command) ? command : null };
+    return { name: command.name, rest: rest.trim(), refusal: command.refusal, lacks: !rest && needsMore(command) ? command : null };
   }
 
   get isOpen() {

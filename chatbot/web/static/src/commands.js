@@ -28,12 +28,25 @@ export class CommandList {
 
   /** The command and its argument, or null for a message, also one that only looks like a command. */
   parse(text) {
+    const prompt = this.promptOf(text);
     const [, typed, rest = ""] = /^\/(\S+)(?:\s+([\s\S]*))?$/.exec(text.trimEnd()) ?? [];
     const name = typed?.toLowerCase();
     const command = this.all.find((each) => each.name === name || each.aliases?.includes(name));
+    if (!command && prompt) return { prompt };
     if (!command) return /^[a-z]+$/.test(name ?? "") && !rest && this.commands.length ? { name: "", rest: name } : null;
     if (rest && !command.args) return null;
     return { name: command.name, rest: rest.trim(), refusal: command.refusal, lacks: !rest && needsMore(command) ? command : null };
+  }
+
+  /** The text of the saved prompt whose name stands behind the slash, with what follows it; undefined for none. */
+  promptOf(text) {
+    const typed = text.slice(1).trimEnd();
+    const has = ({ name }) => `${typed} `.toLowerCase().startsWith(`${name.toLowerCase()} `);
+    const found = text.startsWith("/") ? this.prompts.filter(has) : [];
+    if (!found.length) return undefined;
+    const { name, text: words } = found.reduce((one, other) => (other.name.length > one.name.length ? other : one));
+    const rest = typed.slice(name.length).trim();
+    return rest && !/\s$/.test(words) ? `${words} ${rest}` : words + rest;
   }
 
   get isOpen() {
@@ -43,7 +56,7 @@ export class CommandList {
   /** The text has changed: show what it may begin. */
   look() {
     const text = this.input.value;
-    if (!/^\/\S*$/.test(text) || text === this.closedAt || document.activeElement !== this.input) {
+    if (!/^\/[^\n]*$/.test(text) || this.isArgued(text) || text === this.closedAt || document.activeElement !== this.input) {
       this.close();
       return;
     }
@@ -59,6 +72,12 @@ export class CommandList {
     }
     this.draw();
     this.tell(`${this.found.length} to choose from: ${this.spoken(this.found[0])}`);
+  }
+
+  /** Whether what follows a command is being typed. */
+  isArgued(text) {
+    const [word, ...rest] = text.slice(1).toLowerCase().split(" ");
+    return rest.length > 0 && this.commands.some(({ name }) => name === word);
   }
 
   draw() {

@@ -16,7 +16,8 @@ BOTH, PAGE, TERMINAL = "both", "page", "terminal"
 
 @dataclass(frozen=True)
 class Spec:
-    """One command. args names what follows it, in brackets what may be left out; where: page, terminal or both."""
+    """One command. args names what follows it, in brackets what may be left out; where: page, terminal or both;
+    instead: what to do in the other place."""
 
     name: str
     args: str
@@ -24,6 +25,7 @@ class Spec:
     where: str = BOTH
     aliases: tuple[str, ...] = ()
     is_admin: bool = False  # for administrators alone
+    instead: str = ""
 
     @property
     def usage(self) -> str:
@@ -34,9 +36,16 @@ class Spec:
         """Whether it exists on the page, or in the terminal."""
         return where == BOTH or self.where in {BOTH, where}
 
-    def wire(self) -> dict[str, Any]:
-        """As sent to a browser."""
-        return {**asdict(self), "aliases": list(self.aliases)}
+    def refusal(self, where: str, *, is_admin: bool = True) -> str:
+        """Why it cannot be used on the page, or in the terminal, and what to do instead; empty where it can."""
+        if not self.is_for(where):
+            place = "in the terminal" if self.where == TERMINAL else "on the page"
+            return f"/{self.name} works {place} alone: {self.instead}"
+        return f"/{self.name} is for administrators: ask one of them" if self.is_admin and not is_admin else ""
+
+    def wire(self, *, is_admin: bool) -> dict[str, Any]:
+        """As sent to a browser, with why it cannot be used there."""
+        return {**asdict(self), "aliases": list(self.aliases), "refusal": self.refusal(PAGE, is_admin=is_admin)}
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,15 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("url", "ADDRESS", "read a page of the web into the next message"),
     Spec("news", "[TOPIC]", "read the headlines of the news"),
     Spec("weather", "[PLACE]", "read the weather"),
-    Spec("library", "[SHELF|off]", "ask the shelves of the library in this conversation", where=TERMINAL),
+    Spec(
+        "library",
+        "[SHELF|off]",
+        "ask the shelves of the library in this conversation",
+        where=TERMINAL,
+        instead="choose the shelves under Options, or name one in the message with #SHELF",
+    ),
     Spec("regen", "", "answer the last message once more", aliases=("retry",)),
-    Spec("continue", "", "go on with the last answer where it ended early", where=TERMINAL),
+    Spec("continue", "", "go on with the last answer where it ended early"),
     Spec("edit", "", "change the last message and send it again"),
     Spec("undo", "", "take the last message and its answer back"),
     Spec("copy", "[code]", "copy the last answer, or its last block of code"),
@@ -69,9 +84,23 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("open", "[ID]", "go on with another conversation; without an ID choose one"),
     Spec("search", "TEXT", "find a text in all conversations"),
     Spec("stats", "", "speed of the last answer, and how full the model's memory is"),
-    Spec("alert", "TEXT", "tell everybody who has the page open", where=PAGE, is_admin=True),
-    Spec("clear", "", "clear the screen", where=TERMINAL),
-    Spec("exit", "", "leave", where=TERMINAL, aliases=("quit", "bye")),
+    Spec(
+        "alert",
+        "TEXT",
+        "tell everybody who has the page open",
+        where=PAGE,
+        is_admin=True,
+        instead="open the page as an administrator and say it there",
+    ),
+    Spec("clear", "", "clear the screen; the conversation goes on"),
+    Spec(
+        "exit",
+        "",
+        "leave",
+        where=TERMINAL,
+        aliases=("quit", "bye"),
+        instead="close the tab, what was said is kept",
+    ),
 )
 _NAMES = (
     "#NAME in a message asks a shelf of the library, a document on one or a file of this chat; "
@@ -83,23 +112,24 @@ _BY_NAME = {name: spec for spec in COMMANDS for name in (spec.name, *spec.aliase
 def parse(text: str, where: str = BOTH) -> Command | None:
     """The command that a text is; None when it is a message, such as a path, or words behind what takes none.
 
-    Raises BadRequest for a single word that looks like a command and is none, naming the nearest.
+    Raises BadRequest for a single word that looks like a command and is none, naming the nearest, and for a command of
+    the other place, saying what to do instead.
     """
     word, args = _split(text)
     if not word:
         return None
     spec = _BY_NAME.get(word)
-    if spec is not None and spec.is_for(where):
+    if spec is not None:
         if args and not spec.args:
             return None
+        if refusal := spec.refusal(where):
+            raise BadRequest(refusal)
         if not args and spec.args and not spec.args.startswith("["):
             raise BadRequest(f"{spec.usage}: {spec.help}")
         return Command(spec.name, args)
     if args or not word.isalpha():
         return None
-    near = difflib.get_close_matches(word, [name for name, each in _BY_NAME.items() if each.is_for(where)], n=1)
-    hint = f"did you mean /{near[0]}? " if near else ""
-    raise BadRequest(f"there is no command /{word}; {hint}/help lists them")
+    raise _unknown(word, where)
 
 
 def parse_setting(args: str) -> tuple[Control, Any] | Control | None:
@@ -127,9 +157,12 @@ def of(where: str, *, is_admin: bool = False) -> list[Spec]:
 def help_text(where: str, name: str = "", *, is_admin: bool = False) -> str:
     """All commands of the page or the terminal, a line each, or what one of them does. Raises BadRequest."""
     if name:
-        spec = _BY_NAME.get(name.strip().removeprefix("/").lower())
-        if spec is None or spec not in of(where, is_admin=is_admin):
-            raise BadRequest(f"there is no command /{name.strip().removeprefix('/')}; /help lists them")
+        word = name.strip().removeprefix("/").lower()
+        spec = _BY_NAME.get(word)
+        if spec is None:
+            raise _unknown(word, where)
+        if refusal := spec.refusal(where, is_admin=is_admin):
+            raise BadRequest(refusal)
         also = f" (also {', '.join(f'/{alias}' for alias in spec.aliases)})" if spec.aliases else ""
         return f"{spec.usage}: {spec.help}{also}"
     shown = of(where, is_admin=is_admin)
@@ -167,6 +200,13 @@ def _split(text: str) -> tuple[str, str]:
         return "", ""
     word, *rest = text[1:].split(maxsplit=1)
     return word.lower(), rest[0].strip() if rest else ""
+
+
+def _unknown(word: str, where: str) -> BadRequest:
+    """There is no such command, but perhaps one with nearly its name."""
+    near = difflib.get_close_matches(word, [name for name, each in _BY_NAME.items() if each.is_for(where)], n=1)
+    hint = f"did you mean /{near[0]}? " if near else ""
+    return BadRequest(f"there is no command /{word}; {hint}/help lists them")
 
 
 def _values(name: str, models: Sequence[str]) -> tuple[str, ...]:

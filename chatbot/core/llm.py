@@ -19,7 +19,7 @@ from chatbot.core.cancel import Cancel
 from chatbot.core.connection import Connection, Reply
 from chatbot.core.context import as_text
 from chatbot.core.events import Message
-from chatbot.core.model import About, Health, ModelInfo, meta_of, read_about, read_health, read_info
+from chatbot.core.model import About, Health, ModelInfo, meta_of, named, read_about, read_health, read_info
 from chatbot.core.tokens import TokenCounts
 from chatbot.core.wire import message_wire
 from chatbot.errors import ChatError, ModelAway, ModelError, ModelGone, ModelLoading
@@ -121,6 +121,14 @@ class ModelClient:
                 return [info for info in found if info.is_for_text]
         except _FAILURES as why:
             raise self._translate(why, began=False) from why
+
+    def named(self, wanted: str) -> str:
+        """The name of a model as the server lists it; as it is, while nobody can say. Raises OptionRefused."""
+        try:
+            models = self.models()
+        except ChatError:
+            return wanted
+        return named(wanted, models)
 
     def about(self, wanted: str = "") -> About:
         """Ask for what a person may want to know of a model. Raises as info; a server without a plan tells less."""

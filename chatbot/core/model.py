@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from chatbot.errors import OptionRefused
 
 # What a health answer of 503 means by its code; without one of these the model is still on its way into memory.
 _HEALTH_BY_CODE: Mapping[str, str] = {
@@ -21,6 +23,7 @@ _ABILITIES: Mapping[str, str] = {
     "vision": "see pictures",
 }
 _STATES = {"ok", "loading", "unloaded", "failed"}
+_MOST_NAMED = 20
 CONTINUES = "it continues your text instead of answering"
 
 
@@ -110,6 +113,19 @@ def meta_of(entry: Mapping[str, Any], answer: object) -> Mapping[str, Any]:
     if isinstance(given, list) and given:
         return {**told, "capabilities": ["chat", *(["vision"] if {"multimodal", "vision"} & set(given) else [])]}
     return told
+
+
+def named(wanted: str, models: Sequence[ModelInfo]) -> str:
+    """A model's name as it is listed, whatever the case it is typed in. Raises OptionRefused with those there are."""
+    names = [model.name for model in models]
+    if wanted in names:
+        return wanted
+    found = [name for name in names if name.casefold() == wanted.casefold()]
+    if len(found) == 1:
+        return found[0]
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    there = f"those that are: {', '.join(names[:_MOST_NAMED])}{more}" if names else "it offers none to talk with"
+    raise OptionRefused("model", f"the model {wanted} is not on the model server; {there}")
 
 
 def read_health(status: int, body: object) -> Health:

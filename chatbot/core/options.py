@@ -307,5 +307,6 @@ def _checked_object(control: Control, value: Any) -> dict[str, Any]:
 
 
 def _wrong(control: Control, value: Any) -> OptionRefused:
-    shown = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = f"{value:.10g}" if isinstance(value, float) else json.dumps(value, default=str)
+    shown = value if isinstance(value, str) else text
     return OptionRefused(control.name, f"{control.name} must be {control.meaning()}, got {shown[:60]}")

@@ -50,7 +50,7 @@ def _new(desk: Desk, _: str) -> None:
 def _model(desk: Desk, name: str) -> None:
     session = desk.session
     if name:
-        session.choose({"model": read_value("model", name)})
+        _choose(desk, "model", read_value("model", name))
         session.learn()
         desk.say(f"{session.info.name if session.info else name} answers from now on")
         return
@@ -79,11 +79,17 @@ def _set(desk: Desk, args: str) -> None:
         desk.say("* chosen for this conversation; /set NAME VALUE changes one, /set NAME default takes it back")
     elif isinstance(found, tuple):
         control, value = found
-        session.choose({control.name: value})
+        _choose(desk, control.name, value)
         now = getattr(session.in_force(), control.name)
         desk.say(f"{control.name} is {_shown(now)}")
     else:
         desk.say(f"{found.name} is {_shown(getattr(in_force, found.name))}: {found.help} It may be {found.meaning()}.")
+
+
+def _choose(desk: Desk, name: str, value: object) -> None:
+    """Choose an option, a model only where the server has it."""
+    session = desk.session
+    session.choose({name: session.model.named(str(value)) if name == "model" and value else value})
 
 
 def _think(desk: Desk, how: str) -> None:

@@ -51,7 +51,7 @@ class Controls:
             "defaults": self._in_force(ChatOptions()).wire(),
             "presets": self.presets(user.id),
             "prompts": self.prompts(user.id),
-            "commands": [spec.wire() for spec in commands.of(commands.PAGE, is_admin=user.is_admin)],
+            "commands": [spec.wire(is_admin=user.is_admin) for spec in commands.COMMANDS],
             "limits": {"message_chars": settings.max_message_chars, "file_bytes": settings.max_file_mb * 1_000_000},
             "models": models,
         }
@@ -92,6 +92,19 @@ class Controls:
         self._store.set_options(chat_id, kept)
         self._lists.announce(chat_id)
         return kept
+
+    def setting(self, line: str) -> dict[str, Any]:
+        """What follows /set, read: the option's name or null, and its value where one is given, null for the default.
+
+        Raises OptionRefused with what would be right.
+        """
+        found = commands.parse_setting(line)
+        if not isinstance(found, tuple):
+            return {"name": found.name if found else None, "is_set": False, "value": None}
+        control, value = found
+        if control.name == "model" and value:
+            value = self._model.named(value)
+        return {"name": control.name, "is_set": True, "value": value}
 
     def set_notes(self, chat_id: str, text: str | None) -> dict[str, Any] | None:
         """Let notes say what a person wrote, or go without. Raises BadRequest where there are none to change."""

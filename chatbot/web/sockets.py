@@ -149,6 +149,7 @@ def control_events(service: ChatService) -> dict[str, Handler]:
         "about": lambda _, b: {"about": asdict(service.model.about(parse.text(b, "model") or service.settings.model))},
         "models": lambda *_: {"models": controls.models()},
         "options": set_options,
+        "setting": lambda _, body: controls.setting(parse.text(body, "text", limit)),
         "notes": notes,
         "context": context,
         "command": command,

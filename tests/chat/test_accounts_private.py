@@ -136,6 +136,7 @@ def bodies(ids: dict[str, Any], own_chat: str) -> dict[str, list[dict[str, Any]]
         "about": [{}],
         "models": [{}],
         "options": [{**chat, "options": {"temperature": 0}}],
+        "setting": [{"text": "seed 4"}],
         "presets": [{}],
         "preset": [{"name": MARK, "options": None}],
         "prompts": [{}],

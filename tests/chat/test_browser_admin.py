@@ -95,6 +95,18 @@ def test_a_code_is_made_handed_on_used_and_withdrawn(house: Process, cookie: str
     assert tab.errors == []
 
 
+def test_a_note_takes_as_much_as_the_server_does(house: Process, cookie: str, admin: Browser, tabs: Tabs) -> None:
+    tab = tabs.open(house, "/admin", cookie)
+    tab.button("Invite somebody").click()
+    note = tab.page.get_by_label("For whom")
+    note.press_sequentially("n" * 100)
+    note.press("Enter")
+    expect(tab.find(".code-shown")).to_be_visible()
+    (made,) = admin.call("admin")["invitations"]
+    assert made["note"] == "n" * 80
+    admin.call("uninvite", {"id": made["id"]})
+
+
 def test_a_user_is_made_administrator_locked_and_given_a_new_password(
     house: Process, cookie: str, admin: Browser, tabs: Tabs
 ) -> None:

@@ -28,9 +28,9 @@ def marked(box: Locator) -> Locator:
 
 
 def asked(tab: Tab, text: str) -> None:
+    n_before = tab.find(".answer").count()
     tab.say(text)
-    expect(tab.find(".user").last).to_have_text(text)
-    tab.is_at("done")
+    expect(tab.find(".answer[data-status=done]")).to_have_count(n_before + 1)
 
 
 def test_a_refused_value_leaves_the_other_options_of_a_chat_as_they_were(

@@ -184,7 +184,7 @@ def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Pro
     tab.say("/set temperature 0.1")
     expect(note).to_have_text("Temperature: 0.1")
     tab.say("/set temperature 9")
-    expect(tab.problem).to_have_text("Temperature is a number from 0 to 2.")
+    expect(tab.problem).to_have_text("Temperature must be a number from 0 to 2, got 9.")
     expect(tab.input).to_have_value("/set temperature 9")  # to be put right
     tab.say("/system You are brief.")
     expect(note).to_contain_text("You are brief.")
@@ -201,7 +201,7 @@ def test_commands_set_options_and_say_what_they_did(model: FakeServer, chat: Pro
     tab.page.keyboard.press("Control+Shift+;")
     expect(note).to_have_text(re.compile("^(Copied|This browser does not let)"))
     tab.say("/nosuch")
-    expect(tab.problem).to_have_text("There is no command /nosuch: /help lists them.")
+    expect(tab.problem).to_have_text("There is no command /nosuch; /help lists them.")
     tab.say("/help")
     expect(tab.page.get_by_role("dialog", name="Commands")).to_contain_text("/undo")
     tab.page.keyboard.press("Escape")
@@ -240,6 +240,54 @@ def test_saved_prompt_is_offered_by_a_slash_and_its_text_can_be_changed_before_i
     expect(tab.find("#gauge")).to_be_visible()
     tab.input.press_sequentially("/tr")
     expect(tab.find("#commands")).to_be_hidden()
+
+
+def test_saved_prompt_with_spaces_in_its_name_is_found_and_never_sent_by_its_name(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    for name, text in (("say in french", "Translate into French:"), ("say", "Repeat this:")):
+        box.get_by_label("Name of a new prompt").fill(name)
+        box.get_by_label("Text of a new prompt").fill(text)
+        box.get_by_role("button", name="Save prompt").click()
+        expect(box.get_by_role("button", name=f"Delete prompt {name}", exact=True)).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    tab.input.press_sequentially("/say in fr")
+    expect(tab.find("#commands .name")).to_have_text(["say in french"])
+    tab.input.press("Enter")
+    expect(tab.input).to_have_value("Translate into French:")
+    for typed, written in (
+        ("/say in french", "Translate into French:"),
+        ("/Say in French a heron", "Translate into French: a heron"),
+        ("/say hello", "Repeat this: hello"),
+    ):
+        tab.input.fill(typed)
+        tab.input.press("Escape")
+        tab.input.press("Enter")
+        expect(tab.input).to_have_value(written)
+    tab.input.fill("/search say")
+    expect(tab.find("#commands")).to_be_hidden()
+    expect(tab.problem).to_be_hidden()
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("width", [320, 1100])
+def test_a_numbers_name_and_its_reset_stand_in_one_line(
+    model: FakeServer, chat: Process, tabs: Tabs, width: int
+) -> None:
+    tab = tabs.open(chat, viewport={"width": width, "height": 800})
+    box = panel(tab)
+    for label in ("Longest answer", "Frequency penalty"):
+        fill(box, label, "1")
+        reset = box.get_by_role("button", name=f"Reset {label}").bounding_box()
+        field = box.get_by_label(label, exact=True).bounding_box()
+        name = box.locator("label", has_text=label).bounding_box()
+        assert reset and field and name
+        assert reset["y"] < name["y"] + name["height"] and name["y"] < reset["y"] + reset["height"]
+        assert reset["x"] + reset["width"] <= field["x"]
+    assert tab.sideways_px() <= 0
 
 
 def test_keyboard_and_mouse_go_straight_from_one_control_to_the_next(

@@ -57,11 +57,26 @@ def test_a_slip_is_told_and_not_sent(text: str, said: str) -> None:
 
 
 def test_a_command_of_the_terminal_is_none_of_the_page() -> None:
-    assert parse("/clear", "terminal") == Command("clear")
-    with pytest.raises(BadRequest, match="no command /clear"):
-        parse("/clear", "page")
-    assert "/clear" not in help_text("page") and "/clear" in help_text("terminal")
-    assert complete("/cl", "page") == [] and complete("/cl", "terminal") == ["/clear"]
+    assert parse("/exit", "terminal") == Command("exit")
+    assert "/exit" not in help_text("page") and "/exit" in help_text("terminal")
+    assert complete("/ex", "page") == [] and complete("/ex", "terminal") == ["/exit"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        ("/exit", "page", "/exit works in the terminal alone: close the tab"),
+        ("/quit", "page", "/exit works in the terminal alone"),
+        ("/library herons", "page", "/library works in the terminal alone: choose the shelves under Options"),
+        ("/alert hello", "terminal", "/alert works on the page alone: open the page"),
+    ],
+)
+def test_a_command_of_the_other_place_says_what_to_do_instead(text: str, where: str, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        parse(text, where)
+    assert parse("/exit strategies for a start-up", where) is None
+    with pytest.raises(BadRequest, match=said):
+        help_text(where, text.partition(" ")[0])
 
 
 def test_help_has_a_line_for_every_command_and_tells_more_about_one() -> None:
@@ -71,16 +86,19 @@ def test_help_has_a_line_for_every_command_and_tells_more_about_one() -> None:
     assert help_text("terminal", "/quit") == "/exit: leave (also /quit, /bye)"
     with pytest.raises(BadRequest, match="no command /fly"):
         help_text("page", "fly")
-    assert json.loads(json.dumps([spec.wire() for spec in COMMANDS]))[0] == {
+    with pytest.raises(BadRequest, match="did you mean /news"):
+        help_text("page", "/nwes")
+    assert help_text("page", "/RETRY").startswith("/regen: ")
+    assert json.loads(json.dumps([spec.wire(is_admin=False) for spec in COMMANDS]))[0] == {
         **{"name": "help", "args": "[COMMAND]", "help": "list the commands, or tell about one"},
-        **{"where": "both", "aliases": ["?"], "is_admin": False},
+        **{"where": "both", "aliases": ["?"], "is_admin": False, "instead": "", "refusal": ""},
     }
 
 
 def test_a_command_of_administrators_is_offered_to_nobody_else() -> None:
     assert "/alert" in help_text("page", is_admin=True) and "/alert" not in help_text("page")
     assert help_text("page", "alert", is_admin=True).startswith("/alert TEXT: ")
-    with pytest.raises(BadRequest, match="no command /alert"):
+    with pytest.raises(BadRequest, match="/alert is for administrators"):
         help_text("page", "alert")
 
 

@@ -156,6 +156,7 @@ def test_a_refusal_that_is_about_no_option_is_the_servers_own_sentence(fake_serv
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"temperature": 2.5}, r"temperature must be a number from 0 to 2, got 2.5"),
+    ({"temperature": 9.0}, r"temperature must be a number from 0 to 2, got 9$"),
     ({"temperature": "hot"}, r"temperature must be a number from 0 to 2, got hot"),
     ({"temperature": True}, r"temperature must be a number from 0 to 2, got true"),
     ({"temperature": float("nan")}, r"temperature must be a number from 0 to 2"),

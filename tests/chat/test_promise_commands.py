@@ -115,6 +115,32 @@ def do_regen(tab: Tab, site: str, model: FakeServer) -> None:
     assert (sent["top_p"], sent["messages"][0]["content"]) == (0.5, "Be brief.")  # what /set and /system chose
 
 
+def do_continue(tab: Tab, site: str, model: FakeServer) -> None:
+    model.scripts = [["half an", Finish("length")], [" answer", Finish()]]
+    tab.say("/regen")
+    tab.reads("half an")
+    tab.is_at("done")
+    tab.say("/continue")
+    tab.reads("half an answer")
+    tab.is_at("done")
+    model.scripts = [["first answer\n\n```py\nx = 1\n```", Finish()]]
+    tab.say("/regen")
+    expect(tab.answer()).to_contain_text("first answer")
+    tab.is_at("done")
+
+
+def do_clear(tab: Tab, site: str, model: FakeServer) -> None:
+    tab.say("/clear")
+    note(tab, "The screen is clear")
+    expect(tab.find(".message")).to_have_count(0)
+    tab.say("are you still there?")
+    expect(tab.find(".message")).to_have_count(2)
+    tab.is_at("done")
+    assert "a question of herons" in str(model.requests[-1]["messages"])
+    tab.page.reload()
+    expect(tab.find(".message")).to_have_count(4)
+
+
 def do_edit(tab: Tab, site: str, model: FakeServer) -> None:
     tab.say("/edit")
     expect(tab.page.get_by_label("Your message")).to_be_focused()
@@ -181,6 +207,7 @@ DOES: dict[str, Callable[[Tab, str, FakeServer], None]] = {
     "news": do_news,
     "weather": lambda tab, site, model: chip(tab, "/weather Oslo", "Oslo"),
     "regen": do_regen,
+    "continue": do_continue,
     "edit": do_edit,
     "undo": do_undo,
     "copy": do_copy,
@@ -191,6 +218,7 @@ DOES: dict[str, Callable[[Tab, str, FakeServer], None]] = {
     "search": do_search,
     "stats": do_stats,
     "alert": do_alert,
+    "clear": do_clear,
 }
 
 

@@ -169,7 +169,8 @@ def test_hello_tells_what_can_be_chosen_and_presets_and_prompts_are_kept(page: B
     assert hello["limits"] == {"message_chars": 200_000, "file_bytes": 20_000_000}
     assert [model["name"] for model in hello["models"]] == ["fake-model"]
     assert "url" in [command["name"] for command in hello["commands"]]
-    assert "clear" not in [command["name"] for command in hello["commands"]]
+    refused = {command["name"] for command in hello["commands"] if command["refusal"]}
+    assert refused == {"library", "exit"}
     kept = page.call("preset", {"name": "calm", "options": {"temperature": 0}})["presets"]
     assert kept == [{"name": "calm", "options": {"temperature": 0}}]
     assert page.call("preset", {"name": "bad", "options": {"nonsense": 0}})["error"]["code"] == "bad_request"
@@ -215,6 +216,21 @@ def test_a_post_from_elsewhere_is_refused(web: Process) -> None:
                 urllib.request.urlopen(urllib.request.Request(f"{web.url}/{route}", b"x", headers), timeout=WAIT_S)
             assert refused.value.code == 403
             assert json.loads(refused.value.read())["error"]["code"] == "foreign_origin"
+
+
+def test_what_follows_set_is_read_as_the_terminal_reads_it(page: Browser) -> None:
+    def read(text: str) -> tuple[Any, ...]:
+        told = page.call("setting", {"text": text})
+        return told["name"], told["is_set"], told["value"]
+
+    assert read("") == (None, False, None)
+    assert read("Top-P") == ("top_p", False, None)
+    assert read("temperature default") == ("temperature", True, None)
+    assert read(r"stop \n") == ("stop", True, ["\n"])
+    assert read("model FAKE-model") == ("model", True, "fake-model")
+    refused = page.call("setting", {"text": "model nope"})["error"]
+    assert "nope is not on the model server; those that are: fake-model" in refused["message"]
+    assert "options are model" in page.call("setting", {"text": "foo"})["error"]["message"]
 
 
 def test_commands_that_need_the_server_are_done_there(page: Browser) -> None:

@@ -62,10 +62,10 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
 const deeds = deedsOf({
-  conversation, composer, options, list: commands, say, chats: () => chats,
+  link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {
     fresh: openNew, open: openChat, again: () => turns.again(), editLast: () => turns.editLast(), undo: () => turns.undo(),
-    showList, search, fill: () => asked.fill(), save: (name) => download(`/export/${name}`),
+    showList, search, fill: () => asked.fill(), save: (name) => download(`/export/${name}`), goOn: (answer) => turns.goOn(answer), clear: () => list.putAway(),
   },
 });
 const runCommand = obeying({ link, conversation, composer, note, list: commands, deeds, attempt });

@@ -7,7 +7,8 @@ export class CommandList {
   /** run: does a command at once; write: puts a text into the field; tell: says something to a screen reader. */
   constructor(input, list, { run, write, tell }) {
     Object.assign(this, { input, list, run, write, tell });
-    this.commands = [];
+    this.commands = []; // that may be used here
+    this.all = [];
     this.prompts = [];
     this.found = [];
     this.at = 0;
@@ -19,19 +20,33 @@ export class CommandList {
 
   /** Take what the server knows. */
   learn({ commands, prompts }) {
-    this.commands = commands.filter(({ where }) => where !== "terminal");
+    this.all = commands;
+    this.commands = commands.filter(({ refusal }) => !refusal);
     this.prompts = prompts;
     this.nowKnown();
   }
 
   /** The command and its argument, or null for a message, also one that only looks like a command. */
   parse(text) {
+    const prompt = this.promptOf(text);
     const [, typed, rest = ""] = /^\/(\S+)(?:\s+([\s\S]*))?$/.exec(text.trimEnd()) ?? [];
     const name = typed?.toLowerCase();
-    const command = this.commands.find((each) => each.name === name || each.aliases?.includes(name));
+    const command = this.all.find((each) => each.name === name || each.aliases?.includes(name));
+    if (!command && prompt) return { prompt };
     if (!command) return /^[a-z]+$/.test(name ?? "") && !rest && this.commands.length ? { name: "", rest: name } : null;
     if (rest && !command.args) return null;
-    return { name: command.name, rest: rest.trim(), lacks: !rest && needsMore(command) ? command : null };
+    return { name: command.name, rest: rest.trim(), refusal: command.refusal, lacks: !rest && needsMore(command) ? command : null };
+  }
+
+  /** The text of the saved prompt whose name stands behind the slash, with what follows it; undefined for none. */
+  promptOf(text) {
+    const typed = text.slice(1).trimEnd();
+    const has = ({ name }) => `${typed} `.toLowerCase().startsWith(`${name.toLowerCase()} `);
+    const found = text.startsWith("/") ? this.prompts.filter(has) : [];
+    if (!found.length) return undefined;
+    const { name, text: words } = found.reduce((one, other) => (other.name.length > one.name.length ? other : one));
+    const rest = typed.slice(name.length).trim();
+    return rest && !/\s$/.test(words) ? `${words} ${rest}` : words + rest;
   }
 
   get isOpen() {
@@ -41,7 +56,7 @@ export class CommandList {
   /** The text has changed: show what it may begin. */
   look() {
     const text = this.input.value;
-    if (!/^\/\S*$/.test(text) || text === this.closedAt || document.activeElement !== this.input) {
+    if (!/^\/[^\n]*$/.test(text) || this.isArgued(text) || text === this.closedAt || document.activeElement !== this.input) {
       this.close();
       return;
     }
@@ -57,6 +72,12 @@ export class CommandList {
     }
     this.draw();
     this.tell(`${this.found.length} to choose from: ${this.spoken(this.found[0])}`);
+  }
+
+  /** Whether what follows a command is being typed. */
+  isArgued(text) {
+    const [word, ...rest] = text.slice(1).toLowerCase().split(" ");
+    return rest.length > 0 && this.commands.some(({ name }) => name === word);
   }
 
   draw() {

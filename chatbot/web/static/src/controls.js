@@ -119,17 +119,17 @@ function modelChoices(value, fallback, models) {
 
 function asText({ kind }, value) {
   if (value === undefined || value === null) return "";
-  if (kind === "lines") return value.join("\n");
+  if (kind === "lines") return value.map((line) => line.replace(/\n/g, "\\n").replace(/\t/g, "\\t")).join("\n");
   if (kind === "json") return Object.keys(value).length ? JSON.stringify(value, null, 1) : "";
   return String(value);
 }
 
-/** A value as it was typed: undefined where nothing was, null where it cannot be read. */
+/** A value as it was typed, where \n in a line is a line end: undefined where nothing was, null where it cannot be read. */
 export function valueOf({ kind }, text) {
   const typed = kind === "lines" ? text : text.trim();
   if (!typed) return undefined;
   if (kind === "number") return Number(typed.replace(",", "."));
-  if (kind === "lines") return typed.split("\n").filter(Boolean);
+  if (kind === "lines") return typed.split("\n").filter(Boolean).map((line) => line.replace(/\\n/g, "\n").replace(/\\t/g, "\t"));
   if (kind !== "json") return typed;
   try {
     return JSON.parse(typed);

@@ -1,5 +1,6 @@
 // What the commands of the page do. Those that are not here are the server's: what it says is shown, and the files and
 // the text that it gives are put into the composer.
+import { shownValue } from "./controls.js";
 import { copy } from "./copy.js";
 import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
@@ -14,23 +15,28 @@ export function lastCode(text) {
   return [...text.matchAll(CODE)].at(-1)?.[2];
 }
 
-/** page: what the page lends: conversation, composer, options, list (of commands), say, chats, acts. */
-export function deedsOf({ conversation, composer, options, list, say, chats, acts }) {
-  const choose = async (name, value) => {
-    await options.type(name, value);
-    say(`${options.known.controls.find((each) => each.name === name).label}: ${value}`);
+/** page: what the page lends: link, conversation, composer, options, list (of commands), note, chats, acts. */
+export function deedsOf({ link, conversation, composer, options, list, note, chats, acts }) {
+  const say = (text) => note.say(text);
+  /** Choose an option as it is typed behind /set, which the server reads; without a value it is shown. */
+  const choose = async (line) => {
+    const { place } = conversation;
+    const { name, is_set: isSet, value } = await link.call("setting", { text: line });
+    if (conversation.place !== place) return;
+    if (!isSet) {
+      options.open(name ?? "");
+      return;
+    }
+    await options.set(name, value ?? undefined);
+    const { label } = options.known.controls.find((each) => each.name === name);
+    say(`${label}: ${value === null ? "default" : shownValue(value)}`);
   };
   return {
     new: () => acts.fresh(),
-    model: (name) => (name ? choose("model", name) : options.open("model")),
-    system: (text) => (text ? choose("system_prompt", text) : options.open("system_prompt")),
-    think: (how) => (how ? choose("thinking", how.toLowerCase()) : options.open("thinking")),
-    set: (rest) => {
-      const [name] = rest.split(/\s/);
-      const known = name.toLowerCase().replace(/-/g, "_");
-      const value = rest.slice(name.length).trim();
-      return value ? choose(known, value) : options.open(known);
-    },
+    model: (name) => (name ? choose(`model ${name}`) : options.open("model")),
+    system: (text) => (text ? choose(`system_prompt ${text}`) : options.open("system_prompt")),
+    think: (how) => (how ? choose(`thinking ${how.toLowerCase() === "on" ? "medium" : how}`) : options.open("thinking")),
+    set: (line) => (line ? choose(line) : options.open()),
     file: () => composer.picker.click(),
     url: async (address) => {
       const { place } = conversation;
@@ -38,6 +44,10 @@ export function deedsOf({ conversation, composer, options, list, say, chats, act
       if (!chip && conversation.place === place && !composer.input.value) composer.write(`/url ${address}`);
     },
     regen: () => acts.again() || say("There is no answer yet that could be given again."),
+    continue: () => {
+      const answer = conversation.last("assistant");
+      return answer ? acts.goOn(answer) : say("There is no answer yet that could go on.");
+    },
     edit: () => acts.editLast() || say("You have said nothing yet that could be changed."),
     undo: () => (conversation.messages.length ? acts.undo() : say("There is nothing yet to take back.")),
     copy: (what) => copyLast(conversation, what, say),
@@ -54,7 +64,11 @@ export function deedsOf({ conversation, composer, options, list, say, chats, act
     },
     search: (text) => acts.search(text),
     stats: () => say(statsOf(conversation, acts.fill())),
-    help: (name) => showHelp(list.commands.filter((each) => !name || each.name === name.replace(/^\//, ""))),
+    clear: () => {
+      acts.clear();
+      say("The screen is clear, and the conversation goes on. /new begins another one.");
+    },
+    help: (name) => (name ? askServer({ link, conversation, composer, note }, `/help ${name}`) : showHelp(list.commands)),
   };
 }
 

@@ -22,12 +22,14 @@ export class MessageList {
     this.shown = new Map();
     this.changed = new Set();
     this.order = [];
+    this.whole = []; // the order with what is cleared away
+    this.away = new Set(); // the ids of that
     this.sought = null; // the message that is being brought into sight, until all is drawn
     this.pinned = true;
     this.top = 0;
     this.leavesUntil = 0;
     this.frames = new Frames(() => this.paint());
-    this.nFolded = 0;
+    this.nFolded = this.nWholeFolded = 0;
     this.fold = foldMark(deeds);
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
     const sizes = new ResizeObserver(() => this.pinned && this.follow());
@@ -41,7 +43,10 @@ export class MessageList {
   }
 
   /** Show exactly these messages; the first nFolded of them are marked as folded into notes. */
-  showAll(messages, nFolded = 0) {
+  showAll(whole, nFolded = 0) {
+    this.whole = whole;
+    this.nWholeFolded = nFolded;
+    const messages = whole.filter(({ id }) => !this.away.has(id));
     const wanted = new Set(messages.map((message) => message.id));
     for (const [id, entry] of this.shown) {
       if (!wanted.has(id)) {
@@ -50,7 +55,7 @@ export class MessageList {
       }
     }
     this.order = messages;
-    this.nFolded = Math.min(nFolded, messages.length);
+    this.nFolded = Math.min(Math.max(0, nFolded - (whole.length - messages.length)), messages.length);
     this.changed = new Set(messages);
     this.mustArrange = true;
     this.frames.ask(true);
@@ -58,6 +63,7 @@ export class MessageList {
 
   /** Show a message's newest state at the next frame. */
   update(message) {
+    if (this.away.has(message.id)) return;
     this.changed.add(message);
     if (this.shown.get(message.id)?.element.dataset.status !== message.status) this.lookBefore(message);
     this.frames.ask();
@@ -73,13 +79,24 @@ export class MessageList {
   }
 
   clear() {
+    this.away.clear();
     this.showAll([]);
     this.pin(true);
     this.sought = null;
   }
 
+  /** Clear away what is shown: it comes back with the page, or when one of its messages is asked for. */
+  putAway() {
+    this.away = new Set(this.whole.map(({ id }) => id));
+    this.showAll(this.whole, this.nWholeFolded);
+  }
+
   /** A message's entry, {element, edit}, drawn now where it waits for the next frame. */
   entry(id) {
+    if (this.away.has(id)) {
+      this.away.clear();
+      this.showAll(this.whole, this.nWholeFolded);
+    }
     const message = this.order.find((each) => each.id === id);
     if (message && this.changed.delete(message)) {
       this.draw(message);

@@ -5,13 +5,16 @@ import { Failure } from "./link.js";
 /** parts: link, conversation, composer, note, list (of commands), deeds, attempt. Gives a function that does what a text
  *  says when it is a command; it is false for a message. */
 export function obeying({ link, conversation, composer, note, list, deeds, attempt }) {
-  const doCommand = async ({ name, rest, lacks }, text) => {
-    if (!name) throw new Failure(`There is no command /${rest}: /help lists them.`);
+  const doCommand = async ({ name, rest, lacks, refusal, prompt }, text) => {
+    if (prompt) return composer.write(prompt);
+    if (refusal) throw new Failure(refusal);
+    if (!name) return askServer({ link, conversation, composer, note }, text); // it says which one comes near
     if (lacks) throw new Failure(`/${lacks.name} ${lacks.args}: ${lacks.help}.`);
     composer.write("");
     note.hide();
     if (deeds[name]) await deeds[name](rest);
     else await askServer({ link, conversation, composer, note }, text);
+    return undefined;
   };
   /** Do a command; one that fails stands in the composer again, to be put right. */
   const tryCommand = async (command, text) => {

@@ -1,7 +1,7 @@
 // What a person chooses for one chat: the panel with its controls and presets. Each change is sent at once; a new chat
 // keeps the choice on this page until its first message takes it along.
 import { Choice, choosing } from "./choice.js";
-import { complaint, controlRow, refused, valueOf } from "./controls.js";
+import { controlRow, refused } from "./controls.js";
 import { showDialog } from "./dialog.js";
 import { make, stored } from "./dom.js";
 import { Presets } from "./presets.js";
@@ -66,6 +66,7 @@ export class Options {
   /** What was kept on this page may be none for this server any more: then it is left out, and the panel says why. */
   async checkKept() {
     const { choice } = this;
+    if (!Object.keys(choice.accepted).length) return;
     const failure = await this.change((options) => options).catch((why) => why);
     if (choice !== this.choice || !(failure?.option in choice.accepted)) return;
     this.show(choosing(failure.option, undefined)(choice.accepted));
@@ -82,21 +83,6 @@ export class Options {
   /** Make this the whole choice. Throws Failure. */
   take(options) {
     return this.change(() => options);
-  }
-
-  /** Choose as a person types it. Throws Error with what would be right. */
-  type(name, text) {
-    const control = this.known.controls.find((each) => each.name === name);
-    const names = this.known.controls.map((each) => each.name).join(", ");
-    if (!control) throw new Error(`There is no option ${name}. The options are ${names}.`);
-    const isNone = ["system_prompt", "library"].includes(name) && text === "none";
-    const value = isNone ? "" : text === "default" ? undefined : valueOf(control, text);
-    const wrong = complaint(control, value);
-    if (wrong) throw new Error(wrong);
-    if (control.kind === "choice" && value !== undefined && !control.choices.includes(value)) {
-      throw new Error(`${control.label} is one of ${control.choices.join(", ")}.`);
-    }
-    return this.set(name, value);
   }
 
   /** Change what is chosen: seen at once, and taken back where the server refuses it. Throws Failure. */

@@ -83,7 +83,7 @@ export class People {
       title: "Invite somebody",
       verb: "Make a code",
       fields: [
-        field("For whom", { id: "invite-note", name: "note", maxlength: "100" }, "A note for this list; the person chooses a name of their own."),
+        field("For whom", { id: "invite-note", name: "note", maxlength: "80" }, "A note for this list; the person chooses a name of their own."),
         tick("As an administrator", { name: "is_admin" }),
       ],
       act: async ({ elements }) => {

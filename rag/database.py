@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from rag.errors import LibraryBroken
 
 Connection = sqlite3.Connection
+
+MEMORY = Path(":memory:")  # in place of a file: nothing is kept
 
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 
@@ -115,11 +118,12 @@ class Database:
     """One connection behind one lock; safe to use from several threads, and beside other processes."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises LibraryBroken."""
+        """Open or create the file, which its owner alone may read. Raises LibraryBroken."""
         self.path = path
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path != MEMORY:
+                _make_private(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -131,6 +135,21 @@ class Database:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def leave_disk(self) -> None:
+        """Go on in memory with what the file has: it stays as it is, whatever is written from now on."""
+        with self._lock:
+            if self.path == MEMORY:
+                return
+            try:
+                copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+                self._db.backup(copy)
+                for pragma in ("foreign_keys = ON", "temp_store = MEMORY"):
+                    copy.execute(f"PRAGMA {pragma}")
+            except sqlite3.Error as why:
+                raise LibraryBroken(f"the library {self.path} cannot be read: {why}") from why
+            self._db.close()
+            self._db, self.path = copy, MEMORY
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -159,6 +178,14 @@ class Database:
     def _undo(self) -> None:
         with suppress(sqlite3.Error):  # SQLite undoes some failures itself
             self._db.execute("ROLLBACK")
+
+
+def _make_private(path: Path) -> None:
+    """What stands in files of chats stands in this file too, and in those that SQLite puts beside it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
+    with suppress(OSError):  # another user's
+        path.chmod(0o600)
 
 
 def migrate(db: Connection) -> None:

@@ -8,6 +8,7 @@ RagError
 ├── SourceStopped    its run was ended before it had listed anything
 ├── SourceBusy       another run reads it at this moment
 ├── DocumentRefused  one document cannot be taken; the others go on
+│   └── DocumentEmpty    nothing stands in it
 ├── EmbedderAway     nobody makes embeddings
 └── TextTooLong      the embedding model cannot read so much at once
 """
@@ -71,6 +72,10 @@ class DocumentRefused(RagError):
     """One document cannot be taken."""
 
     code = "document_refused"
+
+
+class DocumentEmpty(DocumentRefused):
+    """Nothing stands in a document: what it said once is gone."""
 
 
 class EmbedderAway(RagError):

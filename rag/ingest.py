@@ -17,7 +17,16 @@ from typing import Protocol
 from rag.chunk import Limits, chunk, parts
 from rag.documents import Chunk, Document
 from rag.embed import Embedder, Vector, what_fits
-from rag.errors import DocumentRefused, EmbedderAway, LibraryBroken, PartUnread, RagError, SourceFailed, TextTooLong
+from rag.errors import (
+    DocumentEmpty,
+    DocumentRefused,
+    EmbedderAway,
+    LibraryBroken,
+    PartUnread,
+    RagError,
+    SourceFailed,
+    TextTooLong,
+)
 from rag.fill import Fill
 from rag.index import Index
 
@@ -254,15 +263,21 @@ class _Run:
         except RagError as why:
             if isinstance(why, PartUnread):
                 self._unread.append(why.below)
-            if isinstance(why, SourceFailed) and why.status in _GONE:
+            if isinstance(why, DocumentEmpty) or (isinstance(why, SourceFailed) and why.status in _GONE):
                 seen.discard(item.uri)
-            stamp = item.stamp if isinstance(why, DocumentRefused) else ""
-            self._report.failures.append(Failure(item.uri, why.message, stamp, time.time()))
+            self._report.failures.append(self._failure(item, why))
             return None
         chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         is_new = item.uri not in self._known
         known = {} if is_new or not self._model else self._index.vectors_by_text(self._shelf_id, item.uri, self._model)
         return _Work(document, chunks, known, is_new)
+
+    def _failure(self, item: Item, why: RagError) -> Failure:
+        """Why it is not taken. The stamp saves reading it again; what is empty is read in no time."""
+        if not isinstance(why, DocumentRefused) or isinstance(why, DocumentEmpty):
+            return Failure(item.uri, why.message, "", time.time())
+        old = "; the text that was read before is kept" if item.uri in self._known else ""
+        return Failure(item.uri, f"{why.message}{old}", item.stamp, time.time())
 
     def _is_same(self, item: Item) -> bool:
         """Whether it is here as it is now: by its stamp, else by the hash of its bytes."""

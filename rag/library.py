@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.chunk import Limits
+from rag.database import MEMORY
 from rag.documents import Document, Passage
 from rag.embed import Embedder
 from rag.errors import LibraryBroken, RagError, SourceFailed, SourceStopped, UnknownShelf
@@ -280,7 +281,8 @@ class Library:
     def purge(self, before: float) -> int:
         """Forget for good what was deleted before that time; how many documents."""
         n_gone = self.index.purge_documents(before) + self.index.purge_shelves(before)
-        copies = [each for each in self._copies.glob("*") if each.name.isdigit()]
+        is_kept = self.index.path != MEMORY
+        copies = [each for each in self._copies.glob("*") if each.name.isdigit()] if is_kept else []
         there = self._registry.ids() if copies else set()  # after the list: a copy has its source before it is there
         for copy in copies:
             if int(copy.name) not in there:

@@ -22,6 +22,7 @@ from rag.vectors import Rows
 
 _MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
+_TO_READ = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)"
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
 
@@ -48,8 +49,6 @@ class Words:
         self._rows: Rows | None = None  # those that the places count in
         self._places: dict[str, _Places] = {}
         self._n_kept = 0
-        with database.reading() as db:
-            db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)")
 
     def shares(self, question: str, rows: Rows) -> NDArray[np.float32]:
         """For each row how much of the question's words it has, from 0 to 1; rare words weigh more."""
@@ -83,6 +82,7 @@ class Words:
 
     def _read(self, stem: str, rows: Rows) -> _Places:
         with self._database.reading() as db:
+            db.execute(_TO_READ)
             (listed,) = db.execute("SELECT group_concat(doc) FROM temp.places WHERE term = ?", (stem,)).fetchone()
         ids = np.fromstring(listed, np.int64, sep=",") if listed else np.zeros(0, np.int64)
         chunk_ids, counts = np.unique(ids, return_counts=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from chatbot.core.library import open_library
+from chatbot.core.library import Door, open_library
+from chatbot.core.library.gone import sweep
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import ChatOptions
 from chatbot.core.store import Store
-from chatbot.errors import BadRequest
+from chatbot.errors import BadRequest, ChatError
 from chatbot.terminal.flags import TerminalSettings, Wanted
 from chatbot.terminal.session import Session, open_store
+
+_KEEP_DELETED_S = 86_400.0
 
 
 @contextmanager
@@ -21,14 +25,26 @@ def opened(settings: TerminalSettings, wanted: Wanted) -> Iterator[Session]:
     """A session in the chat that is wanted. Raises ChatError for a chat or a preset that is not there."""
     store, notice = open_store(settings.database(), is_saved=wanted.is_saved)
     model = ModelClient(settings.url, settings.api_key, settings.answer_timeout_s)
-    session = Session(settings, model, store, open_library(settings, settings.database()))
+    is_kept = wanted.is_saved and not notice
+    door = open_library(settings, settings.database(), is_kept=is_kept)
+    session = Session(settings, model, store, door)
     try:
         if notice and not wanted.is_quiet:
             sys.stderr.write(f"[{notice}]\n")
         _choose(session, settings, wanted)
         yield session
+        if is_kept:
+            _sweep(store, door)
     finally:
         session.close()
+
+
+def _sweep(store: Store, door: Door) -> None:
+    """Forget chats that were deleted a day ago, and what the library keeps of their files. It is opened for that only
+    where some went now."""
+    with suppress(ChatError):  # the next one tries again
+        if store.purge_deleted(time.time() - _KEEP_DELETED_S) or door.is_open:
+            sweep(store, door)
 
 
 def _choose(session: Session, settings: TerminalSettings, wanted: Wanted) -> None:

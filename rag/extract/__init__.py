@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag.errors import DocumentRefused
+from rag.errors import DocumentEmpty, DocumentRefused
 from rag.extract.limits import Unreadable
 from rag.sources import Readable
 
@@ -14,6 +14,8 @@ def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Re
     """
     from rag.extract.reading import read_as
 
+    if not data or data.isspace():
+        raise DocumentEmpty("is empty")
     try:
         return read_as(name, data, content_type=content_type, url=url)
     except Unreadable as why:

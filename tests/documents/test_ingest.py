@@ -109,7 +109,7 @@ def test_a_document_that_fails_is_told_and_keeps_its_old_text(index: Shelves, em
     items[1].text, items[1].error = "changed", DocumentRefused("is encrypted: save a copy without a password")
     report = ingest.take(1, [*items, Note("empty.txt", " \n")], source_id=7)
     assert report.failures == [
-        Failure("1.txt", "is encrypted: save a copy without a password"),
+        Failure("1.txt", "is encrypted: save a copy without a password; the text that was read before is kept"),
         Failure("empty.txt", "has no text"),
     ]
     assert (report.n_same, report.n_removed) == (2, 0)

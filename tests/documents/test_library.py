@@ -90,6 +90,22 @@ def test_a_refresh_follows_the_folder(library: Library, shelf_id: int, farm: Pat
     assert library.failures(source_id) == []
 
 
+def test_a_file_that_was_emptied_answers_no_more_and_one_that_cannot_be_read_keeps_its_text(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    (farm / "deep/horse.txt").write_text("")
+    (farm / "deep/goat.txt").write_bytes(b"%PDF-1.7 broken")
+    report = library.refresh(source_id)
+    assert report.n_removed == 1 and names(library, shelf_id) == ["goat.txt", "llama.md"]
+    assert not any("horse" in each.text for each in library.search("Where does a horse sleep?", [shelf_id]))
+    told = {each.uri.rpartition("/")[2]: each.reason for each in library.failures(source_id)}
+    assert told["horse.txt"] == "is empty"
+    assert told["goat.txt"].endswith("; the text that was read before is kept")
+    (farm / "deep/horse.txt").write_text("A horse sleeps in the meadow.")
+    assert library.refresh(source_id).n_new == 1
+
+
 def test_a_file_that_was_only_touched_is_read_once_more_and_not_again(
     library: Library, shelf_id: int, farm: Path
 ) -> None:

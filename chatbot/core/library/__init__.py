@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 class Door:
     """The way to one library file, which is opened at the first open(). Safe to use from several threads."""
 
-    def __init__(self, settings: ChatSettings, path: Path) -> None:
-        self._settings, self.path = settings, path
+    def __init__(self, settings: ChatSettings, path: Path, *, is_kept: bool = True) -> None:
+        """is_kept: False where nothing of a conversation shall be written to the file."""
+        self._settings, self.path, self.is_kept = settings, path, is_kept
         self._lock = threading.Lock()
         self._library: Library | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has asked the library."""
+        return self._library is not None
 
     def is_there(self) -> bool:
         """Whether there is a library: nobody has made one, nothing has to be opened."""
@@ -42,12 +48,14 @@ class Door:
 
     def _opened(self) -> Library:
         from chatbot.core.sources import for_library
+        from rag.database import MEMORY
         from rag.errors import RagError
         from rag.extract import read
         from rag.library import Library
 
+        path = self.path if self.is_kept or self.path.exists() else MEMORY
         try:
-            return Library(self.path, embedder_of(self._settings), read=read, fetch=for_library(self._settings))
+            return Library(path, embedder_of(self._settings), read=read, fetch=for_library(self._settings))
         except RagError as why:
             raise LibraryFailed(why.message, why.code) from why
 
@@ -61,6 +69,6 @@ def embedder_of(settings: ChatSettings) -> HttpEmbedder:
     return HttpEmbedder(url, key, settings.embedding_model)
 
 
-def open_library(settings: ChatSettings, database: Path) -> Door:
+def open_library(settings: ChatSettings, database: Path, *, is_kept: bool = True) -> Door:
     """The library beside a chat database; nothing is opened yet."""
-    return Door(settings, database.with_name("library.db"))
+    return Door(settings, database.with_name("library.db"), is_kept=is_kept)

@@ -249,7 +249,8 @@ class Work:
     @cached_property
     def _places(self) -> Places:
         searching = Searching(self._library, lambda text: self._say(Notice(text)))
-        return Places(self._library, self.scene.turn.owner_id, searching, self._hear_score)
+        is_kept = self.scene.door.is_kept
+        return Places(self._library, self.scene.turn.owner_id, searching, self._hear_score, is_kept)
 
     @cached_property
     def _min_score(self) -> float:

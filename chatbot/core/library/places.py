@@ -16,6 +16,7 @@ from rag.errors import DocumentRefused, EmbedderAway, UnknownShelf
 
 if TYPE_CHECKING:
     from rag.library import Library
+    from rag.shelves import Shelf
 
 _FILL_S = 30.0  # so long a question waits for the vectors of a file that was just added; then its words have to do
 _FILE = "chat:"
@@ -23,12 +24,14 @@ _FILE = "chat:"
 
 @dataclass(frozen=True)
 class Places:
-    """What one user may read of a library. best hears the best score of each search."""
+    """What one user may read of a library. is_kept: whether files of the chat may be written to its file; best hears
+    the best score of each search."""
 
     library: Library
     owner_id: str
     searching: Searching
     best: Callable[[float], None]
+    is_kept: bool = True
 
     def find(
         self, question: str, shelf_ids: Collection[int], document_ids: Collection[int], n_most: int
@@ -48,19 +51,25 @@ class Places:
 
     def file(self, file: Attached) -> int | None:
         """The document of a file of the chat, if it is there."""
-        shelf = self.library.index.hidden_shelf(self.owner_id)
+        shelf = self._hidden()
         listed = self.library.documents(shelf.id, text=f"{_FILE}{file.id}")
         return next((each.id for each in listed if each.uri == f"{_FILE}{file.id}"), None)
 
     def add_file(self, file: Attached, is_cancelled: Callable[[], bool]) -> int:
         """Put a file of the chat where it can be searched."""
-        shelf = self.library.index.hidden_shelf(self.owner_id)
+        shelf = self._hidden()
         uri, text = f"{_FILE}{file.id}", _searchable(file)
         document_id = self.library.add_text(self.owner_id, shelf.id, uri, file.name, text, file.kind)
         deadline = time.monotonic() + _FILL_S
         with suppress(EmbedderAway):
             self.library.fill(is_cancelled=lambda: is_cancelled() or time.monotonic() > deadline)
         return document_id
+
+    def _hidden(self) -> Shelf:
+        """The shelf of the chats' files, in memory alone where they are not kept."""
+        if not self.is_kept:
+            self.library.index.leave_disk()
+        return self.library.index.hidden_shelf(self.owner_id)
 
     def whole(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
         """Documents in their order, as passages; none where they have more characters than these."""

@@ -107,6 +107,22 @@ def test_a_named_document_that_fits_is_sent_whole_in_its_order(stage: Stage) -> 
     assert "Llama" not in stage.prompts[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "mention"),
+    [
+        ("yes.md", '# The "yes" command\n\nIt says y for ever.\n', '#"The yes command"'),
+        ("new\nline.txt", "It says y for ever.\n", '#"new line.txt"'),
+    ],
+)
+def test_a_document_is_named_without_the_quotes_and_line_breaks_of_its_title(
+    stage: Stage, name: str, text: str, mention: str
+) -> None:
+    shelf_id = stage.shelf("tools", eggs=EGGS)
+    stage.door.open().add_file("owner", shelf_id, name, text.encode())
+    answer = stage.ask(f"{mention} what does it say?")
+    assert answer.meta["library"]["whole"] is True and "y for ever" in stage.prompts[-1]
+
+
 def test_a_named_document_that_is_long_is_looked_through_alone(stage: Stage) -> None:
     long = "\n\n".join(f"# Part {n}\n\n" + f"Filler {n} words of no use. " * 40 for n in range(60))
     stage.shelf("cooking", long=f"{long}\n\n# Eggs\n\nBoil eggs for eleven minutes.\n", eggs=EGGS)

@@ -175,6 +175,19 @@ def test_shelves_of_others_are_plain_words_and_never_searched(stage: Stage) -> N
     assert "on Monday" in stage.prompts[-1] and own.meta["library"]["shelves"] == ["secret"]
 
 
+def test_all_shelves_that_others_share_under_a_name_are_asked_and_ones_own_alone(stage: Stage) -> None:
+    stage.shelf("recipes", "ben", is_shared=True, eggs=EGGS)
+    stage.shelf("Recipes", "cleo", is_shared=True, more="# More eggs\n\nBoil the eggs of geese for an hour.\n")
+    for text, options in (
+        ("#recipes how long do I boil eggs?", {}),
+        ("How long do I boil eggs?", {"library": "recipes"}),
+    ):
+        stage.ask(text, **options)
+        assert "nine minutes" in stage.prompts[-1] and "an hour" in stage.prompts[-1]
+    stage.ask("#recipes how long do I boil eggs?", owner_id="ben")
+    assert "nine minutes" in stage.prompts[-1] and "an hour" not in stage.prompts[-1]
+
+
 def test_passages_share_the_budget_and_at_most_half_of_what_the_model_holds(stage: Stage) -> None:
     many = {f"eggs{n}": f"# Eggs {n}\n\n" + f"Boil eggs number {n} " * 60 for n in range(12)}
     stage.shelf("cooking", documents=many)

@@ -100,9 +100,16 @@ def _chosen(turn: Turn, door: Door) -> list[str]:
 
 
 def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:
-    """The shelves of these names, each once. Raises UnknownShelf."""
-    names = (*chosen, *(each.name for each in named))
-    found = [door.open().index.shelf(owner_id, name) for name in names]
+    """The shelves of these names, each once: a user's own, or else all that others share under the name.
+
+    Raises UnknownShelf.
+    """
+    index = door.open().index
+    found: list[Shelf] = []
+    for name in (*chosen, *(each.name for each in named)):
+        first = index.shelf(owner_id, name)
+        alike = [each for each in index.shelves(owner_id) if each.name.casefold() == first.name.casefold()]
+        found += [first] if first.is_own else alike
     return tuple({shelf.id: shelf for shelf in found}.values())
 
 

@@ -28,6 +28,16 @@ class Name:
     shelf: str = ""
 
 
+def called(name: str) -> str:
+    """A name as it is compared: without quotes, in small letters, one blank for any white space."""
+    return _plain(name).casefold()
+
+
+def written(name: str) -> str:
+    """What a person writes to name something."""
+    return f"#{name}" if re.fullmatch(r'[^\s"#]+', name) else f'#"{_plain(name)}"'
+
+
 def words(text: str) -> list[str]:
     """All that a message may name, each as it would have to be called, in small letters."""
     return list(dict.fromkeys(word.casefold() for found in _MENTION.finditer(text) for word, _ in _readings(found)))
@@ -40,7 +50,7 @@ def find(text: str, names: Iterable[Name]) -> tuple[list[Name], str]:
     """
     known: dict[str, list[Name]] = {}
     for each in names:
-        known.setdefault(each.name.casefold(), []).append(each)
+        known.setdefault(called(each.name), []).append(each)
     found: list[Name] = []
     spans: list[tuple[int, int, str]] = []
     for place in _MENTION.finditer(text):
@@ -64,7 +74,7 @@ def behind(text: str) -> str:
 
 def unknown(text: str, names: Iterable[Name]) -> str:
     """The first name that a message begins with and that nothing has, or nothing. Code is none."""
-    known = {each.name.casefold() for each in names}
+    known = {called(each.name) for each in names}
     for place in _leading(text):
         read = [word for word, _ in _readings(place)]
         if known.isdisjoint(word.casefold() for word in read):
@@ -78,6 +88,10 @@ def _leading(text: str) -> Iterator[re.Match[str]]:
     while (place := _MENTION.match(text, at)) and not _NO_NAME.match(place[2] or ""):
         yield place
         at = _past_blanks(text, place.end())
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace('"', "").split())
 
 
 def _past_blanks(text: str, at: int) -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from chatbot.core import commands
+from chatbot.core import commands, mentions
 from chatbot.core.options import BY_NAME
 from chatbot.core.store_rows import Chat
 from chatbot.errors import ChatError
@@ -54,8 +54,7 @@ class Suggestions(Completer):
         """Shelves and documents; a name with a blank in it stands between quotes."""
         with suppress(ChatError):
             for name, told in self._shelves.beginning(mention[1] or mention[2] or ""):
-                written = f'#"{name}"' if re.search(r"\s", name) else f"#{name}"
-                yield Completion(written, -len(mention[0]), display=name, display_meta=told)
+                yield Completion(mentions.written(name), -len(mention[0]), display=name, display_meta=told)
 
     def _names(self, typed: str) -> Iterable[Completion]:
         """Shelves behind /library, the last one of several."""

@@ -52,7 +52,7 @@ class Shelves:
         with suppress(RagError):
             for shelf in self.all() if typed else ():
                 documents = self._door.open().documents(shelf.id, limit=_MOST_NAMED, text=typed)
-                found += [(each.title, f"on {shelf.name}") for each in documents if '"' not in each.title]
+                found += [(each.title, f"on {shelf.name}") for each in documents]
         return found[:_MOST_NAMED]
 
 

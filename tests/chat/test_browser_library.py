@@ -160,6 +160,24 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
     assert tab.errors == []
 
 
+def test_a_document_with_quotes_in_its_title_is_chosen_and_asked(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
+    library_model.scripts = [["It says y [1].", Finish()]]
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "tools")
+    drop(tab.find("#library"), {"yes.md": '# The "yes"  command\n\nIt says y for ever.\n'})
+    expect(titles(tab)).to_have_count(1)
+    tab = tabs.open(library_chat)
+    tab.input.press_sequentially("#command")
+    tab.page.get_by_role("option", name='The "yes" command').click()
+    expect(tab.input).to_have_value('#"The yes command" ')
+    tab.input.press_sequentially("what does it say?")
+    tab.page.keyboard.press("Enter")
+    tab.is_at("done")
+    assert "It says y for ever." in library_model.requests[-1]["messages"][-1]["content"]
+
+
 def test_everything_can_be_done_by_keys(
     library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:

@@ -107,6 +107,22 @@ def test_a_named_document_that_fits_is_sent_whole_in_its_order(stage: Stage) -> 
     assert "Llama" not in stage.prompts[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "mention"),
+    [
+        ("yes.md", '# The "yes" command\n\nIt says y for ever.\n', '#"The yes command"'),
+        ("new\nline.txt", "It says y for ever.\n", '#"new line.txt"'),
+    ],
+)
+def test_a_document_is_named_without_the_quotes_and_line_breaks_of_its_title(
+    stage: Stage, name: str, text: str, mention: str
+) -> None:
+    shelf_id = stage.shelf("tools", eggs=EGGS)
+    stage.door.open().add_file("owner", shelf_id, name, text.encode())
+    answer = stage.ask(f"{mention} what does it say?")
+    assert answer.meta["library"]["whole"] is True and "y for ever" in stage.prompts[-1]
+
+
 def test_a_named_document_that_is_long_is_looked_through_alone(stage: Stage) -> None:
     long = "\n\n".join(f"# Part {n}\n\n" + f"Filler {n} words of no use. " * 40 for n in range(60))
     stage.shelf("cooking", long=f"{long}\n\n# Eggs\n\nBoil eggs for eleven minutes.\n", eggs=EGGS)
@@ -157,6 +173,19 @@ def test_shelves_of_others_are_plain_words_and_never_searched(stage: Stage) -> N
     assert shared.meta["library"]["sources"] == [] and "for an hour" in stage.prompts[-1]
     own = stage.ask("#secret when is the heist?", owner_id="eve")
     assert "on Monday" in stage.prompts[-1] and own.meta["library"]["shelves"] == ["secret"]
+
+
+def test_all_shelves_that_others_share_under_a_name_are_asked_and_ones_own_alone(stage: Stage) -> None:
+    stage.shelf("recipes", "ben", is_shared=True, eggs=EGGS)
+    stage.shelf("Recipes", "cleo", is_shared=True, more="# More eggs\n\nBoil the eggs of geese for an hour.\n")
+    for text, options in (
+        ("#recipes how long do I boil eggs?", {}),
+        ("How long do I boil eggs?", {"library": "recipes"}),
+    ):
+        stage.ask(text, **options)
+        assert "nine minutes" in stage.prompts[-1] and "an hour" in stage.prompts[-1]
+    stage.ask("#recipes how long do I boil eggs?", owner_id="ben")
+    assert "nine minutes" in stage.prompts[-1] and "an hour" not in stage.prompts[-1]
 
 
 def test_passages_share_the_budget_and_at_most_half_of_what_the_model_holds(stage: Stage) -> None:

@@ -81,6 +81,12 @@ def test_documents_of_the_same_name_are_all_meant() -> None:
     assert mentions.find("#eggs.md?", [EGGS, other])[0] == [EGGS, other]
 
 
+@pytest.mark.parametrize("name", ["eggs", 'The "yes" command', '"quoted"', " two\n lines.txt", 'a"b', "a#b", "c++,"])
+def test_what_is_written_for_a_name_means_it(name: str) -> None:
+    meant = Name(name, "document", 1)
+    assert mentions.find(f"{mentions.written(name)} how long?", [meant]) == ([meant], "how long?")
+
+
 @pytest.mark.parametrize("text", ["Thanks!", "ok, thank you very much", "Good morning", "hi there", "That is great."])
 def test_greetings_and_thanks_ask_nothing(text: str) -> None:
     assert not asks(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rag.shelves import Shelf
 
 _MOST_NAMES = 16
-_MOST_ALIKE = 50
+_MOST_ALIKE = 200
 _NO_WORDS = "What do these documents say?"
 
 
@@ -99,9 +100,16 @@ def _chosen(turn: Turn, door: Door) -> list[str]:
 
 
 def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:
-    """The shelves of these names, each once. Raises UnknownShelf."""
-    names = (*chosen, *(each.name for each in named))
-    found = [door.open().index.shelf(owner_id, name) for name in names]
+    """The shelves of these names, each once: a user's own, or else all that others share under the name.
+
+    Raises UnknownShelf.
+    """
+    index = door.open().index
+    found: list[Shelf] = []
+    for name in (*chosen, *(each.name for each in named)):
+        first = index.shelf(owner_id, name)
+        alike = [each for each in index.shelves(owner_id) if each.name.casefold() == first.name.casefold()]
+        found += [first] if first.is_own else alike
     return tuple({shelf.id: shelf for shelf in found}.values())
 
 
@@ -122,6 +130,15 @@ def _names(library: Library, owner_id: str, words: Sequence[str]) -> Iterator[Na
     for shelf in library.index.shelves(owner_id):
         yield Name(shelf.name, "shelf", shelf.id)
         for word in words:
-            for kept in library.documents(shelf.id, limit=_MOST_ALIKE, text=word):
-                called = {kept.title, unquote(kept.uri.rstrip("/").rpartition("/")[2].removeprefix("file:"))}
-                yield from (Name(name, "document", kept.id, shelf.name) for name in called if name.casefold() == word)
+            yield from _documents(library, shelf, word)
+
+
+def _documents(library: Library, shelf: Shelf, word: str) -> list[Name]:
+    """The documents of a shelf that a word calls by name. Quotes and line breaks of a title stand around its words, so
+    that the longest of these finds it."""
+    found: list[Name] = []
+    for text in dict.fromkeys((word, max(re.findall(r"\w+", word), key=len, default=word))):
+        for kept in library.documents(shelf.id, limit=_MOST_ALIKE, text=text) if not found else ():
+            names = {kept.title, unquote(kept.uri.rstrip("/").rpartition("/")[2].removeprefix("file:"))}
+            found += [Name(name, "document", kept.id, shelf.name) for name in names if mentions.called(name) == word]
+    return found

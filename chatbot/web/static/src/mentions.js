@@ -97,7 +97,7 @@ export class Mentions {
     this.close();
     if (!begun) return;
     const { value } = this.input;
-    const written = `#${/^[^\s"#]+$/.test(name) ? name : `"${name.replaceAll('"', "")}"`}`;
+    const written = `#${/^[^\s"#]+$/.test(name) ? name : `"${name.replaceAll('"', "").trim().replace(/\s+/g, " ")}"`}`;
     const rest = value.slice(begun.to);
     this.input.setRangeText(`${written}${/^\s/.test(rest) ? "" : " "}`, begun.from, begun.to, "end");
     this.asked++; // what is still on its way is not wanted any more

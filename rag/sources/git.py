@@ -46,9 +46,18 @@ _SAFE_SURROUNDINGS = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
+_NO_SUCH_REF = 2  # how git ls-remote ends then
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # How the sites where most repositories are link to a file at a commit.
 _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.org": "/src/"}
+
+
+class _GitFailed(SourceFailed):
+    """Git ended with a status other than 0."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,11 @@ class Repository:
         with self._way(address) as way:
             self._prepare()
             words = [*way, "fetch", "--depth=1", "--no-tags", "--quiet", "--", address, wanted]
-            _git(words, self.place, _FETCH_S, self.is_cancelled)
+            try:
+                _git(words, self.place, _FETCH_S, self.is_cancelled)
+            except _GitFailed:
+                self._need_branch([*way, "ls-remote", "--exit-code", "--quiet", "--", address, wanted])
+                raise
         commit = _git(["rev-parse", "FETCH_HEAD"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
@@ -104,6 +117,20 @@ class Repository:
         if old not in {"", commit}:
             _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
         return commit
+
+    def _need_branch(self, asks: list[str]) -> None:
+        """Raises SourceFailed when the repository answers, and has no such branch or tag."""
+        try:
+            _git(asks, self.place, _ASK_S, self.is_cancelled)
+        except _GitFailed as why:
+            if why.exit_status == _NO_SUCH_REF and self.branch:
+                said = f"{self.address} has no branch or tag {self.branch}: give one that it has"
+                raise SourceFailed(said) from why
+            if why.exit_status == _NO_SUCH_REF:
+                said = (
+                    f"{self.address} has no commit yet, or none on its own branch: commit something, or name a branch"
+                )
+                raise SourceFailed(said) from why
 
     @contextmanager
     def _way(self, address: str) -> Iterator[list[str]]:
@@ -225,7 +252,8 @@ def _git(
         raise SourceFailed(f"git cannot be run: {why.strerror}") from why
     if process.returncode:
         lines = complaint.decode("utf-8", "replace").strip().splitlines()
-        raise SourceFailed(f"git could not read it: {lines[-1][:300] if lines else f'status {process.returncode}'}")
+        why_not = lines[-1][:300] if lines else f"status {process.returncode}"
+        raise _GitFailed(f"git could not read it: {why_not}", process.returncode)
     return said
 
 

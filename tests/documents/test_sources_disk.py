@@ -165,8 +165,14 @@ def test_an_address_with_a_space_is_refused_before_anything_is_fetched() -> None
 def test_a_branch_that_is_no_name_is_refused(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="no name of a branch"):
         list(Repository(str(repository), tmp_path / "copy", read, branch="--exec=x").items())
-    with pytest.raises(SourceFailed, match="could not read"):
+    with pytest.raises(SourceFailed, match="has no branch or tag nothing: give one that it has"):
         list(Repository(str(repository), tmp_path / "copy", read, branch="nothing").items())
+
+
+def test_a_repository_without_a_commit_says_what_to_do(tmp_path: Path) -> None:
+    git("init", "-q", "-b", "main", "empty", place=tmp_path)
+    with pytest.raises(SourceFailed, match=r"has no commit yet, .*: commit something, or name a branch"):
+        list(Repository(str(tmp_path / "empty"), tmp_path / "copy", read).items())
 
 
 def test_with_the_network_off_no_repository_is_fetched(tmp_path: Path) -> None:

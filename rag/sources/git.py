@@ -46,9 +46,18 @@ _SAFE_SURROUNDINGS = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
+_NO_SUCH_REF = 2  # how git ls-remote ends then
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 # How the sites where most repositories are link to a file at a commit.
 _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.org": "/src/"}
+
+
+class _GitFailed(SourceFailed):
+    """Git ended with a status other than 0."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Repository:
         if parts.scheme != "https":
             return (Path(self.address).expanduser().absolute() / path).as_uri()
         base = self.address.removesuffix("/").removesuffix(".git")
-        return f"{base}{_BLOB.get(parts.hostname or '', '/blob/')}{commit}/{quote(path)}{f'#L{line}' if line else ''}"
+        blob, at = _BLOB.get(parts.hostname or "", "/blob/"), f"#L{line}" if line else ""
+        return f"{base}{blob}{commit}/{quote(os.fsencode(path))}{at}"
 
     def _fetched(self) -> str:
         """Bring the copy up to date; the commit."""
@@ -95,7 +105,11 @@ class Repository:
         with self._way(address) as way:
             self._prepare()
             words = [*way, "fetch", "--depth=1", "--no-tags", "--quiet", "--", address, wanted]
-            _git(words, self.place, _FETCH_S, self.is_cancelled)
+            try:
+                _git(words, self.place, _FETCH_S, self.is_cancelled)
+            except _GitFailed:
+                self._need_branch([*way, "ls-remote", "--exit-code", "--quiet", "--", address, wanted])
+                raise
         commit = _git(["rev-parse", "FETCH_HEAD"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
@@ -104,6 +118,20 @@ class Repository:
         if old not in {"", commit}:
             _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
         return commit
+
+    def _need_branch(self, asks: list[str]) -> None:
+        """Raises SourceFailed when the repository answers, and has no such branch or tag."""
+        try:
+            _git(asks, self.place, _ASK_S, self.is_cancelled)
+        except _GitFailed as why:
+            if why.exit_status == _NO_SUCH_REF and self.branch:
+                said = f"{self.address} has no branch or tag {self.branch}: give one that it has"
+                raise SourceFailed(said) from why
+            if why.exit_status == _NO_SUCH_REF:
+                said = (
+                    f"{self.address} has no commit yet, or none on its own branch: commit something, or name a branch"
+                )
+                raise SourceFailed(said) from why
 
     @contextmanager
     def _way(self, address: str) -> Iterator[list[str]]:
@@ -142,7 +170,12 @@ class BlobItem:
     @property
     def uri(self) -> str:
         """The repository's address and the path in it."""
-        return f"{self.repository.address}#{self.path}"
+        return f"{self.repository.address}#{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The path as it is shown: bytes that are no text are spelled out, so that no two files have one name."""
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
     @property
     def stamp(self) -> str:
@@ -157,14 +190,14 @@ class BlobItem:
     def read(self) -> Document:
         """The file as text. Raises DocumentRefused, SourceFailed."""
         data = self._kept.pop() if self._kept else self._bytes()
-        found = self.repository.read(self.path.rpartition("/")[2], data)
+        found = self.repository.read(self.name.rpartition("/")[2], data)
         link = self.repository.link(self.commit, self.path)
-        meta = {"stamp": self.blob, "name": self.path, "commit": self.commit, "link": link}
+        meta = {"stamp": self.blob, "name": self.name, "commit": self.commit, "link": link}
         at = data.replace(b"\r\n", b"\n").find(found.text.encode("utf-8", "replace"))
         if at >= 0:  # the text is the file as it is, but for what stands before it: its lines are the file's
             meta["first_line"] = str(1 + data.replace(b"\r\n", b"\n").count(b"\n", 0, at))
         digest = hashlib.sha256(data).hexdigest()
-        return Document(self.uri, found.title or self.path, found.text, found.kind, digest, found.pages, meta)
+        return Document(self.uri, found.title or self.name, found.text, found.kind, digest, found.pages, meta)
 
     def _bytes(self) -> bytes:
         if self.n_bytes > MAX_BYTES:
@@ -188,12 +221,13 @@ def checked(address: str) -> str:
 
 
 def _listed(place: Path, commit: str) -> Iterator[tuple[str, str, int]]:
-    """(path, hash, bytes) of each plain file of a commit; links and modules are left out."""
+    """(path, hash, bytes) of each plain file of a commit; links and modules are left out. A path has any
+    bytes, as those of the disk have (os.fsdecode)."""
     for line in _git(["ls-tree", "-r", "-z", "--long", "--full-tree", commit], place).split(b"\0"):
         told, _, path = line.partition(b"\t")
         words = told.split()
         if len(words) == 4 and words[0] in {b"100644", b"100755"} and words[3].isdigit():
-            yield path.decode("utf-8", "replace"), words[2].decode(), int(words[3])
+            yield path.decode("utf-8", "surrogateescape"), words[2].decode(), int(words[3])
 
 
 def _git(
@@ -225,7 +259,8 @@ def _git(
         raise SourceFailed(f"git cannot be run: {why.strerror}") from why
     if process.returncode:
         lines = complaint.decode("utf-8", "replace").strip().splitlines()
-        raise SourceFailed(f"git could not read it: {lines[-1][:300] if lines else f'status {process.returncode}'}")
+        why_not = lines[-1][:300] if lines else f"status {process.returncode}"
+        raise _GitFailed(f"git could not read it: {why_not}", process.returncode)
     return said
 
 

@@ -132,6 +132,24 @@ def test_a_new_commit_costs_what_it_changed(repository: Path, tmp_path: Path) ->
     index.close()
 
 
+def test_files_whose_names_are_no_text_are_each_a_document(repository: Path, tmp_path: Path) -> None:
+    for name in (b"caf\xe9.txt", b"caf\xe8.txt"):
+        (repository / os.fsdecode(name)).write_bytes(name)
+    git("add", ".", place=repository)
+    git("commit", "-q", "-m", "latin", place=repository)
+    index = library(tmp_path)
+    index.add_shelf("owner", "farm")
+    source = Repository(str(repository), tmp_path / "copy", lambda name, data, **_: Readable(repr(data), name))
+    Ingest(index, WordEmbedder()).take(1, source.items())
+    for letter in ("e8", "e9"):
+        [kept] = index.listed(1, "", 10, f"caf\\x{letter}.txt")
+        document = index.document(kept.id)[1]
+        assert document.title == f"caf\\x{letter}.txt"
+        assert document.text == repr(b"caf" + bytes.fromhex(letter) + b".txt")
+        assert document.meta["link"].endswith(f"/caf%{letter.upper()}.txt")
+    index.close()
+
+
 def test_links_in_a_repository_and_its_hooks_are_not_followed(repository: Path, tmp_path: Path) -> None:
     (repository / "passwd.txt").symlink_to("/etc/passwd")
     hook = repository / ".git/hooks/post-checkout"
@@ -165,8 +183,14 @@ def test_an_address_with_a_space_is_refused_before_anything_is_fetched() -> None
 def test_a_branch_that_is_no_name_is_refused(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="no name of a branch"):
         list(Repository(str(repository), tmp_path / "copy", read, branch="--exec=x").items())
-    with pytest.raises(SourceFailed, match="could not read"):
+    with pytest.raises(SourceFailed, match="has no branch or tag nothing: give one that it has"):
         list(Repository(str(repository), tmp_path / "copy", read, branch="nothing").items())
+
+
+def test_a_repository_without_a_commit_says_what_to_do(tmp_path: Path) -> None:
+    git("init", "-q", "-b", "main", "empty", place=tmp_path)
+    with pytest.raises(SourceFailed, match=r"has no commit yet, .*: commit something, or name a branch"):
+        list(Repository(str(tmp_path / "empty"), tmp_path / "copy", read).items())
 
 
 def test_with_the_network_off_no_repository_is_fetched(tmp_path: Path) -> None:

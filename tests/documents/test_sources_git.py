@@ -105,6 +105,7 @@ class House:
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self._server = server
         self.connected: list[str] = []
+        self.refusal: OSError | None = None
         self.names = {"inside.example": "10.0.0.7"}
 
     def net(self) -> Net:
@@ -112,6 +113,8 @@ class House:
 
         def connect(address: str, port: int, timeout_s: float) -> socket.socket:
             self.connected.append(address)
+            if self.refusal:
+                raise self.refusal
             return socket.create_connection(self._server.server_address[:2], timeout_s)  # type: ignore[arg-type]
 
         return Net(lambda name, port, timeout_s: [self.names.get(name, OUTSIDE)], connect, ssl.create_default_context)
@@ -139,6 +142,21 @@ def test_a_host_inside_is_not_asked(house: House, tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="inside this network"):
         repository(house, tmp_path, "https://inside.example/farm.git").items()
     assert house.connected == []
+
+
+def test_a_repository_whose_host_is_not_reached_says_what_to_do(house: House, tmp_path: Path) -> None:
+    for why, told in (
+        (ConnectionRefusedError(), "git.example takes no connection at port 443: check the address"),
+        (TimeoutError(), "git.example did not answer: check the address, or try again later"),
+    ):
+        house.refusal = why
+        with pytest.raises(SourceFailed, match=told):
+            repository(house, tmp_path).items()
+
+
+def test_a_branch_that_a_repository_on_the_web_lacks_is_named(house: House, tmp_path: Path) -> None:
+    with pytest.raises(SourceFailed, match=r"farm\.git has no branch or tag nowhere: give one that it has"):
+        replace(repository(house, tmp_path), branch="nowhere").items()
 
 
 def test_a_repository_that_sends_us_to_another_host_is_not_followed(house: House, tmp_path: Path) -> None:

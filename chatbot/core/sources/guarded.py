@@ -51,6 +51,9 @@ class Guarded:
             if tunnel.is_too_large:
                 said = f"{url} has more than {n_bytes / 1e6:,.0f} MB, which is the most that is fetched: give a folder"
                 raise SourceFailed(said) from why
+            if tunnel.problem:
+                said = f"{tunnel.problem}: check the address, or try again later"
+                raise SourceFailed(said) from why
             raise
         finally:
             tunnel.close()

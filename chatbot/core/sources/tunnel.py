@@ -23,11 +23,12 @@ _IDLE_S = 60.0
 
 
 class Tunnel:
-    """Open from its making until close. is_too_large: it was shut since more came than n_bytes."""
+    """Open from its making until close. is_too_large: it was shut since more came than n_bytes; problem: why its host
+    was not reached, or empty."""
 
     def __init__(self, target: Target, addresses: Sequence[str], net: Net, n_bytes: int) -> None:
         self._target, self._addresses, self._net, self._n_left = target, addresses, net, n_bytes
-        self.is_too_large = False
+        self.is_too_large, self.problem = False, ""
         self._is_closed = threading.Event()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -65,7 +66,8 @@ class Tunnel:
                 return
             try:
                 far = reached(self._target, self._addresses, self._net, Deadline(_CONNECT_S))
-            except (FetchFailed, TimeoutError):
+            except (FetchFailed, TimeoutError) as why:
+                self.problem = why.message if isinstance(why, FetchFailed) else f"{self._target.host} did not answer"
                 near.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                 return
             with far:

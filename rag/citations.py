@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rag.documents import Passage, place
 from rag.fence import fenced
-from rag.marks import Mark, Marks, marks
+from rag.marks import Mark, Marks, marks, place_of
 from rag.numerals import in_digits
 from rag.stop import STOP
 
@@ -71,19 +71,23 @@ def check(answer: str, passages: Numbered) -> Checked:
 
     Marks of several numbers become one mark a number. What Marks wrote stays as it is.
     """
-    known = by_number(passages)
-    stream = Marks(known)
+    stream = Marks(by_number(passages))
     text = stream.feed(answer) + stream.end()
+    return Checked(text, cited(text, passages), stream.n_dropped)
+
+
+def cited(text: str, passages: Numbered) -> tuple[Citation, ...]:
+    """The citations of a text that Marks wrote, and of each whether its passage says so."""
+    known = by_number(passages)
     told = {number: _Words(" ".join((place(each.title, each.headings), each.text))) for number, each in known.items()}
-    found = list(marks(text))
-    citations: list[Citation] = []
+    found = list(marks(text, known))
+    made: list[Citation] = []
     for at, mark in enumerate(found):
         claim = _Words(_claim(text, at, found))
         for number in mark.numbers:
-            if number in told:
-                quote = _nearest(known[number].text, claim)
-                citations.append(Citation(number, *_place_of(text, mark), claim.is_in(told[number]), quote))
-    return Checked(text, tuple(citations), stream.n_dropped)
+            quote = _nearest(known[number].text, claim)
+            made.append(Citation(number, *place_of(text, mark), claim.is_in(told[number]), quote))
+    return tuple(made)
 
 
 def recheck(
@@ -111,8 +115,11 @@ def _claims(text: str) -> list[tuple[int, str]]:
 
 def without_marks(answer: str) -> str:
     """An answer as it reads without its marks."""
-    stream = Marks(())
-    return stream.feed(answer) + stream.end()
+    kept, at = [], 0
+    for mark in marks(answer):
+        kept.append(answer[at : mark.start])
+        at = mark.end
+    return "".join((*kept, answer[at:]))
 
 
 def unmarked(answer: str) -> str:
@@ -125,11 +132,6 @@ def _numbered(number: int, passage: Passage) -> str:
     page = f", page {passage.page}" if passage.page else ""
     told = f"{where}{page}\n\n{passage.text.strip()}"
     return f"[{number}]\n{fenced(told)}"
-
-
-def _place_of(text: str, mark: Mark) -> tuple[int, int]:
-    """Where the mark itself stands, without the white space before it."""
-    return mark.end - len(text[mark.start : mark.end].lstrip()), mark.end
 
 
 def _claim(text: str, at: int, found: Sequence[Mark]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from rag.citations import check
 from rag.documents import Passage
 from rag.marks import Marks, marks
+from tests.mark_cases import CASES, Case
 
 BITS = (
     "`",
@@ -30,6 +31,22 @@ BITS = (
     " ",
     "\t",
     "\n",
+    "\n\n",
+    "$",
+    "$$",
+    "\\",
+    "\\(",
+    "\\]",
+    "- ",
+    "1. ",
+    "> ",
+    "    ",
+    "word",
+    "[1-9]",
+    "[^1]",
+    "[1]: b",
+    "\u30101\u3011",
+    "=",
 )
 
 
@@ -51,11 +68,20 @@ def test_a_text_is_the_same_in_one_piece_and_cut_at_every_place() -> None:
             assert written([text[:cut], text[cut:]]) == whole, (text, cut)
 
 
-def test_what_is_written_has_no_mark_of_a_passage_that_is_not_there_and_stays_as_it_is() -> None:
+def test_what_is_written_has_one_number_in_each_mark() -> None:
     for text in texts(600):
         said, _ = written([text])
-        assert all({1, 2} >= set(mark.numbers) and len(mark.numbers) == 1 for mark in marks(said)), text
-        assert written([said]) == (said, 0), text
+        assert all(len(mark.numbers) == 1 for mark in marks(said, {1, 2})), text
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_marks_are_put_right_and_code_formulas_and_links_stay_as_they_are(case: Case) -> None:
+    for pieces in ([case.answer], list(case.answer)):
+        stream = Marks({1})
+        assert "".join(map(stream.feed, pieces)) + stream.end() == case.text
+    assert [mark.numbers for mark in marks(case.text, {1})] == [(1,)] * case.n_marks
+    again = Marks({1})
+    assert (again.feed(case.text) + again.end(), again.n_dropped) == (case.text, 0)
 
 
 @pytest.mark.parametrize("text", ["Shorn [1], fed [9] and [2,1] spun `a[9]`.", "```\na[9]\n```\nyes [9]. [2]"])

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rag.again import digest_of
-from rag.citations import check, recheck
+from rag.citations import cited, recheck
 from rag.documents import Passage
-from rag.marks import marks
+from rag.marks import marks, place_of
 
 _SHOWN_CHARS = 700
 
@@ -33,9 +33,10 @@ class Rests:
 
     def ended(self, text: str, n_dropped: int) -> dict[str, Any]:
         """With the text: only what is cited, and whether each citation holds."""
-        found = check(text, self.passages or {})
-        marks = [{"n": each.number, "confirmed": each.is_confirmed, "quote": each.quote} for each in found.citations]
-        return self._told([self._source(n) for n in found.used], marks, n_dropped)
+        found = cited(text, self.passages or {})
+        marks = [_mark(each.number, each.start, is_held=each.is_confirmed, quote=each.quote) for each in found]
+        used = dict.fromkeys(each.number for each in found)
+        return self._told([self._source(n) for n in used], marks, n_dropped)
 
     def _told(
         self, sources: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str, Any]], n_dropped: int, **more: bool
@@ -99,10 +100,15 @@ def with_text(passage: Passage, text: str) -> Passage:
 def of_edited(grounds: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
     """What an answer rests on once a person has changed its text."""
     held = [(mark["confirmed"], mark.get("quote", "")) for mark in grounds.get("marks", ())]
-    numbers = [number for mark in marks(after) for number in mark.numbers]
+    placed = [(number, place_of(after, mark)[0]) for mark in marks(after) for number in mark.numbers]
     found = recheck(after, before, held, passages_of(grounds))
     kept = [
-        {"n": number, "confirmed": is_held, "quote": quote}
-        for number, (is_held, quote) in zip(numbers, found, strict=True)
+        _mark(number, at, is_held=is_held, quote=quote)
+        for (number, at), (is_held, quote) in zip(placed, found, strict=True)
     ]
     return {**grounds, "marks": kept}
+
+
+def _mark(number: int, at: int, *, is_held: bool, quote: str) -> dict[str, Any]:
+    """A mark as it is kept. at: where it stands in the text, in characters."""
+    return {"n": number, "at": at, "confirmed": is_held, "quote": quote}

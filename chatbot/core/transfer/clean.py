@@ -151,7 +151,8 @@ def library(value: object) -> dict[str, Any]:
 
 def _mark(found: Mapping[str, Any]) -> dict[str, Any]:
     quote = line(found.get("quote"), 500)
-    return {"n": count(found.get("n")), "confirmed": found.get("confirmed") is True, "quote": quote}
+    placed = {"at": count(found["at"])} if "at" in found else {}
+    return {"n": count(found.get("n")), **placed, "confirmed": found.get("confirmed") is True, "quote": quote}
 
 
 def _step(found: Mapping[str, Any]) -> dict[str, Any]:

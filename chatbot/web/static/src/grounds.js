@@ -2,12 +2,13 @@
 // below it, and what can be done when the documents do not answer. Fetched with the first such answer.
 import { CiteCard } from "./cite_card.js";
 import { isFinal } from "./conversation.js";
+import { citesOf, Places, unlink } from "./cites.js";
 import { hide, make } from "./dom.js";
 import { addressOf, outside, placeOf } from "./place.js";
 import { redraw } from "./redraw.js";
 import { button, counted } from "./words.js";
 
-const MARK = /\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\]/g;
+const MARK = /\[\d{1,4}(?:\s*[,;]\s*\d{1,4})*\]/g;
 const toldOf = new WeakMap(); // footnote -> {source, state}
 let card = null;
 
@@ -25,34 +26,23 @@ export class Grounds {
     card ??= new CiteCard(document.getElementById("messages"), (mark) => toldOf.get(mark));
   }
 
-  /** Know what the answer rests on; true when its text has to be drawn anew: more of its numbers are footnotes now. */
+  /** Know what the answer rests on; true when its text has to be drawn anew: other numbers of it are footnotes now. */
   take({ meta }) {
-    const numbers = meta.library.sources?.map(({ n }) => n) ?? [];
-    if (numbers.every((n) => this.numbers.has(n))) return false;
+    const { sources = [], marks = [] } = meta.library;
+    const numbers = sources.map(({ n }) => n);
+    const places = Places.of(sources, marks);
+    if (this.places?.key === places?.key && (places || numbers.every((n) => this.numbers.has(n)))) return false;
     this.numbers = new Set(numbers);
-    this.renderer.use((content) => this.link(content));
+    this.places = places;
+    this.renderer.use((text) => (places ? places.put(text) : text), (content) => this.link(content));
     return true;
   }
 
-  /** Make footnotes of the numbers in a block of text; those in code and in links are none. */
+  /** Make footnotes of the numbers in a block of text: of those that were checked, or else of all outside code. */
   link(content) {
-    const texts = document.createTreeWalker(content, NodeFilter.SHOW_TEXT, ({ parentElement }) =>
-      (parentElement?.closest("code, pre, a, .math") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
-    const found = [];
-    while (texts.nextNode()) if (texts.currentNode.data.includes("[")) found.push(texts.currentNode);
-    for (const text of found) text.replaceWith(...this.pieces(text.data));
-  }
-
-  pieces(text) {
-    const made = [];
-    let at = 0;
-    for (const found of text.matchAll(MARK)) {
-      const numbers = found[1].split(/[,;]/).map(Number);
-      if (!numbers.every((n) => this.numbers.has(n))) continue;
-      made.push(text.slice(at, found.index).replace(/ $/, "\u00a0"), ...numbers.map(citeOf)); // it stays on the line of its words
-      at = found.index + found[0].length;
-    }
-    return [...made, text.slice(at)].filter((piece) => piece !== "");
+    unlink(content);
+    if (this.places) this.places.take(content);
+    else citesOf(content, this.numbers);
   }
 
   draw(now) {
@@ -66,20 +56,16 @@ export class Grounds {
     hide(this.below, !this.below.childElementCount);
   }
 
-  /** Give each footnote its passage, its name and its state. The marks that were checked stand in the text's order. */
+  /** Give each footnote its passage, its name and its state. */
   dress({ sources = [], marks = [] }, isWhole) {
     const byNumber = new Map(sources.map((source) => [source.n, source]));
-    let at = 0;
-    for (const cite of this.body.querySelectorAll(".cite")) {
+    for (const [cite, mark] of paired([...this.body.querySelectorAll(".cite")], marks)) {
       const n = Number(cite.dataset.n);
-      const next = marks.findIndex((mark, i) => i >= at && mark.n === n);
-      if (next >= 0) at = next + 1;
-      const isConfirmed = next >= 0 ? marks[next].confirmed : undefined;
-      const state = isConfirmed === undefined ? "open" : isConfirmed ? "yes" : "no";
+      const state = !mark ? "open" : mark.confirmed ? "yes" : "no";
       const source = byNumber.get(n);
       if (!source || (cite.dataset.state === state && !isWhole)) continue;
       cite.dataset.state = state;
-      toldOf.set(cite, { source, state, quote: marks[next]?.quote });
+      toldOf.set(cite, { source, state, quote: mark?.quote });
       if (source.document_id) cite.href = addressOf(source);
       else cite.tabIndex = 0;
       cite.setAttribute("aria-label", `Source ${n}: ${placeOf(source)}${{ yes: ", confirmed", no: ", not confirmed", open: "" }[state]}`);
@@ -124,9 +110,14 @@ export class Grounds {
   }
 }
 
-function citeOf(n) {
-  const bracket = (text) => make("i", {}, text); // not seen, but copied with the number
-  return make("a", { class: "cite", "data-n": String(n) }, bracket("["), String(n), bracket("]"));
+/** Each footnote with its mark: the one that it was drawn for. Where no places are known the order tells, if as many are drawn. */
+function paired(cites, marks) {
+  return cites.map((cite) => {
+    if (cite.dataset.mark) return [cite, marks[cite.dataset.mark]];
+    const same = cites.filter((other) => other.dataset.n === cite.dataset.n);
+    const told = marks.filter((mark) => mark.n === Number(cite.dataset.n));
+    return [cite, same.length === told.length ? told[same.indexOf(cite)] : undefined];
+  });
 }
 
 function stepLine({ question, n_passages: n, is_answered: isAnswered, answer }) {

@@ -93,18 +93,20 @@ export class Renderer {
   constructor(element) {
     this.element = element;
     this.dress = null; // what else is done to a block before it is shown
+    this.prepare = (text) => text; // and to the text before it is read
     this.reset();
   }
 
-  /** Let this be done to all blocks, also those that are shown already, before they are shown. */
-  use(dress) {
+  /** Let this be done to the text, and to all blocks, also those that are shown already, before they are shown. */
+  use(prepare, dress) {
+    this.prepare = prepare;
     this.dress = dress;
     this.reset();
   }
 
   /** Show the whole text; cheap when it only grew. isWhole: nothing follows now, so the last block is finished too. */
   show(content, isWhole = false) {
-    const text = content.replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
+    const text = this.prepare(content).replace(/\r\n?/g, "\n"); // as the lexer does, so that its blocks are parts of this text
     if (!text.startsWith(this.frozen)) this.reset();
     const rest = text.slice(this.frozen.length);
     const blocks = marked.lexer(rest);

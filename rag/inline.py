@@ -1,0 +1,159 @@
+"""Find citation marks in a run of Markdown: outside code, formulas, links and addresses. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NUMBERS = r"\^?\d{1,4}(?:[ \t]*[,;\u2013-][ \t]*\^?\d{1,4})*"
+_LINK = r"""\([ \t]*(?:<[^<>\n]*>|(?:[^\s()]|\([^\s()]*\))*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?[ \t]*\)"""
+_MARK = re.compile(
+    rf"(?:\[\[({_NUMBERS})\]\]|\[({_NUMBERS})\])(?:{_LINK})?|[\u3010\uff3b]({_NUMBERS})(?:\u2020[^\u3011\n]*)?[\u3011\uff3d]"
+)
+_OPEN_LINK = re.compile(r"\((?:[^()\n]|\([^()\n]*\)?)*\Z")
+_NESTED = re.compile(r"\[[\d,; \t]*\Z")
+_TOKEN = re.compile(r"`+|\$\$?|\\.|https?://[^\s<]*|\[[^\[\]\n]*\]\([^)\s]*\)|[\[\u3010\uff3b]", re.S)
+_OTHER_LINK = re.compile(r"\[[^\[\]\n]*(?:\](?:\([^)\s]*)?)?\Z")
+_DEFINITION = re.compile(r"""[ \t>]*(\[\^?\d{1,4}\]:[ \t]*(?:\S+(?:[ \t]+["'(][^\n]*)?)?[ \t]*)$""", re.M)
+_MAY_DEFINE = re.compile(r"[ \t>]*\[\^?\d{0,4}(?:\](?::[^\n]*)?)?\Z")
+_FORMULA = re.compile(
+    r"\$\$(?!\$)[^$]+?\$\$|\$(?![\s$])(?:\\.|[^$\\\n])*?[^\s$\\]\$(?![\d$])|\\\([\s\S]+?\\\)|\\\[[\s\S]+?\\\]"
+)
+_MONEY = re.compile(r"\$\d[\d.,]*(?:\s|[-\u2013])")
+# Directly behind a word brackets cite where it is a word of prose, and nothing goes on as code does.
+_GLUED = re.compile(r"[A-Za-z0-9_$)\]]\Z")
+_WORD = re.compile(r"(?:(?<![\w.$>/\\])(?:[^\W\d_](?:[^\W\d_]|['\u2019-])+|\d[\d.,]*)|[)\]])\Z")
+_CODE_GOES_ON = re.compile(r"\w|\.\w|->|\(|[ \t]*(?:[-+*/%|&^]?=|\+\+|--)")
+_WORD_CHARS = 60
+_SURE_CHARS = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mark in a run: text[start:end] with the white space before it, or a definition, which has no numbers."""
+
+    start: int
+    end: int
+    numbers: tuple[int, ...]
+    is_glued: bool = False
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a run holds. n_sure: what stands before it stays so, whatever follows; is_left_open: something is begun."""
+
+    found: tuple[Found, ...]
+    n_sure: int
+    is_left_open: bool
+
+
+def is_left_open(run: str) -> bool:
+    """Whether code or a formula is begun that the next line may end."""
+    return scan(run, is_end=False).is_left_open
+
+
+def scan(run: str, *, is_end: bool) -> Scan:
+    """The marks of a run, which may go on unless is_end."""
+    return _Scanner(run, is_end=is_end).scan()
+
+
+class _Scanner:
+    def __init__(self, run: str, *, is_end: bool) -> None:
+        self._run, self._is_end = run, is_end
+        self._at = 0
+        self._open: int | None = None  # the first thing begun that is not ended
+        self._unsure: int | None = None
+        self._found: list[Found] = []
+        self._chain = (-1, False, False)  # where the last brackets of numbers end, whether a mark, whether glued
+
+    def scan(self) -> Scan:
+        defined = _DEFINITION.match(self._run)
+        if defined and (self._is_end or defined.end() < len(self._run)):
+            self._found.append(Found(defined.start(1), defined.end(), ()))
+            self._at = defined.end()
+        elif not self._is_end and _MAY_DEFINE.match(self._run):
+            self._unsure = 0
+        while token := _TOKEN.search(self._run, self._at):
+            self._at = self._behind(token)
+        doubts = [at for at in (self._open, self._unsure) if at is not None]
+        return Scan(tuple(self._found), min(doubts, default=len(self._run)), self._open is not None)
+
+    def _behind(self, token: re.Match[str]) -> int:
+        """Where to go on behind a token."""
+        text, start = token[0], token.start()
+        if text[0] == "`":
+            return self._behind_code(token)
+        if text[0] == "$" or text in ("\\(", "\\["):
+            return self._behind_formula(token)
+        if text[0] not in "[\u3010\uff3b":
+            return token.end()
+        if mark := _MARK.match(self._run, start):
+            self._take(mark)
+            return mark.end()
+        if not self._is_end and _OTHER_LINK.match(self._run, start):
+            self._doubt(start)
+        return token.end()
+
+    def _behind_code(self, token: re.Match[str]) -> int:
+        end = re.compile(rf"(?<!`){token[0]}(?!`)").search(self._run, token.end())
+        if end and (self._is_end or end.end() < len(self._run)):
+            return end.end()
+        self._begin(token.start())
+        return token.end()
+
+    def _behind_formula(self, token: re.Match[str]) -> int:
+        start, run = token.start(), self._run
+        if _MONEY.match(run, start):
+            return start + 1
+        found = _FORMULA.match(run, start)
+        if found and (self._is_end or found.end() < len(run)):
+            return found.end()
+        if token[0] != "$" or "\n" not in run[start:]:
+            self._begin(start)
+        return token.end()
+
+    def _begin(self, at: int) -> None:
+        if not self._is_end and self._open is None:
+            self._open = at
+
+    def _doubt(self, at: int) -> None:
+        if not self._is_end and self._unsure is None:
+            self._unsure = at
+
+    def _take(self, mark: re.Match[str]) -> None:
+        run, start, end = self._run, mark.start(), mark.end()
+        if not self._is_end and (end == len(run) or _OPEN_LINK.match(run, end)):
+            self._doubt(start)
+        lead = len(run[:start].rstrip(" \t"))
+        if not lead or run[lead - 1] == "\n":
+            lead = start
+        is_glued = lead == start and _GLUED.search(run[:start]) is not None
+        numbers = _numbers(mark[1] or mark[2] or mark[3])
+        is_mark = bool(numbers) and not _NESTED.search(run[:start])
+        if is_glued and is_mark:
+            is_mark, is_glued = self._cites(mark, numbers)
+        self._chain = (end, is_mark, is_glued)
+        if is_mark:
+            self._found.append(Found(lead, end, numbers, is_glued))
+
+    def _cites(self, mark: re.Match[str], numbers: tuple[int, ...]) -> tuple[bool, bool]:
+        """Whether brackets directly behind a word, or behind others, are a citation, and one that is glued."""
+        rest = self._run[mark.end() : mark.end() + 40]
+        if not self._is_end and "\n" not in rest and len(rest.lstrip(" \t")) < _SURE_CHARS:
+            self._doubt(mark.start())
+        if self._chain[0] == mark.start():
+            return self._chain[1:]
+        before = self._run[max(0, mark.start() - _WORD_CHARS) : mark.start()]
+        return 0 not in numbers and bool(_WORD.search(before)) and not _CODE_GOES_ON.match(rest), True
+
+
+def _numbers(told: str) -> tuple[int, ...]:
+    """The numbers that are told, each once, with those between; none where it is a span of something else."""
+    found: list[int] = []
+    for part in re.split(r"[,;]", told):
+        first, *more = (int(digits) for digits in re.findall(r"\d+", part))
+        last = more[-1] if more else first
+        if more and not 0 < first < last < first + 20 <= 200:
+            return ()
+        found += range(first, last + 1)
+    return tuple(dict.fromkeys(found))

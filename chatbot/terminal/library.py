@@ -231,7 +231,8 @@ def _document(library: Library, shelf: Shelf, item: str, *, is_asked: bool) -> K
     if item.isdigit() and (found := [each for each in _documents(library, shelf) if each.id == int(item)]):
         return found[0]
     near = list(_documents(library, shelf, item))
-    exact = [each for each in near if item in {each.title, each.uri, shown_uri(each.uri)}]
+    places = [(each, shown_uri(each.uri)) for each in near]
+    exact = [each for each, at in places if item in {each.title, each.uri, at, at.rpartition("/")[2]}]
     if len(exact) == 1:
         return exact[0]
     if len(near) == 1 and is_asked and not item.isdigit():

@@ -54,15 +54,16 @@ def test_messages_sent_while_the_server_is_away_survive_a_reload_and_arrive_once
         cut(tab, line)
         for text in ("offline one", "offline two"):
             tab.say(text)
-        tab.input.fill("draft three")
+        tab.input.fill("draft #https://page.invalid/ three")
         left(tab, line)
         expect(tab.find(".user")).to_have_text(["offline one", "offline two"])
         expect(tab.find(".answer[data-status=done]")).to_have_count(2)
         expect(tab.input).to_have_value("draft three")
         tab.chat_id()
-        tab.page.reload()  # nothing comes twice, and the draft is where the chat is now
+        tab.page.reload()  # nothing comes twice, and the draft with its page is where the chat is now
         expect(tab.find(".user")).to_have_text(["offline one", "offline two"])
         expect(tab.input).to_have_value("draft three")
+        expect(tab.find(".chip .name")).to_have_text("https://page.invalid/")
         expect(tab.find("#chats a").filter(has_text="offline one")).to_have_count(1)
     assert asked(model) == ["offline one", "offline two"]
 
@@ -175,7 +176,7 @@ def test_refused_message_stays_in_sight_until_it_is_sent_taken_up_or_discarded(
         line.mend()
         refused = tab.find(".said").filter(has_text="Not sent.")
         expect(refused).to_have_count(2)
-        expect(refused.locator(".problem").first).to_have_text(LIMIT)
+        expect(refused.locator(".refusal").first).to_have_text(LIMIT)
         expect(tab.problem).to_have_text(LIMIT)
         expect(tab.input).to_have_value("the next words")
 

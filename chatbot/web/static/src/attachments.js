@@ -128,8 +128,7 @@ export class Attachments {
 
   /** Show what was attached in a chat and not sent. */
   restore(id) {
-    const kept = stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? [];
-    this.chips = kept.map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET }));
+    this.chips = this.kept(id).map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET }));
     this.draw();
   }
 
@@ -141,8 +140,12 @@ export class Attachments {
 
   forget(id, files) {
     const sent = new Set(files.map((file) => file.id));
-    const left = (stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? []).filter((file) => !sent.has(file.id));
-    this.write(id, left);
+    this.write(id, this.kept(id).filter((file) => !sent.has(file.id)));
+  }
+
+  /** What was attached in a chat and not sent: files, and the addresses of pages that are not read yet. */
+  kept(id) {
+    return stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? [];
   }
 
   keep() {

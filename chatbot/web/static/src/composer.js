@@ -168,9 +168,12 @@ export class Composer {
 
   /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
   move(from, to) {
-    if (this.draft(to) || !this.draft(from)) return;
-    stored((store) => store.setItem(draftName(to), this.draft(from)));
+    const text = this.draft(from);
+    if (this.draft(to) || this.attachments.kept(to).length) return; // something else is being written there
+    if (text) stored((store) => store.setItem(draftName(to), text));
     stored((store) => store.removeItem(draftName(from)));
+    this.attachments.write(to, this.attachments.kept(from));
+    this.attachments.write(from, []);
   }
 
   setText(text) {

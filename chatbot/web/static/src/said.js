@@ -13,7 +13,7 @@ export function saidEntry(message, deeds) {
   const text = make("div", { class: "user" });
   const files = make("ul", { class: "files" });
   files.setAttribute("aria-label", "Files of this message");
-  const refusal = make("p", { class: "problem" });
+  const refusal = make("p", { class: "refusal" });
   const row = make("div", { class: "actions" });
   element.append(text, files, refusal, row);
   let drawn = "";

@@ -96,10 +96,12 @@ class Marks:
 
     def _certain(self, run: str) -> tuple[tuple[Found, ...], int]:
         """The marks of what has come, and how much of it is as it will be, whatever follows."""
-        told = scan(run, is_end=False)
-        sure = 0 if self._runs.may_be_fence(self._line) else told.n_sure
         begun = _BEGUN.search(run, self._n_done)
         end = begun.start() if begun else len(run)
+        if not _MAY_CITE.search(run, self._n_done):
+            return (), end
+        told = scan(run, is_end=False)
+        sure = 0 if self._runs.may_be_fence(self._line) else told.n_sure
         if sure < len(run) and (bracket := _MAY_CITE.search(run, max(self._n_done, sure))):
             end = min(end, bracket.start())
         held = [found.start for found in told.found if found.end > end and found.start >= self._n_done]

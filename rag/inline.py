@@ -21,9 +21,10 @@ _FORMULA = re.compile(
 )
 _MONEY = re.compile(r"\$\d[\d.,]*(?:\s|[-\u2013])")
 # Directly behind a word brackets cite where it is a word of prose, and nothing goes on as code does.
-_GLUED = re.compile(r"[A-Za-z0-9_$)\]]\Z")
+_GLUED = re.compile(r"[A-Za-z0-9_$)\]]")
 _WORD = re.compile(r"(?:(?<![\w.$>/\\])(?:[^\W\d_](?:[^\W\d_]|['\u2019-])+|\d[\d.,]*)|[)\]])\Z")
 _CODE_GOES_ON = re.compile(r"\w|\.\w|->|\(|[ \t]*(?:[-+*/%|&^]?=|\+\+|--)")
+_MOST_CHARS = 1_000  # of code or a formula within a run; a sign that is not ended so far is a plain one
 _WORD_CHARS = 60
 _SURE_CHARS = 4
 
@@ -95,20 +96,22 @@ class _Scanner:
         return token.end()
 
     def _behind_code(self, token: re.Match[str]) -> int:
-        end = re.compile(rf"(?<!`){token[0]}(?!`)").search(self._run, token.end())
+        most = token.end() + _MOST_CHARS
+        end = re.compile(rf"(?<!`){token[0]}(?!`)").search(self._run, token.end(), most)
         if end and (self._is_end or end.end() < len(self._run)):
             return end.end()
-        self._begin(token.start())
+        if len(self._run) <= most:
+            self._begin(token.start())
         return token.end()
 
     def _behind_formula(self, token: re.Match[str]) -> int:
         start, run = token.start(), self._run
         if _MONEY.match(run, start):
             return start + 1
-        found = _FORMULA.match(run, start)
+        found = _FORMULA.match(run, start, start + _MOST_CHARS)
         if found and (self._is_end or found.end() < len(run)):
             return found.end()
-        if token[0] != "$" or "\n" not in run[start:]:
+        if len(run) <= start + _MOST_CHARS and (token[0] != "$" or "\n" not in run[start:]):
             self._begin(start)
         return token.end()
 
@@ -124,12 +127,15 @@ class _Scanner:
         run, start, end = self._run, mark.start(), mark.end()
         if not self._is_end and (end == len(run) or _OPEN_LINK.match(run, end)):
             self._doubt(start)
-        lead = len(run[:start].rstrip(" \t"))
+        lead = start
+        while lead and run[lead - 1] in " \t":
+            lead -= 1
         if not lead or run[lead - 1] == "\n":
             lead = start
-        is_glued = lead == start and _GLUED.search(run[:start]) is not None
+        before = run[max(0, start - _WORD_CHARS) : start]
+        is_glued = lead == start and _GLUED.match(before[-1:]) is not None
         numbers = _numbers(mark[1] or mark[2] or mark[3])
-        is_mark = bool(numbers) and not _NESTED.search(run[:start])
+        is_mark = bool(numbers) and not _NESTED.search(before)
         if is_glued and is_mark:
             is_mark, is_glued = self._cites(mark, numbers)
         self._chain = (end, is_mark, is_glued)

@@ -244,7 +244,7 @@ class _Run:
 
     def _read(self, item: Item, seen: set[str]) -> _Work | None:
         """The document in chunks; None when it is here already, or cannot be taken."""
-        if self._index.is_put_away(self._source_id, item.uri):
+        if self._index.is_put_away(self._shelf_id, item.uri):
             self._report.n_put_away += 1
             return None
         try:
@@ -347,7 +347,7 @@ class _Run:
         texts = work.texts()
         is_whole = all(text in work.known for text in texts)
         vectors = {self._model: [work.known[text] for text in texts]} if is_whole and self._model else None
-        if self._index.is_put_away(self._source_id, work.document.uri):  # deleted since it was read
+        if self._index.is_put_away(self._shelf_id, work.document.uri):  # deleted since it was read
             self._report.n_put_away += 1
             return
         self._index.put(self._shelf_id, work.document, work.chunks, vectors, self._source_id)

@@ -93,7 +93,9 @@ class Library:
         address = kinds.checked_address(kind, address)
         if self._fetch is None and kinds.needs_fetch(kind, address):
             raise kinds.off()
-        return self._registry.add(shelf_id, kind, address, kinds.checked_options(kind, options or {}))
+        added = self._registry.add(shelf_id, kind, address, kinds.checked_options(kind, options or {}))
+        self.index.take_back(shelf_id, kinds.uri_of(kind, address))
+        return added
 
     def change_source(self, owner_id: str, source_id: int, options: Mapping[str, Any]) -> Source:
         """Give a source these options in place of its own, for the next refresh. Raises UnknownShelf, SourceBusy while
@@ -124,12 +126,26 @@ class Library:
         return self._registry.failures(source_id)
 
     def remove_source(self, owner_id: str, source_id: int) -> None:
-        """Forget a source with all its documents. Raises UnknownShelf, SourceBusy while it is read."""
+        """Forget a source with its documents; those that another source of the shelf may have too become its own.
+
+        Raises UnknownShelf, SourceBusy while it is read.
+        """
         source = self._registry.source(source_id)
         self.index.own(owner_id, source.shelf_id)
+        others = [each for each in self.sources(source.shelf_id) if each.id != source_id]
+
+        def heir(uri: str) -> int | None:
+            return next((each.id for each in others if kinds.covers(each.kind, each.address, uri)), None)
+
         with self._registry.removing(source_id):
-            for document_id in self.index.ids_of(source_id):  # one at a time: nobody waits long
-                self.index.remove([document_id])
+            for document_id, uri in self.index.places_of(source_id):  # one at a time: nobody waits long
+                if (heir_id := heir(uri)) is None:
+                    self.index.remove([document_id])
+                else:
+                    self.index.hand_over(document_id, heir_id)
+            for uri in self.index.put_away_of(source_id):
+                if (heir_id := heir(uri)) is not None:
+                    self.index.keep_away(heir_id, uri)
         shutil.rmtree(self._copy_of(source_id), ignore_errors=True)
         self._looks.pop(source_id, None)
 

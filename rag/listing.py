@@ -22,6 +22,8 @@ _KEPT = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, d.n_chars,
     FROM documents d WHERE d.shelf_id = ? AND d.deleted_at IS NULL"""
 _WITH_TEXT = " AND (d.title LIKE ? ESCAPE '\\' OR d.uri LIKE ? ESCAPE '\\')"
 
+_TAKE_BACK = "DELETE FROM put_away WHERE uri = ? AND source_id IN (SELECT id FROM sources WHERE shelf_id = ?)"
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -123,29 +125,50 @@ class Listing(Database):
         """Bring a deleted document back. Raises UnknownShelf when it is gone for good, RagError when another has its
         place."""
         with self.writing() as db:
-            query = "SELECT shelf_id, source_id, uri, title, deleted_at FROM documents WHERE id = ?"
+            query = "SELECT shelf_id, uri, title, deleted_at FROM documents WHERE id = ?"
             row = db.execute(query, (document_id,)).fetchone()
             if row is None:
                 raise UnknownShelf("this document is gone for good: add it again")
-            shelf_id, source_id, uri, title, deleted_at = row
+            shelf_id, uri, title, deleted_at = row
             if deleted_at is None:
                 return
             taken = "SELECT 1 FROM documents WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"
             if db.execute(taken, (shelf_id, uri)).fetchone():
                 raise RagError(f"{title} was added again meanwhile: delete that one first")
             db.execute("UPDATE documents SET deleted_at = NULL WHERE id = ?", (document_id,))
-            db.execute("DELETE FROM put_away WHERE source_id = ? AND uri = ?", (source_id, uri))
+            db.execute(_TAKE_BACK, (uri, shelf_id))
 
-    def is_put_away(self, source_id: int | None, uri: str) -> bool:
-        """Whether a person deleted this document of a source."""
+    def is_put_away(self, shelf_id: int, uri: str) -> bool:
+        """Whether a person deleted this document from a shelf, whichever source has it."""
+        query = """SELECT 1 FROM put_away p JOIN sources s ON s.id = p.source_id WHERE p.uri = ? AND s.shelf_id = ?"""
         with self.reading() as db:
-            row = db.execute("SELECT 1 FROM put_away WHERE source_id = ? AND uri = ?", (source_id, uri)).fetchone()
-        return row is not None
+            return db.execute(query, (uri, shelf_id)).fetchone() is not None
 
-    def ids_of(self, source_id: int) -> list[int]:
-        """The documents of a source, deleted ones too."""
+    def take_back(self, shelf_id: int, uri: str) -> None:
+        """A person asks for a document again that was deleted from a shelf."""
+        with self.writing() as db:
+            db.execute(_TAKE_BACK, (uri, shelf_id))
+
+    def put_away_of(self, source_id: int) -> list[str]:
+        """What a person deleted of a source, by its uri."""
         with self.reading() as db:
-            return [row[0] for row in db.execute("SELECT id FROM documents WHERE source_id = ?", (source_id,))]
+            return [row[0] for row in db.execute("SELECT uri FROM put_away WHERE source_id = ?", (source_id,))]
+
+    def keep_away(self, source_id: int, uri: str) -> None:
+        """A document is not to be read from this source either."""
+        with self.writing() as db:
+            db.execute("INSERT OR IGNORE INTO put_away (source_id, uri) VALUES (?, ?)", (source_id, uri))
+
+    def hand_over(self, document_id: int, source_id: int) -> None:
+        """A document stays as one of another source, which is looked through anew at its next refresh."""
+        with self.writing() as db:
+            db.execute("UPDATE documents SET source_id = ? WHERE id = ?", (source_id, document_id))
+            db.execute("UPDATE sources SET look = '' WHERE id = ?", (source_id,))
+
+    def places_of(self, source_id: int) -> list[tuple[int, str]]:
+        """The documents of a source, deleted ones too: (id, uri)."""
+        with self.reading() as db:
+            return db.execute("SELECT id, uri FROM documents WHERE source_id = ?", (source_id,)).fetchall()
 
     def remove(self, document_ids: Iterable[int]) -> int:
         """Forget documents for good; how many there were."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rag.errors import RagError, SourceFailed
 from rag.listing import Known
@@ -77,6 +78,18 @@ def _checked(name: str, value: Any) -> Any:
 def needs_fetch(kind: str, address: str) -> bool:
     """Whether something of the net is asked for."""
     return kind in {"page", "sitemap", "crawl"} or (kind == "git" and "://" in address)
+
+
+def covers(kind: str, address: str, uri: str) -> bool:
+    """Whether a source may have a document too, by where that is; what it really has, its next refresh finds."""
+    if kind in {"sitemap", "crawl"}:
+        return urlsplit(uri)[:2] == urlsplit(address)[:2]
+    return uri == uri_of(kind, address) or (kind != "page" and uri.startswith(f"{uri_of(kind, address)}/"))
+
+
+def uri_of(kind: str, address: str) -> str:
+    """The uri that a source's own address has as a document."""
+    return address if kind == "page" or "://" in address else Path(address).expanduser().absolute().as_uri()
 
 
 def items_of(

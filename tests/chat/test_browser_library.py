@@ -150,13 +150,14 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
     expect(cite.first).to_have_accessible_name(re.compile("confirmed$"))
     tab.find(".steps summary").click()
     steps = tab.find(".steps li")
-    expect(steps).to_have_count(2)
+    expect(steps).to_have_count(3)
+    expect(steps.first).to_contain_text("What do you know of eggs and zeppelins?")
     expect(steps.filter(has_text=QUESTION)).to_contain_text(re.compile("✓.*passage"))
     expect(steps.filter(has_text=UNKNOWN)).to_contain_text(re.compile("\u2013.*not in the documents"))
     assert violations(tab) == []
     tab.page.reload()
     expect(cite).to_have_count(2)
-    expect(tab.find(".steps li")).to_have_count(2)
+    expect(tab.find(".steps li")).to_have_count(3)
     assert tab.errors == []
 
 

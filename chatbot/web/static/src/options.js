@@ -135,10 +135,10 @@ export class Options {
     this.refresh("library", "shelves");
   }
 
-  /** Ask what can be chosen now. */
+  /** Ask what can be chosen now, however long a busy server takes. */
   async refresh(event, what = event) {
     try {
-      this.known[what] = (await this.link.call(event))[what];
+      this.known[what] = (await this.link.callUntilAnswered(event))[what];
       this.draw();
     } catch {
       // what was there the last time is shown

@@ -23,6 +23,7 @@ _SAMPLE = 1_000_000
 _OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "shift_jis", "gb18030", "big5", "euc_kr")
 _MOST_ACCENTED = 0.25
 _GUESS_BYTES = 20_000
+_LEAST_BYTES = 16  # of such letters; less tells nothing
 _MOST_CONTROLS = 0.02  # of a text; compressed or compiled bytes have five times as many
 _CONTROLS = frozenset(map(chr, range(32))) - frozenset("\t\n\r\f\b\v\x1b")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,30}[ -/]?[@-~]|[@-Z\\-_])")
@@ -83,7 +84,7 @@ def _undeclared(data: bytes) -> str:
     """What is no UTF-8 and says nothing of itself: Western, else the likeliest of the others. Raises NotText."""
     sample = data[:_GUESS_BYTES]
     said = sum(byte > 127 for byte in sample)
-    if said <= _MOST_ACCENTED * len(sample):
+    if said <= max(_LEAST_BYTES, _MOST_ACCENTED * len(sample)):
         return _western(data)
     from charset_normalizer import from_bytes  # where it is needed alone: it is slow to begin
 

@@ -208,7 +208,7 @@ def test_picture_that_cannot_be_taken_is_said_and_a_drawing_is_read_as_text(
     expect(tab.problem).to_contain_text("torn.png is a picture whose size cannot be read")
     expect(tab.find(".chip")).to_have_count(0)
     choose(tab, {"name": "plan.svg", "mimeType": "image/svg+xml", "buffer": b"<svg><script>alert(1)</script></svg>"})
-    expect(tab.find(".chip .size")).to_contain_text("tokens")
+    expect(tab.find(".chip .size")).to_contain_text("token")
     until_ready(tab, 0)
     sizes = {"long.txt": b"word " * 2500, "more.txt": b"word " * 500}  # together more than the model holds
     choose(tab, *({"name": name, "mimeType": "text/plain", "buffer": text} for name, text in sizes.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _MENTION = re.compile(r"(?<![\w#&/])#(?:\"([^\"\n]{1,200})\"|([^\s\"#][^\s\"]{0,199}))")
@@ -59,6 +59,17 @@ def find(text: str, names: Iterable[Name]) -> tuple[list[Name], str]:
             found += known[meant[0].casefold()]
             spans.append((place.start(), meant[1], meant[0]))
     return list(dict.fromkeys(found)), _without(text, spans)
+
+
+def parted(names: str, known: Collection[str]) -> list[str]:
+    """The names in a list with commas between them. One that is known may hold commas itself."""
+    parts, folded, found = names.split(","), {each.casefold() for each in known}, []
+    while parts:
+        ends = (n for n in range(len(parts), 1, -1) if ",".join(parts[:n]).strip().casefold() in folded)
+        n_parts = next(ends, 1)
+        found.append(",".join(parts[:n_parts]).strip())
+        parts = parts[n_parts:]
+    return [name for name in found if name]
 
 
 def behind(text: str) -> str:

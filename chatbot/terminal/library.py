@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from chatbot.core.mentions import parted
 from chatbot.core.store_rows import OWNER
 from chatbot.errors import BadRequest
 from chatbot.terminal.flags import TerminalSettings
@@ -81,7 +82,8 @@ def search(library: Library, found: argparse.Namespace) -> int:
     from chatbot.core.library.searching import Searching
     from chatbot.terminal.shelf_lines import passage_lines, wire
 
-    shelf_ids = [library.index.shelf(OWNER, name).id for name in found.shelf.split(",")]
+    there = [shelf.name for shelf in library.index.shelves(OWNER)]
+    shelf_ids = [library.index.shelf(OWNER, name).id for name in parted(found.shelf, there) or [found.shelf]]
     searching = Searching(library, _warn)
     passages = searching.passages(" ".join(found.text), shelf_ids, found.number)
     min_score = searching.min_score()

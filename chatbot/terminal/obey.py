@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chatbot.core import commands
 from chatbot.core.commands import Command
+from chatbot.core.mentions import parted
 from chatbot.core.options import BY_NAME, THINKING, read_value
 from chatbot.core.store_rows import Stored
 from chatbot.errors import BadRequest
@@ -113,7 +114,7 @@ def _library(desk: Desk, name: str) -> None:
         session.choose({"library": session.shelves.checked(name)})
     else:
         shelves = session.shelves.all()
-        asked = {each.strip().casefold() for each in session.in_force().shelves.split(",")}
+        asked = {each.casefold() for each in parted(session.in_force().shelves, [each.name for each in shelves])}
         rows = [("*" if each.name.casefold() in asked else " ", each) for each in shelves]
         lines = [f"{mark} {each.name}  {counted(each.n_documents, 'document')}" for mark, each in rows]
         desk.table("\n".join(lines) or "there is no shelf yet: chat library add NAME FOLDER begins one")

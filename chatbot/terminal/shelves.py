@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from chatbot.core.mentions import parted
 from chatbot.core.store_rows import OWNER
 from chatbot.errors import BadRequest, ChatError, LibraryFailed, ModelAway
 
@@ -36,7 +37,7 @@ class Shelves:
     def checked(self, names: str) -> str:
         """The names of shelves with commas between them, as the shelves are called. Raises BadRequest for no such."""
         there = {each.name.casefold(): each.name for each in self.all()}
-        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        wanted = parted(names, there.values())
         for name in wanted:
             if name.casefold() not in there:
                 listed = ", ".join(there.values())

@@ -38,6 +38,20 @@ def test_a_message_names_what_there_is_and_all_else_is_plain_text(text: str, fou
 
 
 @pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("salt, pepper", ["salt, pepper"]),
+        ("Salt, pepper,tea", ["Salt, pepper", "tea"]),
+        ("tea , salt", ["tea", "salt"]),
+        (" ,tea,", ["tea"]),
+        ("", []),
+    ],
+)
+def test_a_name_in_a_list_may_hold_commas_itself(names: str, found: list[str]) -> None:
+    assert mentions.parted(names, ["salt, pepper", "tea"]) == found
+
+
+@pytest.mark.parametrize(
     ("text", "rest"),
     [
         ("#cooking how long?", "how long?"),

@@ -423,6 +423,15 @@ def test_a_prompt_that_begins_with_library_goes_behind_two_dashes(server: FakeSe
     assert server.requests[0]["messages"][-1]["content"] == "library of Alexandria?"
 
 
+def test_a_shelf_whose_name_has_a_comma_is_searched_asked_and_chosen(recipes: Path, server: FakeServer) -> None:
+    assert manage("library", "add", "salt, pepper", str(recipes)).returncode == 0
+    assert b"A soft egg" in manage("library", "search", "Salt, pepper", "how long does a soft egg boil?").stdout
+    assert b"six minutes [1]" in chat(server.url, "-l", "salt, pepper", "how long does a soft egg boil?").stdout
+    told = converse(server.url, "/library salt, pepper", "/library")
+    assert b"[answers come from salt, pepper now]" in told.stderr and b"* salt, pepper  2 documents" in told.stderr
+    assert b"there is no shelf salt" in manage("library", "search", "salt", "egg").stderr
+
+
 def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:
     told = converse(server.url, "/library", "/library elsewhere", "/library cooking", "how long does a soft egg boil?")
     assert b"  cooking  2 documents" in told.stderr

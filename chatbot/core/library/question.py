@@ -87,16 +87,10 @@ def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:
 
 
 def _chosen(turn: Turn, door: Door) -> list[str]:
-    """The names of the shelves that the chat asks. A shelf's name may hold commas itself."""
-    parts = turn.options.shelves.split(",")
-    known = {shelf.name.casefold() for shelf in door.open().index.shelves(turn.owner_id)} if len(parts) > 1 else set()
-    found: list[str] = []
-    while parts:
-        ends = (n for n in range(len(parts), 1, -1) if ",".join(parts[:n]).strip().casefold() in known)
-        n_parts = next(ends, 1)
-        found.append(",".join(parts[:n_parts]).strip())
-        parts = parts[n_parts:]
-    return [name for name in found if name]
+    """The names of the shelves that the chat asks."""
+    names = turn.options.shelves
+    shelves = door.open().index.shelves(turn.owner_id) if "," in names else []
+    return mentions.parted(names, [shelf.name for shelf in shelves])
 
 
 def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:

@@ -93,6 +93,15 @@ class Index(Listing):
             rows = db.execute(query, (after, model, limit)).fetchall()
         return [Told(row[0], _chunk(row[1:6]).told(row[6], row[7])) for row in rows]
 
+    def lacks_vectors(self, model: str, shelf_id: int) -> bool:
+        """Whether a chunk of this shelf has no vector of this model."""
+        query = """SELECT EXISTS (SELECT 1 FROM documents d JOIN chunks c ON c.document_id = d.id
+            WHERE d.shelf_id = ? AND d.deleted_at IS NULL AND NOT EXISTS (
+                SELECT 1 FROM vectors v JOIN models m ON m.id = v.model_id WHERE v.chunk_id = c.id AND m.name = ?
+            ))"""
+        with self.reading() as db:
+            return bool(db.execute(query, (shelf_id, model)).fetchone()[0])
+
     def set_vectors(self, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
         """Keep vectors of a model. Those of chunks that are gone meanwhile are left out."""
         with self.writing() as db:

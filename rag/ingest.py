@@ -172,6 +172,10 @@ class Ingest:
         """
         return Fill(self._index, self._embedder, tell, is_cancelled).run()
 
+    def is_filled(self, shelf_id: int) -> bool:
+        """Whether all of a shelf has vectors of this model. Raises EmbedderAway."""
+        return not self._index.lacks_vectors(self._embedder.model, shelf_id)
+
 
 class _Run:
     """One run over the items of a source."""

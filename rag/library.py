@@ -83,6 +83,10 @@ class Library:
         """Make the vectors that are missing of the embedding model; how many. Raises EmbedderAway."""
         return self._ingest.fill(tell, is_cancelled)
 
+    def is_filled(self, shelf_id: int) -> bool:
+        """Whether all of a shelf has vectors of the embedding model. Raises EmbedderAway."""
+        return self._ingest.is_filled(shelf_id)
+
     # sources
 
     def add_source(

@@ -118,7 +118,8 @@ def add(library: Library, found: argparse.Namespace) -> int:
         shelf = library.index.add_shelf(OWNER, found.shelf, is_shared=found.share)
     if found.share and not shelf.is_shared:
         library.index.change_shelf(OWNER, shelf.id, is_shared=True)
-    return _read(library, [_added(library, shelf, each) for each in wanted], shelf.name, is_json=found.json)
+    sources = [_added(library, shelf, each) for each in wanted]
+    return _read(library, sources, shelf.name, is_json=found.json, fills=shelf.id)
 
 
 def _added(library: Library, shelf: Shelf, wanted: Named) -> Source:
@@ -145,8 +146,11 @@ def refresh(library: Library, found: argparse.Namespace) -> int:
     return _read(library, sources, found.shelf, is_json=found.json)
 
 
-def _read(library: Library, sources: list[Source], shelf: str, *, is_json: bool) -> int:
-    """Run these sources one after the other; what is wrong with one is said, and the others go on."""
+def _read(library: Library, sources: list[Source], shelf: str, *, is_json: bool, fills: int | None = None) -> int:
+    """Run these sources one after the other; what is wrong with one is said, and the others go on.
+
+    fills: the shelf whose missing vectors are waited for at the end, None for all that are missing.
+    """
     from chatbot.terminal.refreshing import Foreground
     from chatbot.terminal.shelf_lines import shown_uri, wire
     from rag.errors import RagError
@@ -164,7 +168,7 @@ def _read(library: Library, sources: list[Source], shelf: str, *, is_json: bool)
         if foreground.was_stopped:
             break
     else:
-        foreground.fill(library)
+        foreground.fill(library, fills)
     if is_json:
         _print_json(runs)
     if foreground.was_stopped:

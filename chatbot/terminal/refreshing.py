@@ -55,11 +55,16 @@ class Foreground:
             self.say(f"  and {n_more:,} more: chat library show lists them")
         return report
 
-    def fill(self, library: Library) -> None:
-        """Make the vectors that are missing; without them words find. Raises RagError."""
+    def fill(self, library: Library, shelf_id: int | None = None) -> None:
+        """Make the vectors that are missing, but not those of others where this shelf has all; without them words find.
+
+        Raises RagError.
+        """
         from rag.errors import EmbedderAway
 
         def work(tell: Callable[[tuple[int, int]], None]) -> int:
+            if shelf_id is not None and library.is_filled(shelf_id):
+                return 0
             return library.fill(lambda n_done, n_all: tell((n_done, n_all)), self._stop.is_set)
 
         try:

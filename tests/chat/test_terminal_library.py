@@ -173,6 +173,20 @@ def test_a_search_without_the_embedding_server_finds_by_words_and_says_so(cookin
     assert found.stderr.decode().startswith("This was found by words alone, not by what they mean: ")
 
 
+def test_add_waits_for_its_own_shelf_alone_and_refresh_for_all(
+    recipes: Path, tmp_path: Path, server: FakeServer
+) -> None:
+    server.embed_refusal = Refuse(500, "broken")
+    manage("library", "add", "cooking", str(recipes))
+    server.embed_refusal = None
+    server.embedded.clear()
+    (tmp_path / "wool.txt").write_text("Llama wool is spun by hand.\n")
+    assert manage("library", "add", "farm", str(tmp_path / "wool.txt")).returncode == 0
+    assert any("wool" in text for text in server.embedded) and not any("egg" in text for text in server.embedded)
+    manage("library", "refresh")
+    assert any("egg" in text for text in server.embedded)
+
+
 def test_lists_and_runs_are_json_where_a_program_reads(cooking: Path) -> None:
     (shelf,) = json.loads(manage("library", "list", "--json").stdout)
     assert (shelf["name"], shelf["n_documents"], shelf["sources"][0]["state"]) == ("cooking", 2, "ok")

@@ -130,7 +130,7 @@ class Library:
         return self._registry.failures(source_id)
 
     def remove_source(self, owner_id: str, source_id: int) -> None:
-        """Forget a source with its documents; those that another source of the shelf may have too become its own.
+        """Forget a source with its documents; those that another folder or page of the shelf has too become its own.
 
         Raises UnknownShelf, SourceBusy while it is read.
         """

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rag.errors import RagError, SourceFailed
 from rag.listing import Known
@@ -81,9 +80,10 @@ def needs_fetch(kind: str, address: str) -> bool:
 
 
 def covers(kind: str, address: str, uri: str) -> bool:
-    """Whether a source may have a document too, by where that is; what it really has, its next refresh finds."""
+    """Whether a source has a document too, by where that is. Which pages of a site it has is not known before it is
+    read: none, so that nothing stays that a person took away."""
     if kind in {"sitemap", "crawl"}:
-        return urlsplit(uri)[:2] == urlsplit(address)[:2]
+        return False
     return uri == uri_of(kind, address) or (kind != "page" and uri.startswith(f"{uri_of(kind, address)}/"))
 
 

@@ -111,8 +111,8 @@ def test_a_document_that_is_added_by_itself_comes_though_it_was_deleted(shelf: S
         ("git", "/a/b", "file:///a/b/c.md", True),
         ("page", "https://a.example/b", "https://a.example/b", True),
         ("page", "https://a.example/b", "https://a.example/b/c", False),
-        ("crawl", "https://a.example/b", "https://a.example/c", True),
-        ("sitemap", "https://a.example/s.xml", "https://b.example/c", False),
+        ("crawl", "https://a.example/b", "https://a.example/c", False),
+        ("sitemap", "https://a.example/s.xml", "https://a.example/c", False),
     ],
 )
 def test_which_documents_a_source_may_have(kind: str, address: str, uri: str, may_have: bool) -> None:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chatbot.bench.packages import weights
 from chatbot.bench.processes import free_port, memory_mb, running
 from chatbot.bench.viewers import Heard, Viewer, read_directly
 from chatbot.core.store import Store
@@ -27,6 +28,7 @@ _WORDS = ("stall", "hay", "gate", "lead", "mare", "foal", "oats", "saddle", "riv
 _N_CALLS = 60
 _IDLE_S = 3.0
 _PER_S, _N_ANSWERS, _N_VIEWERS = 50, 10, 50
+_CROWD_PER_S, _CROWD_WARM, _CROWD_ROUNDS = 20, 2, 6
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,12 @@ def table(lines: Sequence[Line]) -> str:
 def measure(folder: Path, size: Size) -> Iterator[Line]:
     """All measurements, one group after the other."""
     seed(folder, size)
+    yield from dependencies()
     yield from starts(folder, size)
-    with scripted() as model_port, chat(folder, model_port) as port:
+    with scripted() as model_port, chat(folder, model_port) as (port, pid):
         yield from library(f"http://127.0.0.1:{port}", size)
         yield from relay(f"http://127.0.0.1:{port}", model_port, size)
+        yield from crowd(f"http://127.0.0.1:{port}", pid, size)
 
 
 def seed(folder: Path, size: Size) -> None:
@@ -124,15 +128,23 @@ def scripted() -> Iterator[int]:
 
 
 @contextmanager
-def chat(folder: Path, model_port: int) -> Iterator[int]:
-    """The web chat in front of it; its port."""
+def chat(folder: Path, model_port: int) -> Iterator[tuple[int, int]]:
+    """The web chat in front of it; its port and its process."""
     port = free_port()
-    with running("chatbot", port, *_flags(folder, model_port)):
-        yield port
+    with running("chatbot", port, *_flags(folder, model_port)) as (pid, _):
+        yield port, pid
 
 
 def _flags(folder: Path, model_port: int) -> tuple[str, ...]:
     return ("--url", f"http://127.0.0.1:{model_port}/v1", "--data_dir", str(folder))
+
+
+def dependencies() -> Iterator[Line]:
+    """What is installed for the web chat, the documents' numpy apart: llama-cpp-python needs it anyway."""
+    sizes = weights()
+    numpy_mb = sizes.pop("numpy", 0.0)
+    yield Line("packages of the web chat, as unpacked, without numpy", sum(sizes.values()), "MB", 60)
+    yield Line("numpy", numpy_mb, "MB")
 
 
 def starts(folder: Path, size: Size) -> Iterator[Line]:
@@ -200,9 +212,24 @@ def relay(url: str, model_port: int, size: Size) -> Iterator[Line]:
         page.call("open", {"chat_id": chat_id})
     _, answer = pages[0].ask(chat_id, size.n_pieces, _PER_S)
     heard = [page.until_end(answer) for page in pages]
-    yield from delays(f"{_N_VIEWERS} viewers of one answer, {_PER_S}/s", heard, size.n_pieces)
+    yield from delays(f"{_N_VIEWERS} viewers of one answer, {_PER_S}/s", heard, size.n_pieces, 100)
     for page in pages:
         page.close()
+
+
+def crowd(url: str, pid: int, size: Size) -> Iterator[Line]:
+    """Fifty people ask at the same time, again and again: nothing lost, nobody late, nothing kept in memory."""
+    pages, heard, weights_mb = [Viewer(url) for _ in range(_N_VIEWERS)], [], []
+    for _ in range(_CROWD_WARM + _CROWD_ROUNDS):
+        answers = [page.ask(None, size.n_pieces, _CROWD_PER_S)[1] for page in pages]
+        heard += [page.until_end(answer) for page, answer in zip(pages, answers, strict=True)]
+        weights_mb.append(memory_mb(pid)[0])
+    for page in pages:
+        page.close()
+    yield from delays(f"{_N_VIEWERS} people with an answer each, {_CROWD_PER_S}/s", heard, size.n_pieces, 100)
+    before, after = weights_mb[_CROWD_WARM - 1], weights_mb[-1]
+    yield Line(f"memory after {_CROWD_WARM * _N_VIEWERS} such answers", before, "MB")
+    yield Line(f"memory after {len(weights_mb) * _N_VIEWERS}", after, "MB", before * 1.1)
 
 
 def one_viewer(page: Viewer, model_port: int, n_pieces: int) -> Iterator[Line]:

@@ -73,5 +73,6 @@ def _family(pid: int) -> list[int]:
     found = [pid]
     for each in found:
         for task in Path(f"/proc/{each}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
+            with contextlib.suppress(OSError):  # this thread has just ended
+                found += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
     return found

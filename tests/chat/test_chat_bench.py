@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.bench.__main__ import Line, Size, percentile, seed, table
+from chatbot.bench import __main__ as bench
+from chatbot.bench.__main__ import Line, Size, crowd, percentile, seed, table
+from chatbot.bench.packages import weights
 from chatbot.bench.processes import memory_mb
 from chatbot.bench.scripted import Handler, Server
 from chatbot.bench.viewers import Heard, Viewer, read_directly
@@ -56,6 +58,22 @@ def test_the_same_stream_is_whole_directly_and_through_the_chat_which_remembers_
         proportional, resident = memory_mb(web.process.pid)
         assert 10 < proportional <= resident
         page.close()
+
+
+def test_fifty_people_who_ask_at_once_lose_nothing(model: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_CROWD_ROUNDS", 1)
+    with running(chatbot(f"http://127.0.0.1:{model}/v1", tmp_path)) as web:
+        lines = {line.what: line for line in crowd(web.url, web.process.pid, Size(n_pieces=20))}
+    (lost,) = (line for what, line in lines.items() if "gap or out of order" in what)
+    assert lost.value == 0
+    assert sum(line.bar is not None for line in lines.values()) == 3  # nothing lost, nobody late, memory flat
+
+
+def test_the_packages_of_the_web_chat_are_light_and_compute_no_model() -> None:
+    found = weights()
+    assert {"flask", "jinja2", "simple-websocket", "pypdf", "numpy"} <= set(found)  # imported, needed, found by name
+    assert not {"torch", "transformers", "llama-cpp-python", "openai"} & set(found)
+    assert sum(found.values()) - found["numpy"] <= 60
 
 
 def test_a_bar_that_is_missed_is_named() -> None:

@@ -15,6 +15,9 @@ import chatbot
 import llmserver
 
 REPO = Path(__file__).resolve().parent.parent
+WEB = REPO / "chatbot" / "web"
+BUILD = WEB / "static" / "build"
+REBUILD = "run: cd chatbot/web && npm ci && npm run build"
 PAGES = sorted([*REPO.glob("*.md"), *REPO.glob("docs/**/*.md"), *REPO.glob("models/*.md"), *REPO.glob("systemd/*.md")])
 
 
@@ -31,19 +34,30 @@ def test_local_links_and_pictures_lead_somewhere(page: Path) -> None:
 
 
 def test_the_bundle_is_built_from_the_source_that_is_here() -> None:
-    web = REPO / "chatbot" / "web"
     digest = hashlib.sha256()
-    for path in sorted((web / "static" / "src").iterdir()):
+    for path in (*sorted((WEB / "static" / "src").iterdir()), WEB / "package-lock.json", WEB / "build.mjs"):
         digest.update(path.read_bytes())
-    digest.update((web / "package-lock.json").read_bytes())
-    built = (web / "static" / "build" / "source.sha256").read_text().strip()
-    assert built == digest.hexdigest(), "run: cd chatbot/web && npm ci && npm run build"
+    assert (BUILD / "source.sha256").read_text().strip() == digest.hexdigest(), REBUILD
+
+
+def test_the_bundle_is_what_was_built() -> None:
+    named = dict(reversed(line.split("  ")) for line in (BUILD / "built.sha256").read_text().splitlines())
+    here = {path.name: path for path in BUILD.iterdir() if path.suffix in (".js", ".css")}
+    assert named == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in here.items()}, REBUILD
+
+
+@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="builds the page: cd chatbot/web && npm ci")
+def test_the_bundle_is_what_the_source_builds(tmp_path: Path) -> None:
+    done = subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=WEB, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path in tmp_path.iterdir():
+        if path.suffix in (".js", ".css"):
+            assert path.read_bytes() == (BUILD / path.name).read_bytes(), f"{path.name}: {REBUILD}"
 
 
 def test_the_licence_of_each_bundled_package_is_shipped() -> None:
-    web = REPO / "chatbot" / "web"
-    licences = (web / "static" / "build" / "LICENSES.txt").read_text()
-    for name, version in json.loads((web / "package.json").read_text())["dependencies"].items():
+    licences = (BUILD / "LICENSES.txt").read_text()
+    for name, version in json.loads((WEB / "package.json").read_text())["dependencies"].items():
         assert f"{name} {version} (" in licences
     assert "no licence file" not in licences
 
@@ -51,8 +65,7 @@ def test_the_licence_of_each_bundled_package_is_shipped() -> None:
 def test_first_load_stays_within_its_budget() -> None:
     import gzip
 
-    build = REPO / "chatbot" / "web" / "static" / "build"
-    sent = sum(len(gzip.compress((build / name).read_bytes())) for name in ("chat.js", "chat.css"))
+    sent = sum(len(gzip.compress((BUILD / name).read_bytes())) for name in ("chat.js", "chat.css"))
     assert sent <= 120_000
 
 

@@ -1,12 +1,12 @@
-// Bundle the page: static/src -> static/build, with the licences of what is inside and a digest of what it was
-// built from, so that a test without Node can tell when the bundle is older than its source.
+// Bundle the page: static/src -> static/build (or the folder named), with the licences of what is inside and digests of
+// what it was built from and of what was built, so that a test without Node can tell when the two do not belong together.
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { build } from "esbuild";
 
 const source = "static/src";
-const target = "static/build";
+const target = process.argv[2] ?? "static/build";
 
 const shared = {
   outdir: target,
@@ -44,7 +44,14 @@ const licences = [...packages].sort().map((name) => {
 });
 writeFileSync(join(target, "LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
+const sources = [...readdirSync(source).sort().map((name) => join(source, name)), "package-lock.json", "build.mjs"];
 const digest = createHash("sha256");
-for (const name of readdirSync(source).sort()) digest.update(readFileSync(join(source, name)));
-if (existsSync("package-lock.json")) digest.update(readFileSync("package-lock.json"));
+for (const path of sources.filter(existsSync)) digest.update(readFileSync(path));
 writeFileSync(join(target, "source.sha256"), `${digest.digest("hex")}\n`);
+
+const made = built.flatMap(({ metafile }) => Object.keys(metafile.outputs)).map((path) => basename(path));
+const lines = made.sort().map((name) => {
+  const bytes = readFileSync(join(target, name));
+  return `${createHash("sha256").update(bytes).digest("hex")}  ${name}\n`; // as sha256sum writes and checks it
+});
+writeFileSync(join(target, "built.sha256"), lines.join(""));

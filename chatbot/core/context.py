@@ -170,7 +170,7 @@ def show(
     files: Sequence[tuple[str, str]] = (),
     library: Door | None = None,
 ) -> dict[str, Any]:
-    """What the model would get for a turn, part by part with its tokens, for a person who asks.
+    """What the model would get for a turn, part by part with its tokens, for a person who asks; or why it would not.
 
     files are names and texts that stand in the messages. library: where a last message that asks it is looked up. A
     server that is away is no error: tokens are estimated then.
@@ -187,9 +187,9 @@ def show(
     head, messages = parts_of(turn, is_base=info.is_base)
     try:
         fitted = fit(head, messages, limits_of(turn, info, settings), count, is_text=info.is_base)
-        sent, n_answer = [m for m in fitted.messages if m.role != "system"], fitted.max_tokens
-    except ContextFull:
-        sent, n_answer = messages, 0
+        sent, n_answer, refusal = [m for m in fitted.messages if m.role != "system"], fitted.max_tokens, ""
+    except ContextFull as why:
+        sent, n_answer, refusal = messages, 0, why.message
     prompt, _, notes = head.partition(NOTES_BEGIN)
     parts = [_part("system", "System prompt", prompt.strip(), count), _part("notes", "Notes", notes.strip(), count)]
     for message in sent:
@@ -200,6 +200,7 @@ def show(
         "n_ctx": info.n_ctx,
         "n_used": sum(part["n_tokens"] for part in parts),
         "n_max_answer": n_answer,
+        "refusal": refusal,
         "is_estimate": any(part["is_estimate"] for part in parts),
         "parts": parts,
         "n_left_out": len(messages) - len(sent),

@@ -17,6 +17,8 @@ from chatbot.core.store_rows import OWNER, NewMessage
 from chatbot.core.store_rows import title as title_of
 from chatbot.errors import BadRequest
 
+LAST = ""  # no message has this key
+
 
 class Imports(Messages):
     """Messages that may come many at once."""
@@ -29,18 +31,18 @@ class Imports(Messages):
         messages: Sequence[NewMessage],
         options: Mapping[str, Any] | None = None,
         *,
-        leaf_key: str | None = None,
+        leaf_key: str | None = LAST,
         tags: Sequence[str] = (),
         pinned: bool = False,
         owner_id: str = OWNER,
     ) -> str:
-        """Keep a whole chat; its id. leaf_key names the end of the branch to show, else it is the last message.
+        """Keep a whole chat; its id. leaf_key names the end of the branch that is shown, None when none is.
 
         Raises BadRequest for keys that are no tree.
         """
         ordered = parents_first(messages)
         wanted = clean_tags(tags)
-        shown = leaf_key if leaf_key is not None else (ordered[-1].key if ordered else None)
+        shown = ordered[-1].key if ordered and leaf_key == LAST else leaf_key or None
         ids: dict[str, str] = {}
         with self._writing() as db:
             chat_id = self._insert_chat(db, title_of(storable(title)), created_at, updated_at, options, owner_id)
@@ -51,7 +53,7 @@ class Imports(Messages):
                 raise BadRequest(f"the chat is to end with the message {shown!r}, which it does not hold")
             db.execute(
                 "UPDATE chats SET leaf_id = ?, pinned = ?, updated_at = ? WHERE id = ?",
-                (ids[shown] if shown is not None else None, int(pinned), updated_at, chat_id),
+                (None if shown is None else ids[shown], int(pinned), updated_at, chat_id),
             )
             db.executemany("INSERT INTO chat_tags (chat_id, tag) VALUES (?, ?)", [(chat_id, tag) for tag in wanted])
         return chat_id

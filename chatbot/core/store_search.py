@@ -23,8 +23,9 @@ _MAX_LOOKED_AT = 3_000
 _INDEXED = """SELECT m.id, m.chat_id FROM message_index i
     CROSS JOIN messages m ON m.n = i.rowid CROSS JOIN chats c ON c.id = m.chat_id
     WHERE message_index MATCH ? AND c.owner_id = ? AND c.deleted_at IS NULL ORDER BY i.rowid DESC LIMIT ?"""
+_HOLDS = "instr(lower(m.content), ?)"
 _SCANNED = """SELECT m.id, m.chat_id FROM messages m JOIN chats c ON c.id = m.chat_id
-    WHERE instr(m.content, ?) AND c.owner_id = ? AND c.deleted_at IS NULL
+    WHERE {holds} AND c.owner_id = ? AND c.deleted_at IS NULL
     AND m.status IN ('done', 'stopped', 'error', 'interrupted')
     ORDER BY m.n DESC LIMIT ?"""
 _TOLD = """SELECT c.id, c.title, c.updated_at, m.content FROM messages m JOIN chats c ON c.id = m.chat_id
@@ -67,19 +68,25 @@ def _titles(db: Connection, owner_id: str, wanted: str, words: list[str]) -> lis
 
 def _messages(db: Connection, owner_id: str, wanted: str, words: list[str], n_wanted: int) -> list[str]:
     """Ids of messages from the strictest reading of the words to the loosest, a few of each chat."""
-    readings = [(_INDEXED, query) for query in _queries(words)]
+    readings: list[tuple[str, tuple[str, ...]]] = [(_INDEXED, (query,)) for query in _queries(words)]
     if not words or _UNSPACED.search(wanted):
-        readings.append((_SCANNED, wanted))
+        readings.append(_scan(wanted))
     found: dict[str, None] = {}
     told: Counter[str] = Counter()
-    for query, text in readings:
-        for message_id, chat_id in db.execute(query, (text, owner_id, _MAX_LOOKED_AT)):
+    for query, texts in readings:
+        for message_id, chat_id in db.execute(query, (*texts, owner_id, _MAX_LOOKED_AT)):
             if len(found) >= n_wanted:
                 return list(found)
             if message_id not in found and told[chat_id] < _HITS_A_CHAT:
                 found[message_id] = None
                 told[chat_id] += 1
     return list(found)
+
+
+def _scan(wanted: str) -> tuple[str, tuple[str, ...]]:
+    """A query that reads every message for the parts of a text that stand between its white space, and these parts."""
+    parts = tuple(re.sub("[A-Z]+", lambda found: found[0].lower(), part) for part in wanted.split()[:_MAX_WORDS])
+    return _SCANNED.format(holds=" AND ".join([_HOLDS] * len(parts))), parts
 
 
 def _queries(words: list[str]) -> list[str]:

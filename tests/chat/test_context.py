@@ -163,7 +163,7 @@ def test_a_person_sees_what_the_model_gets_part_by_part() -> None:
     ]
     rest = {name: value for name, value in shown.items() if name != "parts"}
     assert rest == {
-        **{"n_ctx": 1000, "n_used": 40, "n_max_answer": 100, "is_estimate": False},
+        **{"n_ctx": 1000, "n_used": 40, "n_max_answer": 100, "refusal": "", "is_estimate": False},
         **{"n_left_out": 0, "n_folded": 2, "notes": "Ann likes tea"},
     }
 
@@ -171,6 +171,7 @@ def test_a_person_sees_what_the_model_gets_part_by_part() -> None:
 def test_a_conversation_that_is_too_long_and_a_server_that_is_away_can_be_looked_at_too() -> None:
     shown = show(Turn(conversation(2000)), FakeModel(infos=[ModelInfo("m", 100)]), ChatSettings())
     assert (shown["n_max_answer"], shown["n_used"] > 2000) == (0, True)
+    assert "this message has 2,000 tokens and the model has room for 11" in shown["refusal"]
     model = FakeModel(infos=[ModelAway("nobody")])
     shown = show(Turn(conversation(3)), model, ChatSettings())
     assert (shown["n_ctx"], shown["is_estimate"], model.counted) == (None, True, [])

@@ -76,6 +76,10 @@ def test_languages_without_spaces_and_signs_alone_are_found_too(store: Store) ->
     say(store, "x", "a ?! b", "y")
     assert found(store, "马场") == ["我们在北京的马场见面"]
     assert found(store, "?!") == ["a ?! b"]
+    say(store, "x", "東京タワーは高いです。首都 of Tokyo。", "z")
+    for words in ("首都 東京", "東京　高い", "tokyo 東京"):
+        assert found(store, words) == ["東京タワーは高いです。首都 of Tokyo。"], words
+    assert found(store, "東京 大阪") == []
 
 
 HOSTILE = [

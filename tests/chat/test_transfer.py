@@ -221,6 +221,33 @@ def test_a_chat_that_went_on_elsewhere_comes_beside_the_older_one(here: Store, t
     assert bring(here, longer).chat_ids == ()
 
 
+def test_a_chat_that_went_on_in_both_places_loses_nothing(here: Store, there: Store) -> None:
+    chat_id = here.add_chat("Forks", BEGAN, BEGAN, [NewMessage("q", None, "user", "one", BEGAN)])
+    (there_id,) = bring(there, keep.as_json(here, chat_id)).chat_ids
+    for store, at, words in ((here, chat_id, ["two", "three", "four", "five"]), (there, there_id, ["zwei", "drei"])):
+        for asked, answered in zip(words[::2], words[1::2], strict=True):
+            _, answer = store.add_turn(at, asked, None)
+            store.save(answer.id, answered, Status.DONE, {})
+    (second,) = bring(here, keep.as_json(there, there_id)).chat_ids
+    assert [each.content for each in here.messages(second)] == ["one", "zwei", "drei"]
+    assert [each.content for each in here.messages(chat_id)] == ["one", "two", "three", "four", "five"]
+
+
+def test_an_answer_that_was_continued_is_no_other_one(here: Store) -> None:
+    chat_id = here.add_chat("Longer", BEGAN, BEGAN, [NewMessage("q", None, "user", "tell", BEGAN)])
+    _, answer = here.add_turn(chat_id, "more", None)
+    here.save(answer.id, "It began", Status.STOPPED, {})
+    begun = keep.as_json(here, chat_id)
+    here.save(answer.id, "It began and ended.", Status.DONE, {})
+    assert bring(here, begun).chat_ids == ()
+
+
+def test_a_chat_whose_turns_were_all_taken_back_comes_as_empty_as_it_was(here: Store, there: Store) -> None:
+    chat_id = here.add_chat("Undone", BEGAN, BEGAN, [NewMessage("q", None, "user", "hello", BEGAN)], leaf_key=None)
+    (there_id,) = bring(there, keep.as_json(here, chat_id)).chat_ids
+    assert (there.messages(there_id), [each.content for each in there.tree(there_id)]) == ([], ["hello"])
+
+
 def test_a_deleted_chat_can_be_imported_again(here: Store) -> None:
     chat_id = here.add_chat("Gone", BEGAN, BEGAN, [NewMessage("q", None, "user", "hello", BEGAN)])
     text = keep.as_json(here, chat_id)

@@ -1,7 +1,7 @@
 """Take chats into the store and out of it. Each chat is taken whole in one transaction; one that is here is left alone.
 
-A chat is known by the id that it had where it came from first, which stays with its first message. One that has more
-messages in the file than here is not the same any more and comes as another chat, so that nothing is lost.
+A chat is known by the id that it had where it came from first, which stays with its first message. One with a message
+that is not in the chat here is not the same any more and comes as another chat, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from chatbot.core.options import ChatOptions
 from chatbot.core.store import OWNER, Store
-from chatbot.core.store_rows import Stored, StoredFile
+from chatbot.core.store_base import storable
+from chatbot.core.store_rows import NewMessage, Stored, StoredFile
 from chatbot.core.transfer import clean, markdown, own
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
 from chatbot.errors import BadRequest, UnknownChat
@@ -85,8 +86,9 @@ def take(store: Store, found: Iterable[Read], owner_id: str = OWNER) -> Taken:
             log.n_known += 1
         else:
             try:
-                log.took(each, _add(store, each, log, owner_id))
-                known.add(each)
+                chat_id = _add(store, each, log, owner_id)
+                log.took(each, chat_id)
+                known.add(chat_id, each.created_at)
             except BadRequest as why:
                 log.skip(Skipped(why.message))
         if log.n_skipped >= _MAX_SKIPPED:
@@ -137,24 +139,21 @@ class _Known:
         self._ids: list[str] = []
         self._by_time: dict[int, list[str]] = {}
         self._names: dict[str, set[str]] = {}
-        self._taken: set[str] = set()
         for chat in store.chats(owner_id):
-            self._ids.append(chat.id)
-            self._by_time.setdefault(_milliseconds(chat.created_at), []).append(chat.id)
+            self.add(chat.id, chat.created_at)
 
     def has(self, chat: ImportedChat) -> bool:
         """Whether this chat, or the one that it is a copy of, is here with all its messages."""
         names = {chat.source_key, str(chat.messages[0].meta.get(ORIGIN, chat.source_key))}
-        if names & self._taken:
-            return True
         at = _milliseconds(chat.created_at)
         near = [chat_id for when in (at - 1, at, at + 1) for chat_id in self._by_time.get(when, ())]
         same = [chat_id for chat_id in (near if chat.is_dated else self._ids) if names & self._names_of(chat_id)]
-        return any(self._n_messages(chat_id) >= len(chat.messages) for chat_id in same)
+        return any(self._holds(chat_id, chat.messages) for chat_id in same)
 
-    def add(self, chat: ImportedChat) -> None:
-        """From now on this chat is here."""
-        self._taken.add(chat.source_key)
+    def add(self, chat_id: str, created_at: float) -> None:
+        """This chat is here."""
+        self._ids.append(chat_id)
+        self._by_time.setdefault(_milliseconds(created_at), []).append(chat_id)
 
     def _names_of(self, chat_id: str) -> set[str]:
         if chat_id not in self._names:
@@ -163,8 +162,14 @@ class _Known:
             self._names[chat_id] = {f"paddock:{chat_id}", *(str(origin) for origin in origins if origin)}
         return self._names[chat_id]
 
-    def _n_messages(self, chat_id: str) -> int:
-        return sum(map(len, self._store.families(chat_id).values()))
+    def _holds(self, chat_id: str, messages: Sequence[NewMessage]) -> bool:
+        """Whether each message is in this chat; an answer may have been continued here."""
+        here = Counter((each.role, each.content) for each in self._store.tree(chat_id))
+        lacking = Counter((each.role, storable(each.content)) for each in messages) - here
+        return all(
+            role == "assistant" and any(role == other and text.startswith(begun) for other, text in here)
+            for role, begun in lacking
+        )
 
 
 def _milliseconds(at: float) -> int:

@@ -80,7 +80,8 @@ def read(found: Mapping[str, Any]) -> ImportedChat:
     dated = clean.seconds(found.get("created_at"))
     created_at = dated or time.time()
     nodes = [_node(each, number) for number, each in enumerate(clean.objects(found.get("messages")))]
-    made = tree.build(nodes, clean.key(found.get("leaf")), created_at)
+    is_undone = "leaf" in found and found["leaf"] is None
+    made = tree.build(nodes, clean.key(found.get("leaf")), created_at, shows_none=is_undone)
     chat_id, n_odd = clean.key(found.get("id")), sum(not node.role for node in nodes)
     if chat_id is None:
         raise Damaged("it has no id")

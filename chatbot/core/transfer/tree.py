@@ -16,7 +16,7 @@ from chatbot.core.transfer.values import Damaged, Node
 
 @dataclass(frozen=True)
 class Tree:
-    """Messages, parents before children; leaf_key ends the branch that is shown; what had to be mended."""
+    """Messages, parents before children; leaf_key ends the branch that is shown, None when none is; what was mended."""
 
     messages: tuple[NewMessage, ...]
     leaf_key: str | None
@@ -33,10 +33,13 @@ class Tree:
         return tuple(told)
 
 
-def build(nodes: Sequence[Node], leaf: str | None, began_at: float, *, joins: bool = False) -> Tree:
+def build(
+    nodes: Sequence[Node], leaf: str | None, began_at: float, *, joins: bool = False, shows_none: bool = False
+) -> Tree:
     """The tree of these nodes, in the file's order as far as parents allow. Raises Damaged when there is no message.
 
-    leaf is the node that ends the shown branch; with joins an answer in several nodes becomes one message.
+    leaf is the node that ends the shown branch, else it is the newest, but with shows_none there is none; with joins an
+    answer in several nodes becomes one message.
     """
     by_key: dict[str, Node] = {}
     for node in nodes:
@@ -46,7 +49,7 @@ def build(nodes: Sequence[Node], leaf: str | None, began_at: float, *, joins: bo
     if not messages:
         raise Damaged("it has no messages")
     newest = max(enumerate(messages), key=lambda placed: (placed[1].created_at, placed[0]))[1]
-    end = (holder.get(leaf) if leaf else None) or newest.key
+    end = None if shows_none else (holder.get(leaf) if leaf else None) or newest.key
     return Tree(tuple(messages), end, n_misplaced, len(nodes) - len(by_key))
 
 

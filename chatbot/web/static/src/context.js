@@ -51,7 +51,7 @@ export class Context {
     }
   }
 
-  show({ n_ctx, n_used, n_max_answer, is_estimate, parts, n_folded, n_left_out, notes }) {
+  show({ n_ctx, n_used, n_max_answer, refusal, is_estimate, parts, n_folded, n_left_out, notes }) {
     const about = is_estimate ? "about " : "";
     const share = n_ctx ? ` of ${n_ctx.toLocaleString()}` : "";
     const total = make("p", {}, `${sentence(`${about}${n_used.toLocaleString()}${share} tokens`)} `);
@@ -60,7 +60,8 @@ export class Context {
     const lines = parts.map(partLine);
     const empty = make("p", {}, "Nothing yet: write a message.");
     const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];
-    this.body.replaceChildren(total, ...kept, make("h3", {}, "Part by part"), ...(lines.length ? lines : [empty]));
+    const refused = refusal ? [make("p", { class: "problem" }, `This would not be sent: ${sentence(refusal)}`)] : [];
+    this.body.replaceChildren(total, ...refused, ...kept, make("h3", {}, "Part by part"), ...(lines.length ? lines : [empty]));
   }
 
   /** The notes that stand for the oldest messages, to be changed or dropped. */

@@ -14,7 +14,7 @@ import socketio
 from tests.chat.browser import Browser
 from tests.chat.household import PASSWORD
 from tests.chat.residents import ask, log_in, open_to_the_house, page_of, with_users
-from tests.fakes import FakeServer, Finish
+from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, running, until
 
 
@@ -254,6 +254,19 @@ def test_a_locked_user_is_out_at_once_and_may_come_back(web: Process, anna: Brow
     assert "locked" in refused.body["error"]["message"]
     assert anna.call("lock", {"user_id": cleo, "locked": False})["ok"]
     log_in(web, "cleo")
+
+
+def test_the_answers_of_a_locked_user_end(web: Process, server: FakeServer, anna: Browser) -> None:
+    server.scripts = [["It begins", Gate(), "and ends", Finish()]]
+    page = page_of(web, log_in(web, "cleo"))
+    cleo = page.call("hello")["user"]["id"]
+    page.call("send", {"chat_id": None, "text": "go"})
+    page.call("send", {"chat_id": page.call("chats")["chats"][0]["id"], "text": "and another"})
+    until(lambda: anna.call("live")["answers"] != [], "one is on its way")
+    assert anna.call("lock", {"user_id": cleo, "locked": True})["ok"]
+    until(lambda: anna.call("live")["answers"] == [], "none is made any more")
+    assert anna.call("lock", {"user_id": cleo, "locked": False})["ok"]
+    assert [each["messages"][-1]["content"] for each in server.requests].count("and another") == 0
 
 
 def test_the_last_administrator_stays_one(web: Process, anna: Browser) -> None:

@@ -33,13 +33,14 @@ export class Asked {
     const usage = shown[counted]?.meta.usage;
     const refused = new Set(shown.filter(isTooLong).map(({ parent_id: question }) => question)); // the model never gets it
     const rest = shown.slice(Math.max(counted + 1, usage ? 0 : nFolded)).filter(({ id: each }) => !refused.has(each));
-    const nEstimated = Math.ceil(rest.reduce((sum, message) => sum + chars(message), 0) / CHARS_A_TOKEN);
+    const nCtx = this.model?.n_ctx ?? this.server.model?.n_ctx;
+    const nEstimated = Math.ceil(rest.reduce((sum, message) => sum + chars(message, nCtx), 0) / CHARS_A_TOKEN);
     const files = this.composer.attachments.files.map((file) => file.id);
     return {
       next: { chat_id: id, text: this.composer.input.value, files, options },
       nUsed: (usage ? usage.prompt_tokens + usage.completion_tokens : 0) + nEstimated,
       isEstimate: nEstimated > 0,
-      nCtx: this.model?.n_ctx ?? this.server.model?.n_ctx,
+      nCtx,
     };
   }
 }
@@ -48,8 +49,10 @@ function isTooLong({ content, meta }) {
   return !content && meta?.error?.code === "context_full";
 }
 
-function chars({ content, reasoning = "", files = [] }) {
-  return content.length + reasoning.length + files.reduce((sum, file) => sum + (file.n_chars ?? 0), 0);
+/** A file that is larger than the memory is read in parts, of which an answer tells the tokens. */
+function chars({ content, reasoning = "", files = [] }, nCtx = Infinity) {
+  const whole = files.map((file) => file.n_chars ?? 0).filter((n) => n / CHARS_A_TOKEN <= nCtx);
+  return content.length + reasoning.length + whole.reduce((sum, n) => sum + n, 0);
 }
 
 function fromList({ name, n_ctx: nCtx, state }) {

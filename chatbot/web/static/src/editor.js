@@ -22,7 +22,7 @@ export function forgetEdit(id) {
  *  mayBeEmpty: something else makes up the message. changed: called with each state of the text. */
 export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false, changed = () => {} }) {
   const form = make("form", { class: "editor" });
-  const area = make("textarea");
+  const area = make("textarea", { dir: "auto" });
   area.value = text;
   area.setAttribute("aria-label", label);
   const row = make("div", { class: "actions" });

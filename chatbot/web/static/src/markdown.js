@@ -27,7 +27,11 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+// Which way a text runs is its own affair; a list's items and a quotation's parts run as its first words do.
+const HAS_DIRECTION = new Set(["P", "H1", "H2", "H3", "H4", "H5", "H6", "UL", "OL", "BLOCKQUOTE", "TABLE"]);
+
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
+  if (HAS_DIRECTION.has(node.tagName) && !node.parentElement?.closest("ul, ol, blockquote")) node.setAttribute("dir", "auto");
   if (node.tagName === "A") {
     node.setAttribute("target", "_blank");
     node.setAttribute("rel", "noopener noreferrer");

@@ -119,7 +119,7 @@ export class Rows {
     const row = this.rows.get(id);
     if (!row || row.item.querySelector(".rename")) return;
     const before = row.link.textContent;
-    const field = make("input", { class: "rename", "aria-label": "Title of the chat", maxlength: String(TITLE_CHARS), enterkeyhint: "done" });
+    const field = make("input", { class: "rename", dir: "auto", "aria-label": "Title of the chat", maxlength: String(TITLE_CHARS), enterkeyhint: "done" });
     field.value = before;
     let isOver = false;
     const end = (isKept) => {
@@ -149,7 +149,7 @@ export class Rows {
 class Row {
   constructor(id) {
     const note = `about-${id}`;
-    this.link = make("a", { href: `/c/${id}`, "aria-describedby": note, tabindex: "-1" });
+    this.link = make("a", { href: `/c/${id}`, dir: "auto", "aria-describedby": note, tabindex: "-1" });
     this.note = make("span", { id: note, class: "offscreen" });
     this.more = iconButton("more", "", { "aria-haspopup": "menu", "aria-expanded": "false", tabindex: "-1" });
     this.more.classList.add("more");
@@ -175,7 +175,7 @@ class Row {
     this.note.textContent = [isRunning && "Is being answered", isUnread && "New answer"].filter(Boolean).join(", ");
     this.more.setAttribute("aria-label", `Actions for ${title}`);
     this.more.title = "Actions";
-    this.tags.replaceChildren(...tags.map((tag) => make("span", {}, tag)));
+    this.tags.replaceChildren(...tags.map((tag) => make("span", { dir: "auto" }, tag)));
     this.tags.hidden = !tags.length;
     this.showPick(isPicked, title);
   }

@@ -100,8 +100,8 @@ function words(n, text) {
 }
 
 function optionOf(hit, at) {
-  const place = hit.message_id ? [make("span", { class: "title" }, hit.title), make("span", { class: "snippet" }, ...marked(hit))]
-    : [make("span", { class: "title" }, ...marked(hit))];
+  const place = hit.message_id ? [make("span", { class: "title", dir: "auto" }, hit.title), make("span", { class: "snippet", dir: "auto" }, ...marked(hit))]
+    : [make("span", { class: "title", dir: "auto" }, ...marked(hit))];
   return make("li", { id: `hit-${at}`, role: "option", "aria-selected": "false" }, ...place);
 }
 

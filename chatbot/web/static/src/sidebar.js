@@ -257,8 +257,9 @@ export class Sidebar {
   async restore() {
     const { chats, open } = this.deleted;
     this.deleted = { chats: [], open: null };
-    if (!(await this.call("restore", { chat_ids: chats.map(({ id }) => id) }))) return;
-    for (const chat of chats) this.put(chat);
+    const back = await this.call("restore", { chat_ids: chats.map(({ id }) => id) });
+    if (!back) return;
+    for (const chat of back.chats) this.put(chat); // as they are now: their answers have ended
     this.toast.say(chats.length === 1 ? "The chat is back." : `${chats.length} chats are back.`);
     if (open && !this.page.current()) this.open(open);
   }

@@ -20,6 +20,7 @@ from chatbot.web.auth import add_auth, to_login
 from chatbot.web.hosts import HostCheck, Strangers, TrustedProxy
 from chatbot.web.library import add_library
 from chatbot.web.library_wire import as_chat_error
+from chatbot.web.packing import add_packing
 from chatbot.web.service import ChatService
 from chatbot.web.shell import add_shell
 from chatbot.web.sockets import attach
@@ -65,6 +66,7 @@ def create_app(settings: WebSettings, model: ModelClient) -> Flask:
     service = ChatService(settings, model, socketio)
     app.extensions["chat"] = service
     _add_routes(app, service)
+    add_packing(app)
     add_shell(app)
     add_auth(app, service.auth)
     add_uploads(app, service)

@@ -15,6 +15,7 @@ from chatbot.settings import WebSettings, is_loopback
 
 COOKIE = "paddock"
 _STRANGERS = 4
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -36,7 +37,7 @@ class HostCheck:
         if self._knows(str(environ.get("HTTP_HOST", ""))):
             return self._inner(environ, start)
         error = HostRefused("This server does not go by that name: add it with --allowed_hosts.")
-        start(f"{error.status} Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        start(f"{error.status} Forbidden", _PLAIN)
         return [error.message.encode()]
 
     def _knows(self, host: str) -> bool:
@@ -74,7 +75,7 @@ class Strangers:
         if not is_socket or self._is_known(parse_cookie(environ).get(COOKIE, "")):
             return self._inner(environ, start)
         if not self._turns.acquire(blocking=False):
-            start("401 Unauthorized", [("Content-Type", "text/plain; charset=utf-8")])
+            start("401 Unauthorized", _PLAIN)
             return [b"log in first"]
         try:
             return self._inner(environ, start)  # of a WebSocket this is the whole of its life

@@ -18,7 +18,7 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of tests
 
 @contextlib.contextmanager
 def cheap_passwords() -> Iterator[None]:
-    """Hash passwords that are set within at next to no cost. It stands in the hash, so a chat server checks them so too."""
+    """Hash passwords that are set within at next to no cost: it stands in the hash, and a chat server goes by that."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chatbot.core.accounts._N", 2)
         yield

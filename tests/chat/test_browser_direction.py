@@ -1,4 +1,4 @@
-"""Text runs the way its language does: in answers, messages, titles and fields, line by line, but code from the left."""
+"""Text runs the way its language does: in answers, messages, titles and fields, line by line. Code does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.processes import Process
 pytestmark = pytest.mark.browser
 
 HEBREW = "שלום עולם"
-ANSWER = f"{HEBREW} עם English ו-123.\n\nPlain English.\n\n- {HEBREW}\n- one\n\n```\nx = 1\n```\n\n> {HEBREW}\n"
+ANSWER = f"{HEBREW} עם English 123.\n\nPlain English.\n\n- {HEBREW}\n- one\n\n```\nx = 1\n```\n\n> {HEBREW}\n"
 # Whether the first letter of an element's text stands at the right end of its line box.
 FROM_THE_RIGHT = """(element) => {
   const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();

@@ -38,10 +38,26 @@ _INSTRUCTION = (
 )
 
 
-def standing(branch: Sequence[Stored], notes: Notes | None) -> tuple[str, int]:
-    """The notes that hold for a branch, and how many of its messages they stand for; another branch has none."""
-    place = next((i for i, message in enumerate(branch, 1) if notes and message.id == notes.through), 0)
-    return (notes.text, place) if notes and place else ("", 0)
+def standing(branch: Sequence[Stored], notes: Sequence[Notes]) -> tuple[str, int]:
+    """The notes that hold for a branch, and how many of its messages they stand for: those that reach furthest."""
+    found, place = _furthest(branch, notes)
+    return (found.text, place) if found else ("", 0)
+
+
+def changed(branch: Sequence[Stored], notes: Sequence[Notes], text: str | None) -> tuple[Notes, ...] | None:
+    """The notes of a chat when those of one of its branches are to say something else, or are removed with None.
+    Other branches keep theirs. None when this branch has no notes to change."""
+    if text is None:
+        here = {message.id for message in branch}
+        return tuple(each for each in notes if each.through not in here)
+    found, _ = _furthest(branch, notes)
+    return tuple(replace(each, text=text) if each is found else each for each in notes) if found else None
+
+
+def _furthest(branch: Sequence[Stored], notes: Sequence[Notes]) -> tuple[Notes | None, int]:
+    by_end = {each.through: each for each in notes}
+    places = [(by_end[message.id], i) for i, message in enumerate(branch, 1) if message.id in by_end]
+    return places[-1] if places else (None, 0)
 
 
 def sent_of(branch: Sequence[Stored], files: Collection[str]) -> list[Stored]:
@@ -114,7 +130,7 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     made = Notes(text, last, 1 + next(i for i, message in enumerate(shown) if message.id == last))
     if cancel.is_set or store.notes(chat_id) != before:  # a person wrote other ones meanwhile
         return None
-    store.set_notes(chat_id, made)
+    store.set_notes(chat_id, (*(each for each in before if each.through != last), made))
     return made
 
 

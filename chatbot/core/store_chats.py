@@ -99,14 +99,14 @@ class Chats(Database):
         """Replace the chat's own settings as a whole."""
         self._change(chat_id, "options", json.dumps(dict(options)))
 
-    def notes(self, chat_id: str) -> Notes | None:
-        """What the oldest messages were folded into, if they were."""
-        found = self._field(chat_id, "notes")
-        return Notes(**json.loads(str(found))) if found else None
+    def notes(self, chat_id: str) -> tuple[Notes, ...]:
+        """What the oldest messages were folded into, of all branches, the newest last."""
+        found = json.loads(str(self._field(chat_id, "notes") or "[]"))
+        return tuple(Notes(**each) for each in (found if isinstance(found, list) else [found]))  # once there was one
 
-    def set_notes(self, chat_id: str, notes: Notes | None) -> None:
-        """Replace the notes, or go without."""
-        self._change(chat_id, "notes", json.dumps(asdict(notes)) if notes else None)
+    def set_notes(self, chat_id: str, notes: Sequence[Notes]) -> None:
+        """Replace the notes of all branches."""
+        self._change(chat_id, "notes", json.dumps([asdict(each) for each in notes]) if notes else None)
 
     def _mark(self, chat_ids: Sequence[str], deleted_at: float | None) -> None:
         with self._writing() as db:

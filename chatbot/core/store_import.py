@@ -6,6 +6,7 @@ import heapq
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import EllipsisType
 from typing import Any
 
 from chatbot.core.events import Status
@@ -16,8 +17,6 @@ from chatbot.core.store_messages import Messages, new_message
 from chatbot.core.store_rows import OWNER, NewMessage
 from chatbot.core.store_rows import title as title_of
 from chatbot.errors import BadRequest
-
-LAST = ""  # no message has this key
 
 
 class Imports(Messages):
@@ -31,18 +30,18 @@ class Imports(Messages):
         messages: Sequence[NewMessage],
         options: Mapping[str, Any] | None = None,
         *,
-        leaf_key: str | None = LAST,
+        leaf_key: str | EllipsisType | None = ...,
         tags: Sequence[str] = (),
         pinned: bool = False,
         owner_id: str = OWNER,
     ) -> str:
-        """Keep a whole chat; its id. leaf_key names the end of the branch that is shown, None when none is.
+        """Keep a whole chat; its id. leaf_key names the end of the branch to show, else the last; None shows none.
 
         Raises BadRequest for keys that are no tree.
         """
         ordered = parents_first(messages)
         wanted = clean_tags(tags)
-        shown = ordered[-1].key if ordered and leaf_key == LAST else leaf_key or None
+        shown = leaf_key if leaf_key is not ... else ordered[-1].key if ordered else None
         ids: dict[str, str] = {}
         with self._writing() as db:
             chat_id = self._insert_chat(db, title_of(storable(title)), created_at, updated_at, options, owner_id)

@@ -108,13 +108,14 @@ class Controls:
 
     def set_notes(self, chat_id: str, text: str | None) -> dict[str, Any] | None:
         """Let notes say what a person wrote, or go without. Raises BadRequest where there are none to change."""
-        notes = self._store.notes(chat_id)
-        if notes is None and text is not None:
+        branch = self._store.messages(chat_id)
+        notes = fold.changed(branch, self._store.notes(chat_id), text)
+        if notes is None:
             raise BadRequest("this chat has no notes yet: they are made when it fills the model's memory")
-        changed = replace(notes, text=text) if notes and text is not None else None
-        self._store.set_notes(chat_id, changed)
-        self._lists.announce_notes(chat_id, changed.n_folded if changed else 0)
-        return asdict(changed) if changed else None
+        self._store.set_notes(chat_id, notes)
+        told, n_folded = fold.standing(branch, notes)
+        self._lists.announce_notes(chat_id, n_folded)
+        return {"text": told, "n_folded": n_folded} if n_folded else None
 
     def context(
         self, user: User, chat_id: str | None, text: str, file_ids: Sequence[str], options: Mapping[str, Any]

@@ -28,7 +28,7 @@ class Rounds:
     def __init__(self, service: ChatService) -> None:
         self._service, self._store = service, service.store
         self._token = 0
-        self._notes: dict[str, Notes | None] = {}
+        self._notes: dict[str, tuple[Notes, ...]] = {}
         self._interrupt_at = self._purge_at = time.monotonic()
         self._closing = threading.Event()
         threading.Thread(target=self._go_round, name="rounds", daemon=True).start()
@@ -84,7 +84,7 @@ class Rounds:
         notes = self._store.notes(chat_id)
         if notes != self._notes.get(chat_id):
             self._notes[chat_id] = notes
-            self._service.lists.announce_notes(chat_id, notes.n_folded if notes else 0)
+            self._service.lists.announce_notes(chat_id, notes[-1].n_folded if notes else 0)
 
     def _tell_turn(self, answer: Stored, user: Stored | None) -> None:
         siblings = self._store.children(answer.parent_id, answer.chat_id)

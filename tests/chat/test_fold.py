@@ -88,7 +88,7 @@ def talk(store: Store, model: Reader, n_turns: int, settings: ChatSettings = SET
 def test_a_short_conversation_is_left_alone_and_not_even_counted(store: Store) -> None:
     model = Reader(10_000)
     chat_id = talk(store, model, 4)
-    assert (store.notes(chat_id), model.folds, model.counted) == (None, [], [])
+    assert (store.notes(chat_id), model.folds, model.counted) == ((), [], [])
 
 
 def test_above_three_quarters_the_oldest_turns_become_notes_until_40_percent_are_left(store: Store) -> None:
@@ -96,8 +96,8 @@ def test_above_three_quarters_the_oldest_turns_become_notes_until_40_percent_are
     chat_id = talk(store, model, 17)
     assert model.folds == []
     say(store, model, f"question {'word ' * 30}", chat_id)
-    notes = store.notes(chat_id)
-    assert len(model.folds) == 1 and notes
+    notes = store.notes(chat_id)[-1]
+    assert len(model.folds) == 1
     messages = store.messages(chat_id)
     assert notes.n_folded == 24 and messages[notes.n_folded - 1].id == notes.through
     assert messages[notes.n_folded].role == "user"
@@ -113,10 +113,10 @@ def test_above_three_quarters_the_oldest_turns_become_notes_until_40_percent_are
 def test_the_last_turns_are_never_folded_however_long_they_are(store: Store) -> None:
     model = Reader(1000, n_words=150)
     chat_id = talk(store, model, 3)
-    assert store.notes(chat_id) is None
+    assert store.notes(chat_id) == ()
     say(store, model, f"question {'word ' * 150}", chat_id)
-    notes = store.notes(chat_id)
-    assert notes and notes.n_folded == 2
+    notes = store.notes(chat_id)[-1]
+    assert notes.n_folded == 2
 
 
 def test_the_question_for_notes_is_all_that_is_new_to_the_model(store: Store) -> None:
@@ -135,8 +135,8 @@ def test_notes_of_notes_hold_the_older_ones_and_grow_over_the_conversation(store
     first, second = model.folds[:2]
     assert "Notes of what was said before" not in first.messages[0].content
     assert "Notes of what was said before:\nnotes" in second.messages[0].content
-    notes = store.notes(chat_id)
-    assert notes and notes.n_folded > 30
+    notes = store.notes(chat_id)[-1]
+    assert notes.n_folded > 30
     assert len(store.messages(chat_id)) == 48, "the turns themselves stay"
 
 
@@ -154,7 +154,7 @@ def test_folding_reads_far_less_again_than_a_window(tmp_path: Path) -> None:
 def test_other_rules_make_no_notes(store: Store, rule: str) -> None:
     model = Reader(1000)
     chat_id = talk(store, model, 10, ChatSettings(max_tokens=100, context_rule=rule))
-    assert (store.notes(chat_id), model.folds) == (None, [])
+    assert (store.notes(chat_id), model.folds) == ((), [])
 
 
 def test_when_notes_cannot_be_made_the_oldest_messages_are_left_out_and_told(
@@ -164,7 +164,7 @@ def test_when_notes_cannot_be_made_the_oldest_messages_are_left_out_and_told(
     model.notes = [ModelBusy("too busy"), "  ", "<think>what now</think>", *[ModelBusy("too busy")] * 5]
     with caplog.at_level(logging.WARNING, "chatbot"):
         chat_id = talk(store, model, 14)
-    assert store.notes(chat_id) is None
+    assert store.notes(chat_id) == ()
     assert "no notes were made of a long conversation: too busy" in caplog.text
     assert "the model wrote nothing" in caplog.text
     told = store.messages(chat_id)[-1].meta["notices"]
@@ -180,15 +180,15 @@ def test_notes_that_end_in_the_middle_lose_their_half_line(store: Store) -> None
     model = Long(1000)
     model.notes = ["Ann likes tea.\nBob li"]
     chat_id = talk(store, model, 10)
-    notes = store.notes(chat_id)
-    assert notes and notes.text == "Ann likes tea."
+    notes = store.notes(chat_id)[-1]
+    assert notes.text == "Ann likes tea."
 
 
 def test_lines_that_a_model_repeats_are_kept_once(store: Store) -> None:
     model = Reader(1000)
     model.notes = ["- Ann likes tea.\n\n- Bob too.\n- Ann likes tea.\n- Ann likes tea."]
-    notes = store.notes(talk(store, model, 9))
-    assert notes and notes.text == "- Ann likes tea.\n- Bob too."
+    notes = store.notes(talk(store, model, 9))[-1]
+    assert notes.text == "- Ann likes tea.\n- Bob too."
 
 
 def test_notes_that_a_person_wrote_meanwhile_stay(store: Store) -> None:
@@ -197,12 +197,12 @@ def test_notes_that_a_person_wrote_meanwhile_stay(store: Store) -> None:
     class Slow(Reader):
         def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
             if ask.messages[-1].content.startswith("Summarize"):
-                store.set_notes(chat_id, own)
+                store.set_notes(chat_id, [own])
             yield from super().stream(ask, cancel)
 
     chat_id = talk(store, Reader(10_000), 10)
     assert fold.after(store, Slow(1000), SETTINGS, chat_id) is None
-    assert store.notes(chat_id) == own
+    assert store.notes(chat_id) == (own,)
 
 
 def test_a_message_that_was_refused_as_too_long_pushes_nothing_out(store: Store) -> None:
@@ -226,8 +226,8 @@ def test_notes_say_through_which_shown_message_they_go(store: Store) -> None:
     store.save(refused.id, "", Status.ERROR, {"error": {"code": "context_full", "message": "too long"}})
     for i in range(15):
         say(store, model, f"question {i} {'word ' * 30}", chat_id)
-    notes = store.notes(chat_id)
-    assert notes and store.messages(chat_id)[notes.n_folded - 1].id == notes.through
+    notes = store.notes(chat_id)[-1]
+    assert store.messages(chat_id)[notes.n_folded - 1].id == notes.through
     say(store, model, "and now?", chat_id)
     sent = model.asked[-1].messages[1:]
     assert [m.content for m in sent] == [m.content for m in store.messages(chat_id)[notes.n_folded : -1]]
@@ -237,12 +237,34 @@ def test_a_branch_without_the_folded_messages_has_no_notes(store: Store) -> None
     chat_id = talk(store, Reader(10_000), 2)
     first, second, third, _ = branch = store.messages(chat_id)
     notes = Notes("Ann likes tea.", second.id, 2)
-    assert fold.standing(branch, notes) == ("Ann likes tea.", 2)
-    assert fold.standing([first, third], notes) == ("", 0)
-    assert fold.standing(branch, None) == ("", 0)
-    store.set_notes(chat_id, notes)
+    assert fold.standing(branch, [notes]) == ("Ann likes tea.", 2)
+    assert fold.standing([first, third], [notes]) == ("", 0)
+    assert fold.standing(branch, []) == ("", 0)
+    store.set_notes(chat_id, [notes])
     asked = fold.turn_of(store, chat_id, store.branch(third.id))
     assert (asked.notes, asked.n_folded, len(asked.messages)) == ("Ann likes tea.", 2, 3)
+
+
+def test_each_branch_keeps_its_notes_and_those_that_reach_furthest_hold(store: Store) -> None:
+    model = Reader(1000)
+    chat_id = talk(store, model, 9)
+    first = store.messages(chat_id)
+    (made,) = store.notes(chat_id)
+    own = fold.changed(first, [made], "Ann is allergic to nuts.")
+    assert own
+    store.set_notes(chat_id, own)
+    _, answer = store.add_turn(chat_id, "another beginning", None, parent=None)
+    store.save(answer.id, "yes", Status.DONE, {})
+    for _ in range(9):
+        say(store, model, f"question {'word ' * 30}", chat_id)
+    assert len(store.notes(chat_id)) == 2
+    told, n_folded = fold.standing(first, store.notes(chat_id))
+    assert (told, n_folded) == ("Ann is allergic to nuts.", made.n_folded)
+    second = store.messages(chat_id)
+    assert fold.standing(second, store.notes(chat_id))[0] == store.notes(chat_id)[-1].text
+    store.set_notes(chat_id, fold.changed(second, store.notes(chat_id), None) or ())
+    assert (fold.standing(second, store.notes(chat_id)), store.notes(chat_id)) == (("", 0), own)
+    assert fold.changed(second, store.notes(chat_id), "of nothing") is None
 
 
 def test_a_base_model_has_no_notes(store: Store) -> None:

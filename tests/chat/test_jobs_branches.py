@@ -276,7 +276,7 @@ def test_the_model_gets_options_notes_and_files_of_the_chat(room: Callable[..., 
     ends(r, first)
     assert "apples" in script.asked[0][0].content and script.asked[0][0].content.endswith("read")
     assert script.turns[0].options.temperature == 0.1
-    r.store.set_notes(chat, Notes("there were apples", first, 2))
+    r.store.set_notes(chat, [Notes("there were apples", first, 2)])
     _, second = r.send("and now?", chat)
     ends(r, second)
     assert (script.turns[1].notes, script.turns[1].n_folded) == ("there were apples", 2)

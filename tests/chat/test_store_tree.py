@@ -165,12 +165,18 @@ def test_options_and_notes_belong_to_a_chat_and_a_new_one_begins_with_options(st
     assert store.options(one.chat_id) == {"temperature": 0.1}
     store.set_options(one.chat_id, {})
     assert store.options(one.chat_id) == {}
-    assert store.notes(one.chat_id) is None
-    notes = Notes("we spoke", one.id, 1)
+    assert store.notes(one.chat_id) == ()
+    notes = (Notes("we spoke", one.id, 1), Notes("and went on", "other", 2))
     store.set_notes(one.chat_id, notes)
     assert store.notes(one.chat_id) == notes
-    store.set_notes(one.chat_id, None)
-    assert store.notes(one.chat_id) is None
+    store.set_notes(one.chat_id, ())
+    assert store.notes(one.chat_id) == ()
+
+
+def test_the_one_notes_of_an_earlier_version_are_read(store: Store) -> None:
+    one, _ = store.add_turn(None, "one", None)
+    store._db.execute("UPDATE chats SET notes = ?", ('{"text": "we spoke", "through": "m", "n_folded": 1}',))
+    assert store.notes(one.chat_id) == (Notes("we spoke", "m", 1),)
 
 
 def test_presets_and_prompts_are_kept_by_name(store: Store) -> None:

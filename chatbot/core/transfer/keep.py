@@ -115,8 +115,8 @@ def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:
     if store.chat(chat_id).title != chat.title:  # a title is shortened as a message's beginning would be
         store.rename(chat_id, chat.title)
     if chat.notes:
-        place = [each.key for each in chat.messages].index(chat.notes.through)
-        store.set_notes(chat_id, replace(chat.notes, through=store.tree(chat_id)[place].id))
+        ids = {old.key: new.id for old, new in zip(chat.messages, store.tree(chat_id), strict=True)}
+        store.set_notes(chat_id, [replace(each, through=ids[each.through]) for each in chat.notes])
     return chat_id
 
 

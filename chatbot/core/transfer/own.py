@@ -25,7 +25,7 @@ def write(
     messages: Sequence[Stored],
     files: Mapping[str, Sequence[StoredFile]],
     options: Mapping[str, Any],
-    notes: Notes | None = None,
+    notes: Sequence[Notes] = (),
 ) -> str:
     """A chat as JSON text; files are those of each message by its id."""
     body = {
@@ -39,7 +39,7 @@ def write(
         "tags": list(chat.tags),
         "options": dict(options),
         "leaf": chat.leaf_id,
-        "notes": asdict(notes) if notes else None,
+        "notes": [asdict(each) for each in notes],
         "messages": [_message(each, files.get(each.id, ())) for each in messages],
     }
     return json.dumps(body, ensure_ascii=False, indent=1)
@@ -97,11 +97,17 @@ def read(found: Mapping[str, Any]) -> ImportedChat:
         pinned=found.get("pinned") is True,
         notices=made.notices() + ((f"messages of an unknown kind left out: {n_odd:,}",) if n_odd else ()),
         is_dated=dated is not None,
-        notes=_notes(clean.object_of(found.get("notes")), {each.key for each in made.messages}),
+        notes=_notes(found.get("notes"), {each.key for each in made.messages}),
     )
 
 
-def _notes(found: Mapping[str, Any], keys: Collection[str]) -> Notes | None:
+def _notes(found: Any, keys: Collection[str]) -> tuple[Notes, ...]:
+    """Those whose place is known. Earlier versions wrote one object, not a list."""
+    given = [found] if isinstance(found, dict) else clean.objects(found)
+    return tuple(made for each in given if (made := _note(each, keys)))
+
+
+def _note(found: Mapping[str, Any], keys: Collection[str]) -> Notes | None:
     text, through, n_folded = clean.text(found.get("text")), clean.key(found.get("through")), found.get("n_folded")
     is_whole = text and through in keys and isinstance(n_folded, int) and 0 <= n_folded <= len(keys)
     return Notes(text, str(through), int(n_folded or 0)) if is_whole else None

@@ -29,8 +29,8 @@ class Node:
 class ImportedChat:
     """A whole chat. source_key is the same each time this chat is read: its program's name and its id there.
 
-    is_dated says whether the file tells when the chat began; created_at is now where it does not. The notes' through
-    is the key of a message.
+    is_dated says whether the file tells when the chat began; created_at is now where it does not. The through of
+    notes is the key of a message.
     """
 
     title: str
@@ -44,7 +44,7 @@ class ImportedChat:
     pinned: bool = False
     notices: tuple[str, ...] = ()
     is_dated: bool = True
-    notes: Notes | None = None
+    notes: tuple[Notes, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,22 @@ class Allowance:
 
     def check_storage(self, user: User, n_bytes: int) -> None:
         """Raise LimitReached when the user may not store so much more."""
+        room = self.room(user)
+        if room is not None and n_bytes > max(0, room):  # who adds nothing may always make room
+            raise self.is_full(user)
+
+    def room(self, user: User) -> int | None:
+        """How many bytes a user may still store; None where nobody has set a limit."""
         most_mb = self._store.limits_of(user).storage_mb
-        if not most_mb or not n_bytes:  # who adds nothing may always make room
-            return
-        used = self._use_of(user).storage_bytes
-        if used + n_bytes > most_mb * _MB:
-            raise LimitReached(
-                f"your chats, files and documents take {used / _MB:,.1f} MB, and {most_mb:,} MB are allowed: "
-                "delete some chats or documents, whose room is free a day later, or ask an administrator for more"
-            )
+        return most_mb * _MB - self._use_of(user).storage_bytes if most_mb else None
+
+    def is_full(self, user: User) -> LimitReached:
+        """What is said to a user who may not store what is to come."""
+        used, most_mb = self._use_of(user).storage_bytes, self._store.limits_of(user).storage_mb
+        return LimitReached(
+            f"your chats, files and documents take {used / _MB:,.1f} MB, and {most_mb:,} MB are allowed: "
+            "delete some chats or documents, whose room is free a day later, or ask an administrator for more"
+        )
 
     def used(self, user: User) -> dict[str, Any]:
         """What a user has used, as the page gets it."""
@@ -62,7 +69,7 @@ class Allowance:
         return {
             "messages_today": use.messages_today,
             "answers_now": self._answers_now(user),
-            "storage_mb": round(use.storage_bytes / _MB, 3),
+            "storage_bytes": use.storage_bytes,
         }
 
     def _use_of(self, user: User) -> Use:

@@ -198,11 +198,18 @@ def m004_images(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE files ADD COLUMN data BLOB")
 
 
+def m005_imported(db: sqlite3.Connection) -> None:
+    """Messages that came with a file: nobody asked for them here, so no limit counts them."""
+    db.execute("ALTER TABLE messages ADD COLUMN is_imported INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE messages SET is_imported = 1 WHERE created_at > strftime('%s', 'now') + 86400")
+
+
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_initial,
     m002_conversation,
     m003_accounts,
     m004_images,
+    m005_imported,
 )
 
 

@@ -35,7 +35,8 @@ _USE = {
         SELECT owner_id, length(text) AS size FROM prompts UNION ALL SELECT owner_id, length(options) FROM presets
         ) GROUP BY owner_id""",
     "messages_today": """SELECT c.owner_id, count(*) FROM chats c JOIN messages m ON m.chat_id = c.id
-        WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since GROUP BY c.owner_id""",
+        WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since AND NOT m.is_imported
+        GROUP BY c.owner_id""",
     "seen_at": "SELECT user_id AS owner_id, max(seen_at) FROM sessions GROUP BY user_id",
 }
 
@@ -178,7 +179,7 @@ class Accounts(Database):
         """When the answers began that a user has asked for since a time, also in deleted chats, oldest first."""
         query = """SELECT m.created_at FROM chats c JOIN messages m ON m.chat_id = c.id
             WHERE c.owner_id = ? AND c.updated_at > ? AND m.role = 'assistant' AND m.created_at > ?
-            ORDER BY m.created_at"""
+            AND NOT m.is_imported ORDER BY m.created_at"""
         with self._reading() as db:
             return [row[0] for row in db.execute(query, (user_id, since, since)).fetchall()]
 

@@ -48,6 +48,7 @@ class Imports(Messages):
             for each in ordered:
                 ids[each.key] = self._take(chat_id, each, ids)
             _count(db, list(ids.values()))
+            db.execute("UPDATE messages SET is_imported = 1 WHERE chat_id = ?", (chat_id,))
             if shown is not None and shown not in ids:
                 raise BadRequest(f"the chat is to end with the message {shown!r}, which it does not hold")
             db.execute(

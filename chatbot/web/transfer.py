@@ -56,7 +56,7 @@ def add_transfer(app: Flask, service: ChatService) -> None:
         max_bytes = service.settings.max_import_mb * 1_000_000
         file = _sent(max_bytes)
         with one_import:
-            taken = keep.take(store, detect.read(file, max_bytes), user.id)
+            taken = keep.take(store, detect.read(file, max_bytes), user.id, service.allowance.room(user))
         service.tell_chats(taken.chat_ids)
         return jsonify(taken.wire())
 

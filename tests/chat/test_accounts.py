@@ -16,6 +16,9 @@ from chatbot.core.entrance import Entrance
 from chatbot.core.events import ChatRequest, Delta, Done, Status
 from chatbot.core.fold import turn_of
 from chatbot.core.store import OWNER, Store
+from chatbot.core.store_rows import NewMessage
+from chatbot.core.transfer import keep
+from chatbot.core.transfer.values import ImportedChat
 from chatbot.errors import BadRequest, LimitReached, NotAllowed, TooManyTries, WrongPassword
 from tests.chat.household import PASSWORD, cheap_passwords
 from tests.chat.rooms import Room, Scripted
@@ -251,6 +254,20 @@ def test_messages_a_day_are_counted_over_24_hours_also_in_deleted_chats(room: Ro
     assert allowance.used(user)["messages_today"] == 1
 
 
+def test_messages_that_were_imported_count_for_no_day_but_their_room_counts(room: Room) -> None:
+    user = resident(room, messages_per_day=1, storage_mb=1)
+    allowance = Allowance(room.store, room.jobs)
+    now = time.time()
+    said = [NewMessage("0", None, "user", "x" * 400_000, now)]
+    said += [NewMessage(str(n), "0", "assistant", "yes", now + n * 1e8) for n in range(1, 4)]
+    chats = [ImportedChat(f"chat {n}", now, now, tuple(said), None, f"elsewhere:{n}") for n in range(3)]
+    taken = keep.take(room.store, chats, user.id, allowance.room(user))
+    assert (len(taken.chat_ids), taken.n_skipped) == (2, 1)
+    assert "larger than what you may still store" in taken.notices[0]
+    assert (allowance.used(user)["messages_today"], allowance.used(user)["storage_bytes"]) == (0, 2 * 400_009)
+    allowance.check_answer(user)
+
+
 def test_answers_at_once_count_those_that_wait_in_line(tmp_path: Path) -> None:
     gate = Gate()
     room = Room(tmp_path / "room.db", Scripted(gate, Done(Status.DONE)))
@@ -279,7 +296,7 @@ def test_storage_counts_messages_files_and_pictures(room: Room) -> None:
     allowance.check_storage(user, 200_000)
     with pytest.raises(LimitReached, match=r"take 0\.8 MB, and 1 MB are allowed: delete some chats"):
         allowance.check_storage(user, 200_001)
-    assert allowance.used(user)["storage_mb"] == 0.8
+    assert allowance.used(user)["storage_bytes"] == 800_000
 
 
 def test_a_users_own_limits_win_and_administrators_have_none_of_the_houses(room: Room) -> None:

@@ -76,15 +76,21 @@ def _files(store: Store, messages: Sequence[Stored]) -> dict[str, list[StoredFil
     return store.files_of([message.id for message in messages])
 
 
-def take(store: Store, found: Iterable[Read], owner_id: str = OWNER) -> Taken:
-    """Keep for a user what is new of the chats of a file. Raises BadRequest when it holds none, StorageError."""
+def take(store: Store, found: Iterable[Read], owner_id: str = OWNER, room: int | None = None) -> Taken:
+    """Keep for a user what is new of the chats of a file, as long as it has room bytes in all; None is any number.
+
+    Raises BadRequest when it holds no chats, StorageError.
+    """
     log, known = _Log(), _Known(store, owner_id)
     for each in found:
         if isinstance(each, Skipped):
             log.skip(each)
         elif known.has(each):
             log.n_known += 1
+        elif room is not None and _size(each) > room:
+            log.skip(Skipped("larger than what you may still store: delete some chats, or ask an administrator"))
         else:
+            room = None if room is None else room - _size(each)
             try:
                 chat_id = _add(store, each, log, owner_id)
                 log.took(each, chat_id)
@@ -95,6 +101,12 @@ def take(store: Store, found: Iterable[Read], owner_id: str = OWNER) -> Taken:
             log.details["the rest of the file was not read: too much of it is no chat"] += 1
             break
     return log.result()
+
+
+def _size(chat: ImportedChat) -> int:
+    """What of a chat counts as stored, in bytes."""
+    files = (len(file.text) + len(file.data or b"") for message in chat.messages for file in message.files)
+    return sum(len(message.content) + len(message.reasoning) for message in chat.messages) + sum(files)
 
 
 def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:

@@ -98,7 +98,7 @@ function usage(limits, used) {
   const lines = [
     ["Messages in 24 hours", of(number(used.messages_today), messages, number(messages ?? 0))],
     ["Answers at once", of(number(used.answers_now), answers, number(answers ?? 0))],
-    ["Storage", of(bytes(used.storage_mb * 1e6), megabytes, bytes((megabytes ?? 0) * 1e6))],
+    ["Storage", of(bytes(used.storage_bytes), megabytes, bytes((megabytes ?? 0) * 1e6))],
   ];
   return [make("h3", {}, "What you use"), make("dl", { class: "facts-list" }, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))];
 }

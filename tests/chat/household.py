@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.chat.browser import Browser
 from tests.processes import Process
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of tests
+
+
+@contextlib.contextmanager
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords that are set within at next to no cost: it stands in the hash, and a chat server goes by that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chatbot.core.accounts._N", 2)
+        yield
 
 
 def post(server: Process, path: str, body: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from chatbot.core.entrance import Entrance
 from chatbot.core.store import Store
 from tests.chat.browser import Browser
-from tests.chat.household import PASSWORD
+from tests.chat.household import PASSWORD, cheap_passwords
 from tests.fakes import WAIT_S
 from tests.processes import Process, chatbot
 
@@ -58,11 +58,12 @@ def with_users(data_dir: Path, *names: str) -> Path:
     """A database in which these users are, the first one as administrator, all with PASSWORD."""
     store = Store(data_dir / "chat.db")
     entrance = Entrance(store)
-    for name in names:
-        if entrance.has_owner():
-            entrance.add(name, PASSWORD, is_admin=False)
-        else:
-            entrance.create_owner(name, PASSWORD)
+    with cheap_passwords():
+        for name in names:
+            if entrance.has_owner():
+                entrance.add(name, PASSWORD, is_admin=False)
+            else:
+                entrance.create_owner(name, PASSWORD)
     store.close()
     return data_dir
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import math
 import select
 import socket
 import threading
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,11 +15,10 @@ from chatbot.core.cancel import Cancel
 from chatbot.core.llm import Ask, Piece
 from chatbot.core.model import ModelInfo
 from chatbot.errors import ChatError, NoChatTemplate
-from rag.stop import STOP, WORD
+from tests.vectors import packed, vector_of
 
 WAIT_S = 20.0
 EMBEDS = "fake-embeddings"
-N_DIMS = 384
 
 
 class Gate:
@@ -286,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_packed = body.get("encoding_format") == "base64"
         made = [vector_of(text) for text in texts]
         data = [
-            {"object": "embedding", "index": n, "embedding": _packed(each) if is_packed else each}
+            {"object": "embedding", "index": n, "embedding": packed(each) if is_packed else each}
             for n, each in enumerate(made)
         ]
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
@@ -370,20 +365,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-
-
-def vector_of(text: str) -> list[float]:
-    """Of length one; texts with the same telling words are near each other, those of the first line count double."""
-    made = [1e-3] * N_DIMS
-    for part in (text, text.strip().partition("\n")[0]):
-        for word in {word.lower().removesuffix("s") for word in WORD.findall(part) if word.lower() not in STOP}:
-            made[int(hashlib.sha256(word.encode()).hexdigest(), 16) % N_DIMS] += 1
-    length = math.hypot(*made)
-    return [each / length for each in made]
-
-
-def _packed(vector: list[float]) -> str:
-    return base64.b64encode(array("f", vector).tobytes()).decode()
 
 
 def _of_chat(listed: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Rounds:
         while not self._closing.wait(_LOOK_EVERY_S):
             try:
                 self._service.auth.close_ended()
+                self._stop_locked()
                 self._purge()
                 self._look()
             except StorageError as why:
@@ -58,6 +59,14 @@ class Rounds:
         if changes.token != self._token:
             self._token = changes.token
             self._tell(changes)
+
+    def _stop_locked(self) -> None:
+        """A user who is locked, here or from a terminal, has no answers made any more."""
+        running = self._service.jobs.running()
+        locked = {user.id for user in self._store.users() if user.is_locked} if running else set()
+        if locked:
+            owners = {chat_id: self._store.chat(chat_id).owner_id for chat_id in running}
+            self._service.jobs.stop_chats(chat_id for chat_id, owner_id in owners.items() if owner_id in locked)
 
     def _purge(self) -> None:
         if time.monotonic() >= self._purge_at:

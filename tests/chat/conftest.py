@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,3 +99,17 @@ def net() -> Iterator[Web]:
 
     with web() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def read_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of one shelf, read once for all tests of the terminal."""
+    from tests.chat.recipes import write_recipes
+    from tests.chat.terminal import manage
+
+    place = tmp_path_factory.mktemp("read")
+    with FakeServer() as fake:
+        fake.embeds = True
+        words = ("--url", fake.url, "--data_dir", str(place / "paddock"))
+        assert manage("library", "add", "cooking", str(write_recipes(place)), *words).returncode == 0
+    return place

@@ -126,8 +126,8 @@ def test_run_is_stopped_goes_on_and_tells_how_far_it_is(
     assert violations(tab) == []
     gate.wait_until_reached()
     source.get_by_role("button", name=re.compile("^Stop")).click()
-    gate.open()
     expect(source).to_have_attribute("data-state", "stopped")
+    gate.open()
     source.get_by_role("button", name=re.compile("^Go on")).click()
     expect(source).to_have_attribute("data-state", "ok")
     expect(titles(tab)).to_have_text(["Bread", "Eggs", "pea soup.txt"])

@@ -20,11 +20,9 @@ def change(tab: Tab, text: str) -> None:
     said.get_by_label("Your message").press("Enter")
 
 
-def test_stop_ends_an_answer_that_streams_on_a_branch_that_is_not_shown(
-    model: FakeServer, chat: Process, tabs: Tabs
-) -> None:
-    hold = Gate()
-    model.scripts = [["first", Finish()], ["second", hold, " never", Finish()]]
+def hidden_answer(model: FakeServer, chat: Process, tabs: Tabs, hold: Gate, rest: str) -> Tab:
+    """A page that shows the first branch, with a message that waits, while the answer of a second one streams."""
+    model.scripts = [["first", Finish()], ["second", hold, rest, Finish()]]
     tab = tabs.open(chat)
     tab.say("one")
     tab.is_at("done")
@@ -33,6 +31,13 @@ def test_stop_ends_an_answer_that_streams_on_a_branch_that_is_not_shown(
     tab.button("Earlier version").click()
     tab.reads("first")
     tab.say("two")
+    return tab
+
+
+def test_stop_ends_an_answer_that_streams_on_a_branch_that_is_not_shown(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = hidden_answer(model, chat, tabs, Gate(), " never")
     tab.is_at("queued")
     tab.button("Stop").click()
     tab.is_at("stopped")
@@ -82,15 +87,7 @@ def test_taking_back_a_message_that_waits_leaves_the_hidden_answer_alone(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:
     hold = Gate()
-    model.scripts = [["first", Finish()], ["second", hold, " and whole", Finish()]]
-    tab = tabs.open(chat)
-    tab.say("one")
-    tab.is_at("done")
-    change(tab, "one, changed")
-    tab.reads("second")
-    tab.button("Earlier version").click()
-    tab.reads("first")
-    tab.say("two")
+    tab = hidden_answer(model, chat, tabs, hold, " and whole")
     tab.button("Take it back: this message is not sent").click()
     expect(tab.find(".user")).to_have_text(["one"])
     hold.open()

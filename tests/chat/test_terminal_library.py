@@ -1,4 +1,4 @@
-"""The library in the terminal: its commands in pipes and on a terminal, answers with footnotes, what Tab knows."""
+"""The library in the terminal: its commands in pipes and on a terminal, what Tab knows."""
 
 from __future__ import annotations
 
@@ -13,32 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.core.events import Looked
-from chatbot.core.store import Store
-from chatbot.errors import BadRequest
-from chatbot.terminal.footnotes import UNCONFIRMED, UNNAMED, notes, step_text
-from chatbot.terminal.shelf_lines import progress_text
-from chatbot.terminal.source_kinds import guessed, named
-from rag.ingest import Progress
+from tests.chat.recipes import ANSWER, SLOWLY_S, lines, write_recipes
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
 from tests.documents.test_sources_disk import git
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment
 
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
-
-EGGS = """# Eggs
-
-## Boiling
-
-A soft egg boils for six minutes, a hard egg for ten minutes.
-
-## Frying
-
-Fry an egg in butter over a low flame.
-"""
-SLOWLY_S = 60.0  # the first question to the library loads what makes vectors
-ANSWER = ["A soft egg boils for ", "six minutes [1]. Whales sing songs [1]."]
 
 
 @pytest.fixture(autouse=True)
@@ -56,28 +37,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         yield fake
 
 
-def _recipes(place: Path) -> Path:
-    folder = place / "recipes"
-    folder.mkdir()
-    (folder / "eggs.md").write_text(EGGS)
-    (folder / "tea.txt").write_text("Green tea needs water of eighty degrees.\n")
-    return folder
-
-
 @pytest.fixture
 def recipes(tmp_path: Path) -> Path:
-    return _recipes(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def read_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library of one shelf, read once for all tests."""
-    place = tmp_path_factory.mktemp("read")
-    with FakeServer() as fake:
-        fake.embeds = True
-        words = ("--url", fake.url, "--data_dir", str(place / "paddock"))
-        assert manage("library", "add", "cooking", str(_recipes(place)), *words).returncode == 0
-    return place
+    return write_recipes(tmp_path)
 
 
 @pytest.fixture
@@ -85,10 +47,6 @@ def cooking(server: FakeServer, read_once: Path, home: Path) -> Path:
     """A shelf with two documents, and a library of the test's own that has it."""
     shutil.copytree(read_once / "paddock", home / "data" / "paddock")
     return read_once / "recipes"
-
-
-def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
-    return done.stdout.decode().splitlines()
 
 
 def test_a_folder_is_added_listed_and_brought_up_to_date(server: FakeServer, recipes: Path) -> None:
@@ -257,63 +215,6 @@ def test_a_part_of_a_title_is_enough_where_a_person_is_asked(cooking: Path, serv
     assert len(lines(manage("library", "show", "cooking"))) == 1
 
 
-def test_an_answer_has_its_sources_below_it(cooking: Path, server: FakeServer) -> None:
-    done = chat(server.url, "-l", "COOKING", "how long does a soft egg boil?")
-    assert done.returncode == 0
-    answer, empty, head, where, legend = lines(done)
-    assert answer == "".join(ANSWER) and empty == ""
-    assert head.startswith("[1] ? Eggs") and where.strip() == str(cooking / "eggs.md") and legend == UNCONFIRMED
-    asked = server.requests[-1]["messages"][-1]["content"]
-    assert "six minutes" in asked and "how long does a soft egg boil?" in asked
-    server.scripts = [["A soft egg boils for six minutes [1].", Finish()]]
-    assert "[1] ✓ Eggs" in chat(server.url, "how long does a soft egg boil? #cooking").stdout.decode()
-
-
-def test_a_question_that_no_document_answers_is_refused_without_the_model(cooking: Path, server: FakeServer) -> None:
-    done = chat(server.url, "-l", "cooking", "who composed the ninth symphony?")
-    assert done.returncode == 1
-    assert b"not in your documents" in done.stdout
-    assert server.requests == []
-    assert chat(server.url, "-l", "elsewhere", "an egg?").returncode == 2
-
-
-def test_no_shelf_is_asked_where_the_house_has_one_for_all(cooking: Path, server: FakeServer, home: Path) -> None:
-    store = Store(home / "data" / "paddock" / "chat.db")
-    store.set_house_options({"library": "cooking"})
-    store.close()
-    told = converse(server.url, "/library off", "how long does a soft egg boil?", "/library", "/library default")
-    assert b"[answers come from no shelf now]" in told.stderr and b"[answers come from cooking now]" in told.stderr
-    assert "[1] ?" not in told.stdout.decode()
-    assert "six minutes" not in json.dumps(server.requests[-1]["messages"])
-    assert "[1] ? Eggs" in chat(server.url, "how long does a soft egg boil?").stdout.decode()
-    server.scripts = [["Six minutes.", Finish()]]
-    assert chat(server.url, "-l", "none", "how long does a soft egg boil?").stdout == b"Six minutes.\n"
-
-
-def test_json_tells_what_an_answer_rests_on(cooking: Path, server: FakeServer) -> None:
-    told = json.loads(chat(server.url, "--json", "-l", "cooking", "how long does a soft egg boil?").stdout)
-    library = told["meta"]["library"]
-    assert (library["shelves"], library["refused"]) == (["cooking"], False)
-    assert [each["title"] for each in library["sources"]] == ["Eggs"]
-    assert [mark["confirmed"] for mark in library["marks"]] == [True, False]
-    streamed = chat(server.url, "--json", "--stream", "-l", "cooking", "how long does a soft egg boil?")
-    assert {"looked", "grounds"} <= {json.loads(line)["type"] for line in lines(streamed)}
-    assert json.loads(chat(server.url, "--json", "hi").stdout)["meta"] == {}
-
-
-def test_a_deep_question_shows_its_steps(cooking: Path, server: FakeServer) -> None:
-    server.by_words = {
-        "Split this question": [
-            json.dumps({"questions": ["How long does an egg boil?", "How hot is green tea?"]}),
-            Finish(),
-        ]
-    }
-    done = chat(server.url, "-v", "-l", "cooking", "--depth", "break-down", "how long do egg and tea take?")
-    told = done.stderr.decode()
-    assert "[How long does an egg boil? · " in told and "[How hot is green tea? · " in told
-    assert len(server.requests) == 4
-
-
 def test_ctrl_c_keeps_what_is_read_and_the_next_refresh_goes_on(server: FakeServer, recipes: Path) -> None:
     gate = server.embed_gate = Gate()
     terminal = Terminal(server.url, "library", "add", "cooking", str(recipes))
@@ -363,45 +264,6 @@ def test_a_chat_without_the_library_loads_nothing_of_it(server: FakeServer) -> N
 
 
 @needs_tmux
-@pytest.mark.parametrize("columns", [80, 40])
-def test_steps_and_footnotes_are_calm_on_a_terminal(cooking: Path, server: FakeServer, columns: int) -> None:
-    with Tmux(server.url, "-l", "cooking", columns=columns, rows=40) as tmux:
-        tmux.until_prompt()
-        tmux.keys("how long does a soft egg boil?", "Enter")
-        tmux.until("[1] ? Eggs", timeout_s=SLOWLY_S)
-        seen = tmux.until_prompt()
-        styled = tmux.screen(styles=True)
-    flat = " ".join(seen.split())
-    assert "looked in cooking · 1 passage" in flat
-    assert flat.count("[1] ? Eggs") == 1 and UNCONFIRMED in flat
-    assert "recipes/eggs.md" in flat.replace(" ", "")
-    assert all(len(line) < columns for line in seen.split("\n"))
-    assert "\x1b[33m[1] ? Eggs" in styled and "\x1b[2m" in styled
-
-
-@needs_tmux
-def test_the_library_is_chosen_in_the_conversation_with_tab(cooking: Path, server: FakeServer) -> None:
-    with Tmux(server.url, NO_COLOR="1") as tmux:
-        tmux.until_prompt()
-        tmux.keys("/library coo", "Tab")
-        tmux.until("> /library cooking", timeout_s=SLOWLY_S)
-        tmux.keys("Enter")
-        tmux.until("answers come from cooking now")
-        tmux.keys("who composed the ninth symphony?", "Enter")
-        tmux.until("not in your documents", timeout_s=SLOWLY_S)
-        tmux.until_prompt()
-        tmux.keys("/library off", "Enter")
-        tmux.until("answers come from no shelf now")
-        tmux.keys("a soft egg boils how long? #coo", "Tab")
-        tmux.until("how long? #cooking")
-        tmux.keys("Enter")
-        tmux.until("[1] ? Eggs")
-        tmux.until_prompt()
-        assert "\x1b[3" not in tmux.screen(styles=True).replace("\x1b[3m", "").replace("\x1b[39m", "")
-        assert len(server.requests) == 1
-
-
-@needs_tmux
 def test_a_run_on_a_terminal_says_how_far_it_is(server: FakeServer, recipes: Path) -> None:
     gate = server.embed_gate = Gate()
     with Tmux(server.url, "library", "add", "cooking", str(recipes), columns=60) as tmux:
@@ -446,17 +308,6 @@ def test_a_shelf_whose_name_has_a_comma_is_searched_asked_and_chosen(recipes: Pa
     assert b"there is no shelf salt" in manage("library", "search", "salt", "egg").stderr
 
 
-def test_plain_lines_know_the_library_too(cooking: Path, server: FakeServer) -> None:
-    told = converse(server.url, "/library", "/library elsewhere", "/library cooking", "how long does a soft egg boil?")
-    assert b"  cooking  2 documents" in told.stderr
-    assert b"[there is no shelf elsewhere; those there are: cooking]" in told.stderr
-    assert b"[answers come from cooking now]" in told.stderr
-    assert "[1] ? Eggs" in told.stdout.decode()
-    again = converse(server.url, "/library", args=("-c",))
-    assert b"fake-model; answers come from cooking. /help" in again.stderr
-    assert b"* cooking  2 documents" in again.stderr and "[1] ? Eggs" in again.stdout.decode()
-
-
 def test_the_examples_of_the_operations_page_work(
     server: FakeServer, recipes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,56 +321,3 @@ def test_the_examples_of_the_operations_page_work(
         program, *words = shlex.split(line, comments=True)
         done = manage(*(os.path.expanduser(word) for word in words))
         assert program == "chat" and done.returncode == 0, f"{line}: {done.stderr.decode()}"
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("https://example.org/tea", "page"),
-        ("https://example.org/sitemap.xml", "sitemap"),
-        ("https://example.org/paddock.git", "git"),
-        ("https://github.com/ggml-org/llama.cpp", "git"),
-        ("https://github.com/ggml-org/llama.cpp/wiki", "page"),
-        ("git@example.org:paddock.git", "git"),
-    ],
-)
-def test_an_address_tells_what_it_is(name: str, kind: str) -> None:
-    assert guessed(name) == kind
-
-
-def test_a_path_tells_what_it_is_and_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path / "repository")], check=True)
-    assert guessed(str(tmp_path / "repository")) == "git" and guessed(str(tmp_path)) == "folder"
-    assert guessed("https://example.org/tea", is_bounded=True) == "crawl"
-    assert named(str(tmp_path / "repository"), "folder", {}).kind == "folder"
-    with pytest.raises(BadRequest):
-        named(str(tmp_path / "nowhere"), None, {})
-
-
-def test_progress_says_what_is_left_before_what_a_narrow_terminal_cuts() -> None:
-    told = progress_text(Progress(3, 1200, 45, 200.0, "file:///home/ada/recipes/soft%20eggs.md"))
-    assert told == "3 of 1,200 documents · 3 min left · 45 passages · soft eggs.md"
-    assert progress_text(Progress(1, None, 1, None, "")) == "1 document · 1 passage"
-
-
-def test_footnotes_say_what_is_doubted_also_where_no_tick_can_be_written() -> None:
-    source = {"n": 2, "title": "Eggs", "headings": ["Boiling"], "page": 3, "uri": "file:///a%20b/eggs.pdf", "link": ""}
-    other = {**source, "n": 1, "page": None, "link": "https://example.org/eggs"}
-    library = {
-        "steps": [{}],
-        "sources": [source, other],
-        "marks": [{"n": 2, "confirmed": True}, {"n": 1, "confirmed": True}, {"n": 1, "confirmed": False}],
-    }
-    told = [note.text for note in notes(library, is_unicode=False)]
-    assert told == [
-        "[2] ok Eggs > Boiling, page 3",
-        "    /a b/eggs.pdf",
-        "[1] ? Eggs > Boiling",
-        "    https://example.org/eggs",
-        UNCONFIRMED,
-    ]
-    assert [note.text for note in notes({"steps": [{}], "sources": [], "marks": []})] == [UNNAMED]
-    assert notes({"steps": [{}], "sources": [source], "marks": []}) == [], "a stopped answer"
-    assert notes({"refused": True, "sources": []}) == []
-    assert step_text(Looked("why?", 0), {"depth": "quick", "shelves": ["a", "b"]}) == "looked in a, b · nothing found"
-    assert step_text(Looked("why?", 2, "", False), {}) == "why? · 2 passages, not enough to answer"

@@ -53,11 +53,6 @@ def index(tmp_path: Path) -> Iterator[Shelves]:
     made.close()
 
 
-@pytest.fixture
-def embedder() -> WordEmbedder:
-    return WordEmbedder()
-
-
 def test_all_documents_come_with_their_vectors(index: Shelves, embedder: WordEmbedder) -> None:
     told: list[Progress] = []
     report = Ingest(index, embedder).take(1, notes(200), n_all=200, tell=told.append)

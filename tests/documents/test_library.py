@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag import process
-from rag.errors import DocumentRefused, LibraryBroken, RagError, SourceBusy, SourceFailed, UnknownShelf
+from rag.errors import LibraryBroken, RagError, SourceBusy, SourceFailed
 from rag.extract import read
 from rag.library import Library, Progress
 from rag.sources import Readable
@@ -19,35 +18,6 @@ from tests.documents.shelf import WordEmbedder, is_sound
 from tests.documents.test_sources_disk import git
 
 ANNA, BERT = "anna", "bert"
-
-
-@pytest.fixture
-def embedder() -> WordEmbedder:
-    return WordEmbedder()
-
-
-@pytest.fixture
-def library(tmp_path: Path, embedder: WordEmbedder) -> Iterator[Library]:
-    made = Library(tmp_path / "library.db", embedder, read=read)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def shelf_id(library: Library) -> int:
-    return library.index.add_shelf(ANNA, "farm").id
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Path:
-    """A folder of three documents and one that cannot be read."""
-    root = tmp_path / "farm"
-    (root / "deep").mkdir(parents=True)
-    (root / "llama.md").write_text("# Llama\n\nA llama eats grass in the paddock.")
-    (root / "deep/horse.txt").write_text("A horse sleeps standing in the barn.")
-    (root / "deep/goat.txt").write_text("A goat climbs on the roof.")
-    (root / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
-    return root
 
 
 def added(library: Library, shelf_id: int, farm: Path) -> int:
@@ -308,88 +278,6 @@ def test_a_run_that_left_with_its_process_is_found_again(library: Library, shelf
     assert library.unfinished() == []
 
 
-def test_a_deleted_document_is_found_nowhere_and_stays_away(library: Library, shelf_id: int, farm: Path) -> None:
-    source_id = added(library, shelf_id, farm)
-    [horse] = library.documents(shelf_id, text="horse")
-    library.delete_document(ANNA, horse.id)
-    assert library.n_documents(shelf_id) == 2
-    assert library.source(source_id).n_documents == 2
-    assert all(passage.document_id != horse.id for passage in library.search("horse sleeps barn", [shelf_id]))
-    with pytest.raises(UnknownShelf):
-        library.document(ANNA, horse.id)
-    (farm / "deep/horse.txt").write_text("A horse runs.")
-    assert library.refresh(source_id).n_put_away == 1
-    assert "horse.txt" not in names(library, shelf_id)
-    library.restore_document(ANNA, horse.id)
-    assert found(library, "horse sleeps barn", shelf_id) == "horse.txt"
-    assert library.refresh(source_id).n_changed == 1
-    assert library.document(ANNA, horse.id)[1].text == "A horse runs."
-
-
-def test_a_document_deleted_while_its_source_is_read_stays_away(library: Library, shelf_id: int, farm: Path) -> None:
-    for number in range(150):
-        (farm / f"{number}.txt").write_text(f"Note number {number}.")
-    source_id = added(library, shelf_id, farm)
-    for number in range(150):
-        (farm / f"{number}.txt").write_text(f"Newer note number {number}.")
-    kept = library.documents(shelf_id)
-    waiting = [kept[100], kept[152]]  # one that is read when the first is kept, one that is not yet
-
-    def tell(at: Progress) -> None:
-        while waiting:
-            library.delete_document(ANNA, waiting.pop().id)
-
-    assert library.refresh(source_id, tell).n_put_away == 2
-    assert {each.uri for each in kept} - {each.uri for each in library.documents(shelf_id)} == {
-        kept[100].uri,
-        kept[152].uri,
-    }
-
-
-def test_what_was_deleted_a_day_ago_goes_for_good(library: Library, shelf_id: int, farm: Path, tmp_path: Path) -> None:
-    source_id = added(library, shelf_id, farm)
-    [horse] = library.documents(shelf_id, text="horse")
-    library.delete_document(ANNA, horse.id)
-    with library.index.writing() as db:
-        db.execute("UPDATE documents SET deleted_at = deleted_at - 90000 WHERE deleted_at IS NOT NULL")
-    again = Library(tmp_path / "library.db", WordEmbedder(), read=read)
-    with pytest.raises(UnknownShelf):
-        again.restore_document(ANNA, horse.id)
-    assert again.refresh(source_id).n_put_away == 1  # it stays away, since the source still has it
-    assert is_sound(again.index)
-    again.close()
-
-
-def test_a_document_that_came_again_is_not_overwritten_by_an_undo(library: Library, shelf_id: int) -> None:
-    first = library.add_file(ANNA, shelf_id, "note.txt", b"first")
-    library.delete_document(ANNA, first)
-    second = library.add_file(ANNA, shelf_id, "note.txt", b"second")
-    with pytest.raises(RagError, match="added again meanwhile"):
-        library.restore_document(ANNA, first)
-    library.delete_document(ANNA, second)
-    library.restore_document(ANNA, first)
-    assert library.document(ANNA, first)[1].text == "first"
-
-
-def test_a_removed_source_takes_its_documents_and_their_words(library: Library, shelf_id: int, farm: Path) -> None:
-    source_id = added(library, shelf_id, farm)
-    library.add_file(ANNA, shelf_id, "own.txt", b"A note about the barn.")
-    library.remove_source(ANNA, source_id)
-    assert names(library, shelf_id) == ["file:own.txt"]
-    assert [each.uri for each in library.search("barn", [shelf_id])] == ["file:own.txt"]
-    assert library.sources(shelf_id) == []
-    assert is_sound(library.index)
-
-
-def test_a_dropped_file_replaces_its_namesake(library: Library, shelf_id: int) -> None:
-    first = library.add_file(ANNA, shelf_id, "/home/anna/a\nb.txt", b"The first text.")
-    assert library.add_file(ANNA, shelf_id, "a b.txt", b"The second text.") == first
-    assert library.document(ANNA, first)[1].text == "The second text."
-    assert library.has_vectors()
-    with pytest.raises(DocumentRefused):
-        library.add_file(ANNA, shelf_id, "x.bin", bytes(range(256)) * 10)
-
-
 def test_a_file_is_taken_while_nobody_makes_embeddings(library: Library, shelf_id: int, embedder: WordEmbedder) -> None:
     embedder.is_away = True
     document_id = library.add_file(ANNA, shelf_id, "a.txt", b"A llama eats grass.")
@@ -417,58 +305,6 @@ def test_an_embedding_server_that_dies_in_a_run_costs_no_document(
     assert 0 < n_done < n_all == 203
     embedder.is_away = False
     assert library.fill() == n_all - n_done
-
-
-def test_another_user_reads_what_is_shared_and_changes_nothing(library: Library, shelf_id: int, farm: Path) -> None:
-    source_id = added(library, shelf_id, farm)
-    document_id = library.documents(shelf_id)[0].id
-    with pytest.raises(UnknownShelf):
-        library.document(BERT, document_id)
-    library.index.change_shelf(ANNA, shelf_id, is_shared=True)
-    assert library.document(BERT, document_id)[0] == shelf_id
-    for change in (
-        lambda: library.add_source(BERT, shelf_id, "folder", "/tmp"),
-        lambda: library.remove_source(BERT, source_id),
-        lambda: library.add_file(BERT, shelf_id, "x.txt", b"x"),
-        lambda: library.add_text(BERT, shelf_id, "x", "x", "x", "text"),
-        lambda: library.delete_document(BERT, document_id),
-        lambda: library.restore_document(BERT, document_id),
-    ):
-        with pytest.raises(UnknownShelf):
-            change()
-    assert library.n_documents(shelf_id) == 3
-
-
-def test_the_hidden_shelf_is_its_owners_alone_and_in_no_list(library: Library) -> None:
-    hidden = library.index.hidden_shelf(ANNA)
-    assert library.index.hidden_shelf(ANNA) == hidden
-    assert hidden.is_hidden
-    assert library.index.shelves(ANNA) == []
-    assert library.index.add_shelf(ANNA, hidden.name).id != hidden.id
-    document_id = library.add_text(ANNA, hidden.id, "chat:1", "long.txt", "A long text\ud800.", "text")
-    assert library.search("long text", [hidden.id])[0].document_id == document_id
-    with pytest.raises(UnknownShelf):
-        library.document(BERT, document_id)
-    with pytest.raises(UnknownShelf):
-        library.index.change_shelf(ANNA, hidden.id, is_shared=True)
-    assert library.n_chars(ANNA) > 0
-    own = library.add_file(ANNA, library.index.add_shelf(ANNA, "own").id, "a.txt", b"a")
-    assert library.hidden_documents() == [(document_id, "chat:1")]
-    library.forget([document_id])
-    assert library.hidden_documents() == []
-    assert library.document(ANNA, own)
-    library.remove_owner(ANNA)
-    assert library.n_chars(ANNA) == 0
-
-
-def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) -> None:
-    for number in range(10):
-        library.add_file(ANNA, shelf_id, f"100%_{number}.txt", b"x")
-    first = library.documents(shelf_id, limit=4)
-    rest = library.documents(shelf_id, after=first[-1].uri)
-    assert [each.title for each in first + rest] == [f"100%_{number}.txt" for number in range(10)]
-    assert library.n_documents(shelf_id, "%_7") == 1
-    assert library.n_documents(shelf_id, "1%7") == 0
 
 
 def test_a_full_disk_ends_the_run_with_its_reason_and_harms_nothing(

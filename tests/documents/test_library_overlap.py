@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rag.extract import read
 from rag.library import Library
 from rag.sources.kinds import covers
-from tests.documents.shelf import WordEmbedder, is_sound
+from tests.documents.shelf import is_sound
 
 ANNA = "anna"
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    made = Library(tmp_path / "library.db", WordEmbedder(), read=read)
-    yield made
-    made.close()
 
 
 @pytest.fixture

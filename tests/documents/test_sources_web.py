@@ -16,7 +16,6 @@ from rag.errors import DocumentRefused, SourceFailed
 from rag.ingest import Ingest, Report
 from rag.library import Library
 from rag.sources import Fetched, Readable
-from rag.sources.robots import Robots
 from rag.sources.web import Bounds, Crawl, Page, Sitemap
 from tests.documents.shelf import WordEmbedder
 
@@ -121,41 +120,6 @@ def test_the_longest_rule_of_robots_txt_decides_and_a_star_is_any_text() -> None
     )
     assert web.crawl() == ["/docs/", "/docs/a.html", "/docs/private/open.html"]
     assert web.asked == ["/robots.txt", "/docs/", "/docs/a.html", "/docs/private/open.html"]
-
-
-@pytest.mark.parametrize(
-    ("rules", "path", "may"),
-    [
-        ("", "/a", True),
-        ("User-agent: *\nDisallow:", "/a", True),
-        ("User-agent: *\nDisallow: /", "/", False),
-        ("Disallow: /", "/a", True),
-        ("User-agent: *\nDisallow: /a\nAllow: /a", "/a", True),
-        ("\ufeffUSER-AGENT: * # all\r\nDISALLOW: /a # this", "/ab", False),
-        ("User-agent: *\nDisallow: /\n\nUser-agent: PADDOCK/2\nAllow: /a", "/b", True),
-        (
-            "User-agent: Paddock\nDisallow: /a\nUser-agent: x\nDisallow: /b\nUser-agent: paddock\nDisallow: /c",
-            "/c",
-            False,
-        ),
-        ("User-agent: x\nUser-agent: paddock\nDisallow: /a", "/a", False),
-        ("User-agent: Paddocks\nDisallow: /a", "/a", True),
-        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf", False),
-        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf?x", True),
-        ("User-agent: *\nDisallow: /a$", "/a", False),
-        ("User-agent: *\nDisallow: /a$", "/ab", True),
-        ("User-agent: *\nDisallow: /ab*b$", "/ab", True),
-        ("User-agent: *\nDisallow: /a*c*e", "/abcde/f", False),
-        ("User-agent: *\nDisallow: /a*c*e", "/aecf", True),
-        ("User-agent: *\nDisallow: */private*", "/x/private/y", False),
-        ("User-agent: *\nDisallow: /a$b", "/a$bc", False),
-        ("User-agent: *\nDisallow: /%7Eanna/caf%c3%a9", "/~anna/caf\u00e9", False),
-        ("User-agent: *\nDisallow: /a%2Fb", "/a/b", True),
-        ("User-agent: *\nDisallow: /a?x=1", "/a?x=12", False),
-    ],
-)
-def test_robots_txt_is_read_as_its_rfc_says(rules: str, path: str, may: bool) -> None:
-    assert Robots(HOST, Web({"/robots.txt": rules})).allows(HOST + path) is may
 
 
 def test_a_host_cannot_make_a_crawl_wait_for_ever() -> None:

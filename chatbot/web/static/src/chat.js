@@ -12,6 +12,7 @@ import { lookingIn, stepWords } from "./grounded.js";
 import { LibraryDoor } from "./library_door.js";
 import { Failure, Link } from "./link.js";
 import { MessageList } from "./messages.js";
+import { Missed } from "./missed.js";
 import { Note } from "./note.js";
 import { obeying } from "./obey.js";
 import { warmUp } from "./markdown.js";
@@ -61,6 +62,7 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
   problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
+const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
 const deeds = deedsOf({
   link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {
@@ -75,8 +77,6 @@ const door = new LibraryDoor({
 });
 let chats = [];
 let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
-let syncing = false;
-let syncAgain = false;
 
 // --- what the server says
 
@@ -106,7 +106,7 @@ link.on("gone", ({ chat_ids: ids }) => {
 link.on("turn", (turn) => {
   if (turn.chat.id !== conversation.id) return;
   showTurn(turn);
-  syncAgain = true; // an answer to `open` that is on its way may be older than this turn
+  missed.age(); // an answer to `open` that is on its way may be older than this turn
 });
 link.on("message", ({ chat_id: id, message }) => {
   if (id !== conversation.id) return;
@@ -133,21 +133,9 @@ function wake() {
 }
 
 /** Fetch what this page has missed: the list of chats, and the open chat after the last known events. */
-async function sync() {
+function sync() {
   drawSurface();
-  syncAgain = true;
-  if (syncing) return;
-  syncing = true;
-  while (syncAgain && link.connected) {
-    syncAgain = false;
-    try {
-      await fetchMissed();
-    } catch (failure) {
-      if (failure.code === "no_answer") syncAgain = true;
-      else problem(failure.message, failure.code);
-    }
-  }
-  syncing = false;
+  return missed.get();
 }
 
 async function fetchMissed() {

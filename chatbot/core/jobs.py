@@ -133,12 +133,12 @@ class Jobs:
         self._stop_all(each.id for each in reversed(removed))
         return removed
 
-    def stop_chats(self, chat_ids: Iterable[str]) -> None:
-        """End all answers of these chats."""
+    def stop_chats(self, chat_ids: Iterable[str]) -> bool:
+        """End all answers of these chats, on all branches; whether there was something to end."""
         wanted = set(chat_ids)
         with self._lock:
             found = [job.answer_id for job in self._jobs.values() if job.chat_id in wanted]
-        self._stop_all(reversed(found))
+        return self._stop_all(reversed(found))
 
     def forget(self, answer_id: str) -> None:
         """Let the store speak for an answer that another process has changed."""
@@ -220,10 +220,9 @@ class Jobs:
         with self._lock:
             return [job.answer_id for job in self._jobs.values() if not job.status.is_final]
 
-    def _stop_all(self, answer_ids: Iterable[str]) -> None:
+    def _stop_all(self, answer_ids: Iterable[str]) -> bool:
         """End answers, those first that wait for others: so that none of them begins meanwhile."""
-        for each in answer_ids:
-            self.stop(each)
+        return any([self.stop(each) for each in answer_ids])
 
     def _unfinished_on(self, chat_id: str) -> list[str]:
         """The answers on their way on the branch that is shown."""

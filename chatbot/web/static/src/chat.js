@@ -27,6 +27,7 @@ import { loginPath } from "./whose.js";
 
 const byId = (id) => document.getElementById(id);
 const current = () => conversation.id;
+const openInList = () => chats.find(({ id }) => id === conversation.id);
 const problem = (text, code) => surface.showProblem(text, code);
 
 const link = new Link();
@@ -261,7 +262,7 @@ function escape() {
   if (surface.isSideOpen) surface.showSide(false);
   else if (door.isOpen) return;
   else if (about.isOpen) about.leave();
-  else if (conversation.running) turns.stop();
+  else if (!byId("stop").hidden) turns.stop();
   else if (note.isOpen) note.hide();
   else document.activeElement.blur();
 }
@@ -355,16 +356,23 @@ function search(text) {
 
 function drawTitle() {
   sidebar.mark();
-  if (!door.isOpen) surface.showTitle(chats.find(({ id }) => id === conversation.id)?.title);
+  if (!door.isOpen) surface.showTitle(openInList()?.title);
 }
 
 function drawState() {
-  byId("stop").hidden = conversation.answers.every(isFinal);
+  drawStop();
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();
   drawAsksLine(byId("asks"), { ...options.known.defaults, ...options.chosen }, () => options.open("library"));
   drawModel();
+}
+
+/** Stop is there for what is being answered on a branch that is not shown, too. */
+function drawStop() {
+  const isHidden = !conversation.running && Boolean(openInList()?.running);
+  byId("stop").hidden = !conversation.running && !isHidden;
+  byId("stop").title = isHidden ? "Another version of this chat is being answered" : "";
 }
 
 function drawSurface() {

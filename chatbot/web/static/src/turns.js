@@ -183,9 +183,10 @@ export class Turns {
     this.composer.input.focus();
   }
 
+  /** Stop what is being answered: in sight, else on a branch that is not shown. */
   async stop() {
-    const { running } = this.conversation;
-    if (running) await this.view.attempt(this.link.call("stop", { answer_id: running.id }));
+    const { running, id } = this.conversation;
+    await this.view.attempt(this.link.call("stop", running ? { answer_id: running.id } : { chat_id: id }));
   }
 
   /** Take back a message that waits in line; its text returns to the composer where that is empty. */

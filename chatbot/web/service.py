@@ -133,7 +133,9 @@ class ChatService:
             return self.announce_turn(question, answer)
 
     def retry(self, user: User, answer_id: str) -> dict[str, Any]:
-        """Answer the same question again, in a branch of its own."""
+        """Answer the same question again, in a branch of its own; where the answer has no word, in its place."""
+        if self.jobs.has_no_word(answer_id):
+            return self.resume(user, answer_id) | {"user": None, "replaces": None}
         with self._announcing:
             self.allowance.check_answer(user)
             answer = self.jobs.retry(answer_id)

@@ -1,5 +1,5 @@
 // One answer: thoughts, text, how far it is, how it ended, and what can be done with it.
-import { isFinal, wasNeverBegun } from "./conversation.js";
+import { hasNoWord, isFinal } from "./conversation.js";
 import { copy } from "./copy.js";
 import { hide, make } from "./dom.js";
 import { editor } from "./editor.js";
@@ -118,7 +118,7 @@ function drawFoot(foot, message, place, deeds) {
   const lines = (meta.notices ?? []).map((text) => make("p", { class: "notice" }, text));
   if (isFinal(message)) {
     if (meta.error) lines.push(make("p", { class: "problem" }, sentence(meta.error.message)));
-    const end = wasNeverBegun(message) ? NEVER_BEGUN : ENDS[status];
+    const end = status === "interrupted" && hasNoWord(message) ? NEVER_BEGUN : ENDS[status];
     if (end) lines.push(make("p", { class: "notice" }, end));
     if (meta.finish_reason === "length") lines.push(make("p", { class: "notice" }, "The answer reached its length limit."));
     lines.push(actions(message, place, deeds));
@@ -151,10 +151,9 @@ function actions(message, { isLast, isOpen }, deeds) {
   return row;
 }
 
-/** Another answer beside this one; an answer that was never begun begins where it stands. */
+/** Another answer beside this one; one without a word is given where it stands. */
 function retryButton(message, isLast, deeds) {
-  if (wasNeverBegun(message)) return button("quiet retry", "Retry", () => deeds.goOn(message));
-  const words = isLast && message.status !== "done" ? "Retry" : "Answer again";
+  const words = hasNoWord(message) || (isLast && message.status !== "done") ? "Retry" : "Answer again";
   return button("quiet retry", words, () => deeds.retry(message));
 }
 

@@ -10,14 +10,14 @@ export function isFinal(message) {
   return FINAL.has(message.status);
 }
 
-/** Whether an answer ended before its first word. */
+/** Whether an answer ended before the first word of its text. */
 function isEmpty(message) {
   return isFinal(message) && message.status !== "done" && !message.content;
 }
 
-/** Whether the chat server was stopped before an answer began. */
-export function wasNeverBegun(message) {
-  return message.status === "interrupted" && !message.content && !message.reasoning;
+/** Whether it has no thoughts either: then it is given where it stands. */
+export function hasNoWord(message) {
+  return isEmpty(message) && !message.reasoning;
 }
 
 /** Whether no answer behind a message has a word, so that this one can go on. */
@@ -162,7 +162,10 @@ export class Conversation {
     if (event.type !== "notice") message.progress = isProgress(event) ? event : null;
     if (event.type === "delta") message.content += event.text;
     if (event.type === "thought") message.reasoning = (message.reasoning ?? "") + event.text;
-    if (event.type === "changed") message.status = event.status;
+    if (event.type === "changed") {
+      if (event.status === "queued" && hasNoWord(message)) message.meta = {}; // it begins anew
+      message.status = event.status;
+    }
     if (event.type === "looked") message.meta.library = { ...message.meta.library, steps: [...(message.meta.library?.steps ?? []), stepOf(event)] };
     if (event.type === "grounds") message.meta.library = event.library;
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];

@@ -213,7 +213,7 @@ export class Turns {
     const turn = await this.view.attempt(this.link.call("retry", { answer_id: answer.id }));
     this.isRetrying = false;
     if (!turn || turn.chat.id !== this.conversation.id) return;
-    this.list.follow();
+    if (turn.replaces || answer.id === this.conversation.messages.at(-1)?.id) this.list.follow();
     this.view.showTurn(turn);
   }
 

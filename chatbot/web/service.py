@@ -114,7 +114,8 @@ class ChatService:
             messages.append(self.jobs.snapshot(each).wire() | more)
         notes, n_folded = fold.standing(shown, self.store.notes(chat_id))
         told = {"text": notes, "n_folded": n_folded} if n_folded else None
-        return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told}
+        further = families.get(shown[-1].id if shown else None, [])
+        return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told, "further": further}
 
     def message(self, stored: Stored) -> dict[str, Any]:
         """One message as `open` tells it."""

@@ -234,6 +234,45 @@ def test_last_turn_is_taken_back_by_a_command_and_its_text_can_be_sent_anew(
     assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["one", "A", "two"]
 
 
+def test_other_versions_of_a_message_that_was_taken_back_can_be_read_before_anything_is_said(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A1", Finish()], ["A2", Finish()], ["A3", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    edit(tab, "uno")
+    shows(tab, "uno", "A2")
+    tab.is_at("done")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    tab.say("/undo")
+    more = "Show what was said here before: 2 versions"
+    for each in (tab, other):
+        expect(each.button(more)).to_be_visible()
+        expect(each.find(".message")).to_have_count(0)
+    expect(tab.input).to_have_value("uno")
+    tab.page.reload()
+    tab.button(more).click()
+    shows(tab, "uno", "A2")
+    shows(other, "uno", "A2")
+    expect(tab.button(more)).to_be_hidden()
+    expect(tab.button("Earlier version")).to_be_focused()
+    tab.button("Earlier version").click()
+    shows(tab, "one", "A1")
+
+    tab.say("/undo")
+    expect(tab.button(more)).to_be_visible()
+    tab.input.fill("eins")
+    tab.input.press("Enter")
+    shows(tab, "eins", "A3")
+    expect(tab.button(more)).to_be_hidden()
+    expect(tab.find(".said .place")).to_have_text("3/3")
+    tab.say("/undo")
+    tab.find("#new").click()
+    expect(tab.page.get_by_text("Show what was said here before")).to_be_hidden()
+    assert tab.errors == []
+
+
 def test_answer_on_another_branch_goes_on_unseen_and_is_whole_when_its_branch_is_shown(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:

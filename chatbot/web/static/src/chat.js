@@ -9,6 +9,7 @@ import { Context } from "./context.js";
 import { Conversation, isFinal, isProgress } from "./conversation.js";
 import { copyLast, deedsOf } from "./deeds.js";
 import { lookingIn, stepWords } from "./grounded.js";
+import { furtherLine } from "./further.js";
 import { LibraryDoor } from "./library_door.js";
 import { Failure, Link } from "./link.js";
 import { MessageList } from "./messages.js";
@@ -64,6 +65,7 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
+const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
 const deeds = deedsOf({
   link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {
@@ -173,10 +175,11 @@ async function load() {
   }
 }
 
-function showOpened({ chat, messages, notes }) {
+function showOpened({ chat, messages, notes, further }) {
   if (conversation.take(messages)) sync();
   if (isUnspoken) sayState(conversation.last("assistant"));
   conversation.nFolded = notes?.n_folded ?? 0;
+  conversation.further = further;
   options.show(chat.options);
   showAll();
   drawTitle();
@@ -361,6 +364,7 @@ function drawTitle() {
 
 function drawState() {
   drawStop();
+  drawFurther(conversation);
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();

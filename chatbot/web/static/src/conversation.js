@@ -62,6 +62,7 @@ export class Conversation {
     this.place = { id }; // one object a visit: a new chat gets its id when it is stored
     this.messages = [];
     this.pending = []; // sent from here, not yet taken by the server, or refused
+    this.further = []; // ids of what was said behind the last of them, and is not shown
     this.strangers = new Set(); // answers on other branches, whose events are none of this page's
     this.options = {};
     this.nFolded = 0; // so many of the oldest messages are in the notes
@@ -129,6 +130,7 @@ export class Conversation {
    *  is missing here. */
   begin({ user, answer }) {
     if (this.put(answer)) return "known";
+    this.further = [];
     const isHeard = !this.strangers.delete(answer.id);
     const parent = (user ?? answer).parent_id;
     const at = this.messages.findIndex(({ id }) => id === parent);

@@ -261,7 +261,7 @@ export class Turns {
     element.scrollIntoView({ block: "nearest" });
     const buttons = [...element.querySelectorAll("[data-step]")];
     const wanted = buttons.find((button) => button.dataset.step === way && !button.disabled);
-    (wanted ?? buttons.find((button) => !button.disabled))?.focus();
+    (wanted ?? buttons.find((button) => !button.disabled) ?? this.composer).focus();
     this.speaker.say(element.querySelector(".place")?.getAttribute("aria-label") ?? "");
   }
 

@@ -2,7 +2,7 @@
 import { hasNoWord, isFinal } from "./conversation.js";
 import { copy } from "./copy.js";
 import { hide, make } from "./dom.js";
-import { editor } from "./editor.js";
+import { Change } from "./editor.js";
 import { groundsModule, lookingIn } from "./grounded.js";
 import { Renderer } from "./markdown.js";
 import { withSources } from "./place.js";
@@ -39,26 +39,14 @@ export function answerEntry(deeds) {
   let wasWhole = false;
   let drawnFoot = "";
   let message = null;
-  let open = null;
   let grounds = null; // what an answer from the library has beside its text
 
-  const leave = () => {
-    open?.form.remove();
-    open = null;
-    element.classList.remove("editing");
-    foot.querySelector(".edit")?.focus();
-  };
-  const edit = () => {
-    if (open) return;
-    const take = (text) => {
-      leave();
-      deeds.change(message, text);
-    };
-    open = editor({ text: message.content, label: "Text of the answer", verb: "Save", take, leave });
-    element.classList.add("editing");
-    element.insertBefore(open.form, foot);
-    open.begin();
-  };
+  const change = new Change(element, {
+    put: (form) => element.insertBefore(form, foot),
+    take: (now, text) => deeds.change(now, text),
+    words: () => ({ label: "Text of the answer", verb: "Save" }),
+  });
+  const edit = () => change.edit(message);
 
   /** Make ready what an answer from the library needs; true when its text has to be drawn anew for it. */
   const ground = (now, ...place) => {
@@ -76,6 +64,7 @@ export function answerEntry(deeds) {
       element.dataset.status = now.status;
       element.setAttribute("aria-busy", String(!isWhole));
     }
+    if (isWhole && now.content) change.goOn(now);
     reasoning.draw(now);
     if (ground(now, isLast, isOpen) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
     grounds?.draw(now);

@@ -239,10 +239,11 @@ export class Turns {
     this.take(told.answer);
   }
 
-  /** Put another text into an answer. */
+  /** Put another text into an answer; whether the server has it. */
   async change(answer, content) {
     const told = await this.view.attempt(this.link.call("edit", { answer_id: answer.id, content }));
     if (told) this.take(told.message);
+    return Boolean(told);
   }
 
   take(message) {

@@ -172,12 +172,16 @@ def may_go_on(answer: Stored) -> bool:
     return was_cut or answer.status in _BROKEN or bool(answer.meta.get("edited"))
 
 
+def has_no_word(answer: Stored) -> bool:
+    """Whether an answer ended before its first word, so that nothing can have been said on the strength of it."""
+    return answer.status in _BROKEN and not answer.content and not answer.reasoning
+
+
 def is_open(shown: Sequence[Stored], answer: Stored) -> bool:
     """Whether nothing in a branch was said on the strength of an answer: it is the last one, all behind it ended
-    before their first word, or it did so itself when the chat server was stopped."""
+    before their first word, or it did so itself."""
     places = [place for place, each in enumerate(shown) if each.id == answer.id]
     if not places:
         return False
-    was_never_begun = answer.status is Status.INTERRUPTED and not answer.content and not answer.reasoning
     behind = (each for each in shown[places[0] + 1 :] if each.role != "user")
-    return was_never_begun or all(each.status in _BROKEN and not each.content for each in behind)
+    return has_no_word(answer) or all(each.status in _BROKEN and not each.content for each in behind)

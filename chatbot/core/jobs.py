@@ -17,7 +17,7 @@ from dataclasses import replace
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, ChatRequest, Done, Event, Notice, Numbered, Status
 from chatbot.core.history import chat_turn
-from chatbot.core.job import Job, Snapshot, is_open, may_go_on
+from chatbot.core.job import Job, Snapshot, has_no_word, is_open, may_go_on
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError, UnknownAnswer
@@ -84,7 +84,9 @@ class Jobs:
 
     def retry(self, answer_id: str) -> Stored:
         """Answer the same question once more, in a branch; the earlier text stays stored, and what is still on its way
-        behind it is stopped. Raises NotRetryable."""
+        behind it is stopped. An answer without a word is given where it stands. Raises NotRetryable."""
+        if self.has_no_word(answer_id):
+            return self.resume(answer_id)
         with self._lock:
             self._refuse_when_closing()
             old = self._store.message(answer_id)
@@ -99,9 +101,15 @@ class Jobs:
         self._stop_all(left)
         return answer
 
+    def has_no_word(self, answer_id: str) -> bool:
+        """Whether an answer that is shown ended before its first word."""
+        self._settle(answer_id)
+        old = self._store.message(answer_id)
+        return has_no_word(old) and any(each.id == answer_id for each in self._store.messages(old.chat_id))
+
     def resume(self, answer_id: str) -> Stored:
-        """Go on with an answer that did not come to its end, in the same message; or begin with one that a stop of the
-        chat server kept from its first word. Raises NotContinuable."""
+        """Go on with an answer that did not come to its end, in the same message; or begin anew with one that ended
+        before its first word. Raises NotContinuable."""
         self._settle(answer_id)
         self._store.interrupt_unfinished()  # what an ended process left there may go on too
         with self._lock:
@@ -113,7 +121,8 @@ class Jobs:
                 raise NotContinuable("only the last answer of a chat can go on")
             if not may_go_on(old):
                 raise NotContinuable("this answer is complete: ask for more, or try again")
-            job = self._jobs[answer_id] = Job(self._store.reopen(answer_id))
+            base = self._store.reopen(answer_id)
+            job = self._jobs[answer_id] = Job(replace(base, meta={}) if has_no_word(old) else base)
         self._record(job, Changed(Status.QUEUED))  # before its thread begins, so that no page sees a gap
         with self._lock:
             self._enqueue(job)
@@ -133,12 +142,12 @@ class Jobs:
         self._stop_all(each.id for each in reversed(removed))
         return removed
 
-    def stop_chats(self, chat_ids: Iterable[str]) -> None:
-        """End all answers of these chats."""
+    def stop_chats(self, chat_ids: Iterable[str]) -> bool:
+        """End all answers of these chats, on all branches; whether there was something to end."""
         wanted = set(chat_ids)
         with self._lock:
             found = [job.answer_id for job in self._jobs.values() if job.chat_id in wanted]
-        self._stop_all(reversed(found))
+        return self._stop_all(reversed(found))
 
     def forget(self, answer_id: str) -> None:
         """Let the store speak for an answer that another process has changed."""
@@ -220,10 +229,9 @@ class Jobs:
         with self._lock:
             return [job.answer_id for job in self._jobs.values() if not job.status.is_final]
 
-    def _stop_all(self, answer_ids: Iterable[str]) -> None:
+    def _stop_all(self, answer_ids: Iterable[str]) -> bool:
         """End answers, those first that wait for others: so that none of them begins meanwhile."""
-        for each in answer_ids:
-            self.stop(each)
+        return any([self.stop(each) for each in answer_ids])
 
     def _unfinished_on(self, chat_id: str) -> list[str]:
         """The answers on their way on the branch that is shown."""

@@ -20,7 +20,7 @@ from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
-from chatbot.errors import BadRequest, StorageError, UnknownChat
+from chatbot.errors import BadRequest, ChatBusy, StorageError, UnknownChat
 from chatbot.settings import WebSettings
 from chatbot.web.auth import Auth, need_admin
 from chatbot.web.chat_list import ChatList
@@ -114,7 +114,8 @@ class ChatService:
             messages.append(self.jobs.snapshot(each).wire() | more)
         notes, n_folded = fold.standing(shown, self.store.notes(chat_id))
         told = {"text": notes, "n_folded": n_folded} if n_folded else None
-        return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told}
+        further = families.get(shown[-1].id if shown else None, [])
+        return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told, "further": further}
 
     def message(self, stored: Stored) -> dict[str, Any]:
         """One message as `open` tells it."""
@@ -133,7 +134,9 @@ class ChatService:
             return self.announce_turn(question, answer)
 
     def retry(self, user: User, answer_id: str) -> dict[str, Any]:
-        """Answer the same question again, in a branch of its own."""
+        """Answer the same question again, in a branch of its own; where the answer has no word, in its place."""
+        if self.jobs.has_no_word(answer_id):
+            return self.resume(user, answer_id) | {"user": None, "replaces": None}
         with self._announcing:
             self.allowance.check_answer(user)
             answer = self.jobs.retry(answer_id)
@@ -149,6 +152,15 @@ class ChatService:
     def stop(self, answer_id: str) -> bool:
         """End an answer that is running or waiting, and what it waits for on other branches."""
         return self.jobs.stop_chat(answer_id)
+
+    def stop_chat(self, chat_id: str) -> bool:
+        """End all answers of a chat, also those on branches that are not shown. Raises ChatBusy for a terminal's."""
+        was_there = self.jobs.stop_chats([chat_id])
+        if not was_there:
+            self.announce_chat(chat_id)  # who asks believes that there is something to stop
+            if chat_id in self.store.answered_elsewhere():
+                raise ChatBusy("this chat is being answered in a terminal: stop it there")
+        return was_there
 
     def dequeue(self, answer_id: str) -> bool:
         """End an answer that waits in line, and no other."""

@@ -79,13 +79,18 @@ def talk_events(service: ChatService) -> dict[str, Handler]:
         _enter(made["chat"]["id"], caller)
         return made
 
+    def stop(_: Caller, body: Body) -> Body:
+        if body.get("answer_id") is None and "chat_id" in body:
+            return {"stopped": service.stop_chat(parse.an_id(body, "chat_id"))}
+        return {"stopped": service.stop(parse.an_id(body, "answer_id"))}
+
     def edit(caller: Caller, body: Body) -> Body:
         return service.edit(caller.user, parse.an_id(body, "answer_id"), parse.text(body, "content", limit))
 
     handlers: dict[str, Handler] = {
         "open": open_chat,
         "send": send,
-        "stop": lambda _, body: {"stopped": service.stop(parse.an_id(body, "answer_id"))},
+        "stop": stop,
         "dequeue": lambda _, body: {"stopped": service.dequeue(parse.an_id(body, "answer_id"))},
         "retry": lambda caller, body: service.retry(caller.user, parse.an_id(body, "answer_id")),
         "continue": lambda caller, body: service.resume(caller.user, parse.an_id(body, "answer_id")),

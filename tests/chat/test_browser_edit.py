@@ -8,10 +8,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.page import Tab, Tabs
-from tests.fakes import Cut, FakeServer, Finish, Gate, Step
+from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse, Step
 from tests.processes import Process
 
 pytestmark = pytest.mark.browser
+
+FAILED = Refuse(500, "engine_failed", "the answer could not be computed")
 
 
 def edit(tab: Tab, text: str, nth: int = -1) -> None:
@@ -105,6 +107,48 @@ def test_any_answer_can_be_given_again_and_becomes_a_version(model: FakeServer, 
     shows(tab, "one", "A1", "two", "B1")
 
 
+@pytest.mark.parametrize("way", ["its button", "/retry"])
+def test_answer_that_failed_before_its_first_word_is_given_where_it_stands(
+    model: FakeServer, chat: Process, tabs: Tabs, way: str
+) -> None:
+    model.scripts = [["A", Finish()], [FAILED], ["B", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    tab.say("two")
+    tab.is_at("error")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    other.is_at("error")
+    if way == "its button":
+        tab.button("Retry").click()
+    else:
+        tab.say("/retry")
+    for each in (tab, other):
+        shows(each, "one", "A", "two", "B")
+        each.is_at("done")
+        expect(each.find(".place")).to_have_count(0)
+        expect(each.find(".problem").filter(visible=True)).to_have_count(0)
+        assert each.errors == []
+
+
+def test_answer_that_failed_in_mid_chat_is_given_there_and_what_follows_stays(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A", Finish()], [FAILED], ["C", Finish()], ["B", Finish()]]
+    tab = tabs.open(chat)
+    for nth, question in enumerate(("one", "two", "three")):
+        tab.say(question)
+        tab.is_at("error" if question == "two" else "done", nth)
+    shows(tab, "one", "A", "two", "", "three", "C")
+    tab.button("Retry").click()
+    shows(tab, "one", "A", "two", "B", "three", "C")
+    assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["one", "A", "two"]
+    tab.page.reload()
+    shows(tab, "one", "A", "two", "B", "three", "C")
+    expect(tab.find(".place")).to_have_count(0)
+    expect(tab.button("Retry")).to_have_count(0)
+
+
 @pytest.mark.parametrize("end", [Finish("length"), Cut()], ids=["length", "cut off"])
 def test_answer_that_ended_early_goes_on_in_the_same_message(
     model: FakeServer, chat: Process, tabs: Tabs, end: Finish | Cut
@@ -188,6 +232,45 @@ def test_last_turn_is_taken_back_by_a_command_and_its_text_can_be_sent_anew(
     shows(tab, "one", "A", "two", "C")
     tab.is_at("done")
     assert [m["content"] for m in model.requests[-1]["messages"][1:]] == ["one", "A", "two"]
+
+
+def test_other_versions_of_a_message_that_was_taken_back_can_be_read_before_anything_is_said(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A1", Finish()], ["A2", Finish()], ["A3", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    edit(tab, "uno")
+    shows(tab, "uno", "A2")
+    tab.is_at("done")
+    other = tabs.open(chat, f"/c/{tab.chat_id()}")
+    tab.say("/undo")
+    more = "Show what was said here before: 2 versions"
+    for each in (tab, other):
+        expect(each.button(more)).to_be_visible()
+        expect(each.find(".message")).to_have_count(0)
+    expect(tab.input).to_have_value("uno")
+    tab.page.reload()
+    tab.button(more).click()
+    shows(tab, "uno", "A2")
+    shows(other, "uno", "A2")
+    expect(tab.button(more)).to_be_hidden()
+    expect(tab.button("Earlier version")).to_be_focused()
+    tab.button("Earlier version").click()
+    shows(tab, "one", "A1")
+
+    tab.say("/undo")
+    expect(tab.button(more)).to_be_visible()
+    tab.input.fill("eins")
+    tab.input.press("Enter")
+    shows(tab, "eins", "A3")
+    expect(tab.button(more)).to_be_hidden()
+    expect(tab.find(".said .place")).to_have_text("3/3")
+    tab.say("/undo")
+    tab.find("#new").click()
+    expect(tab.page.get_by_text("Show what was said here before")).to_be_hidden()
+    assert tab.errors == []
 
 
 def test_answer_on_another_branch_goes_on_unseen_and_is_whole_when_its_branch_is_shown(

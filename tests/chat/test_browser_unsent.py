@@ -44,6 +44,41 @@ def left(tab: Tab, line: Wire) -> Tab:
     return tab
 
 
+def test_the_change_of_an_answer_survives_a_reload_and_a_save_that_fails(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["The capital is Paris.", Finish()]]
+    with wire(chat) as line:
+        tab = tabs.open(chat, line.url)
+        tab.say("capital of Italy?")
+        tab.is_at("done")
+        area = tab.page.get_by_label("Text of the answer")
+        tab.button("Edit answer").click()
+        area.fill("The capital is Ro")
+        tab.page.reload()
+        expect(area).to_have_value("The capital is Ro")
+        area.fill("The capital is Rome.")
+        cut(tab, line)
+        tab.button("Save").click()
+        expect(tab.problem).to_be_visible()
+        expect(area).to_have_value("The capital is Rome.")
+        left(tab, line)
+        expect(area).to_have_value("The capital is Rome.")
+        tab.button("Save").click()
+        tab.reads("The capital is Rome.")
+        expect(area).to_have_count(0)
+        tab.page.reload()
+        tab.reads("The capital is Rome.")
+        expect(area).to_have_count(0)
+
+        tab.button("Edit answer").click()
+        area.fill("never mind")
+        area.press("Escape")
+        tab.page.reload()
+        tab.reads("The capital is Rome.")
+        expect(area).to_have_count(0)
+
+
 def test_messages_sent_while_the_server_is_away_survive_a_reload_and_arrive_once(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:

@@ -180,6 +180,26 @@ def test_a_sixth_redirect_is_not_followed(net: Web) -> None:
     assert len(net.heads) == 6
 
 
+def test_what_fails_behind_a_redirect_names_the_address_where_it_began(net: Web) -> None:
+    net.names["inside.test"] = [["192.168.1.1"]]
+    begun = "http://site.test/short?a=b leads elsewhere: "
+    net.answers["/two"] = to("//inside.test/")
+    for location, said in (
+        ("//other.test/none", "other.test answered 404 (Not Found) instead of the page"),
+        ("//other.test/two", "inside.test is an address inside this network"),
+        ("ftp://other.test/", "only addresses that begin with http:// or https:// can be fetched"),
+    ):
+        net.answers["/short?a=b"] = to(location)
+        with pytest.raises(ChatError) as caught:
+            fetched(net, "http://site.test/short?a=b")
+        assert caught.value.message.startswith(begun + said)
+        assert isinstance(caught.value, AddressRefused) or getattr(caught.value, "answered", 0) == 404
+    net.answers["/short?a=b"] = to("/slow")
+    net.answers["/slow"] = dripping(b"", threading.Event())
+    with pytest.raises(FetchFailed, match=r"short.* leads elsewhere: site\.test did not send"):
+        get("http://site.test/short?a=b", limits=Limits(seconds=0.3), net=net.net())
+
+
 @pytest.mark.parametrize("location", ["", "http://[", "http://"])
 def test_a_redirect_to_nowhere_is_a_sentence(net: Web, location: str) -> None:
     net.answers["/"] = to(location)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.core.events import Delta, Done, Status
+from chatbot.core.events import Delta, Done, Grounds, Notice, Status
 from chatbot.errors import NotContinuable
 from tests.chat.rooms import Room, Scripted
 from tests.fakes import Gate
@@ -61,4 +61,21 @@ def test_what_waited_begins_behind_others_but_what_was_cut_off_does_not_go_on_be
     r.jobs.resume(second)
     assert r.watcher.end_of(second).status is Status.DONE
     assert r.saved(second, Status.DONE) == "yes"
+    r.close()
+
+
+def test_answering_again_what_has_no_word_is_answering_it_where_it_stands(tmp_path: Path) -> None:
+    chat, answers = stopped(tmp_path / "x.db")
+    failed = Done(Status.ERROR, error={"message": "x", "type": "y", "code": "z"})
+    script = Scripted(Notice("cut to fit"), Grounds({"shelves": ["a"]}), failed)
+    r = Room(tmp_path / "x.db", script)
+    for end in (Status.ERROR, Status.DONE):
+        assert r.jobs.retry(answers[1]).id == answers[1]
+        r.saved(answers[1], end)
+        meta = r.store.message(answers[1]).meta
+        assert meta["notices"] == ["cut to fit"], "told once"
+        assert ("library" in meta) == (end is Status.ERROR), "what it rests on is looked for anew"
+        script.steps = [Notice("cut to fit"), Delta("yes"), WHOLE]
+    assert r.jobs.retry(answers[1]).id != answers[1], "it has words now"
+    assert [m.content for m in r.store.messages(chat)][:3] == ["one", "hello", "two"]
     r.close()

@@ -49,6 +49,54 @@ def test_stop_ends_an_answer_that_streams_on_a_branch_that_is_not_shown(
     tab.reads("second")
 
 
+@pytest.mark.parametrize("how", ["by its button", "by its key, after a reload"])
+def test_what_streams_on_a_branch_that_is_not_shown_alone_is_stopped_from_the_one_that_is(
+    model: FakeServer, chat: Process, tabs: Tabs, how: str
+) -> None:
+    hold = Gate()
+    model.scripts = [["first", Finish()], ["second", hold, " never", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    change(tab, "one, changed")
+    tab.reads("second")
+    tab.button("Earlier version").click()
+    tab.reads("first")
+    expect(tab.button("Stop")).to_be_visible()
+    if how == "by its button":
+        expect(tab.button("Stop")).to_have_accessible_description("Another version of this chat is being answered")
+        tab.button("Stop").click()
+    else:
+        tab.page.reload()
+        expect(tab.button("Stop")).to_be_visible()
+        tab.page.keyboard.press("Escape")
+    expect(tab.button("Stop")).to_be_hidden()
+    assert model.client_left.wait(WAIT_S)
+    tab.button("Later version").click()
+    tab.is_at("stopped")
+    tab.reads("second")
+    assert tab.errors == []
+
+
+def test_stop_is_there_no_more_when_an_answer_on_another_branch_has_come_to_its_end(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["first", Finish()], ["second", hold, " and whole", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    change(tab, "one, changed")
+    tab.reads("second")
+    tab.button("Earlier version").click()
+    tab.reads("first")
+    expect(tab.button("Stop")).to_be_visible()
+    hold.open()
+    expect(tab.button("Stop")).to_be_hidden()
+    tab.button("Later version").click()
+    tab.reads("second and whole")
+
+
 def test_changed_question_stops_its_first_answer_and_is_answered_at_once(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:

@@ -14,7 +14,7 @@ from chatbot.core.events import Status
 from chatbot.core.store import Store
 from chatbot.terminal.obey import _DOES, _FENCED
 from tests.chat.terminal import chat, converse, program
-from tests.fakes import FakeServer, Finish, Usage
+from tests.fakes import FakeServer, Finish, Refuse, Usage
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,14 @@ def test_regen_answers_the_same_message_in_another_branch(server: FakeServer, ho
     tree = store.tree(store.chats()[0].id)
     assert [m.content for m in tree] == ["one", "answer 1", "answer 2"]
     assert tree[1].parent_id == tree[2].parent_id
+    store.close()
+
+
+def test_regen_gives_an_answer_that_failed_without_a_word_where_it_stands(server: FakeServer, home: Path) -> None:
+    server.scripts = [[Refuse(500, "x", "it broke")], ["fine", Finish()]]
+    assert converse(server.url, "one", "/regen").stdout == b"fine\n"
+    store = kept(home)
+    assert [m.content for m in store.tree(store.chats()[0].id)] == ["one", "fine"]
     store.close()
 
 

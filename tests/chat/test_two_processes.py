@@ -110,6 +110,16 @@ def test_what_a_terminal_writes_appears_on_the_page_and_both_take_turns(
         page.until(lambda: ("gone", {"chat_ids": [chat]}) in page.heard)
 
 
+def test_the_page_says_where_to_stop_what_a_terminal_answers(page: Browser, tmp_path: Path) -> None:
+    with terminal(tmp_path) as other:
+        chat_id, _ = other.begun()
+        refused = page.call("stop", {"chat_id": chat_id})["error"]
+        assert refused["code"] == "chat_busy" and "in a terminal: stop it there" in refused["message"]
+        other.say()
+        heard(page, "chat", id=chat_id, running=False)
+        assert page.call("stop", {"chat_id": chat_id}) == {"ok": True, "stopped": False}
+
+
 def test_a_new_chat_of_a_terminal_comes_into_the_list(page: Browser, tmp_path: Path) -> None:
     with terminal(tmp_path) as other:
         chat_id, answer = other.begun()

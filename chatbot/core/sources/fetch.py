@@ -10,8 +10,8 @@ import http.client
 import re
 import socket
 import ssl
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urldefrag, urljoin
@@ -78,21 +78,34 @@ def get(
     Raises AddressRefused before anything is sent, FetchFailed for all that goes wrong afterwards.
     """
     deadline = Deadline(limits.seconds)
-    target, may_be_inside = parse(url), True
-    try:
-        for _ in range(limits.n_redirects + 1):
-            # A page from outside cannot send us to a host inside, even to one that a person may ask for.
-            may_be_inside = may_be_inside and target.host in allowed
+    begun = target = parse(url)
+    may_be_inside = True
+    for _ in range(limits.n_redirects + 1):
+        # A page from outside cannot send us to a host inside, even to one that a person may ask for.
+        may_be_inside = may_be_inside and target.host in allowed
+        with _telling(begun, target, limits):
             addresses = addresses_of(target, may_be_inside, net, deadline)
             with closing(_connected(target, addresses, net, deadline)) as sock:
                 came = _ask(target, TimedSocket(sock, deadline), limits, accept, stamp)
-            if isinstance(came, Fetched):
-                return came
-            target = came
+        if isinstance(came, Fetched):
+            return came
+        target = came
+    raise FetchFailed(f"{begun.url} sends us elsewhere for the {limits.n_redirects + 1}th time: this is given up")
+
+
+@contextmanager
+def _telling(begun: Target, target: Target, limits: Limits) -> Iterator[None]:
+    """Say of what fails behind a redirect where it began, which is all that a person knows of it."""
+    before = "" if target is begun else f"{begun.url} leads elsewhere: "
+    try:
+        yield
     except TimeoutError as why:
-        said = f"{target.host} did not send the page within {limits.seconds:g} seconds: try again later"
+        said = f"{before}{target.host} did not send the page within {limits.seconds:g} seconds: try again later"
         raise FetchFailed(said) from why
-    raise FetchFailed(f"{target.host} sends us elsewhere for the {limits.n_redirects + 1}th time: this is given up")
+    except FetchFailed as why:
+        raise FetchFailed(before + why.message, why.answered) from why
+    except AddressRefused as why:
+        raise AddressRefused(before + why.message) from why
 
 
 def addresses_of(target: Target, may_be_inside: bool, net: Net, deadline: Deadline) -> Sequence[str]:
@@ -189,7 +202,10 @@ def _elsewhere(target: Target, location: str) -> Target:
     if not location:
         raise FetchFailed(f"{target.host} sends us elsewhere without saying where")
     as_sent = location.encode("latin-1", "replace").decode("utf-8", "replace")  # headers come as Latin-1
-    return parse(urldefrag(urljoin(target.url, as_sent.strip()))[0])
+    try:
+        return parse(urldefrag(urljoin(target.url, as_sent.strip()))[0])
+    except AddressRefused as why:
+        raise AddressRefused(f"{target.url} leads elsewhere: {why.message}") from why
 
 
 def _meaning(status: int) -> str:

@@ -1,8 +1,8 @@
 // One answer: thoughts, text, how far it is, how it ended, and what can be done with it.
-import { isFinal, wasNeverBegun } from "./conversation.js";
+import { hasNoWord, isFinal } from "./conversation.js";
 import { copy } from "./copy.js";
 import { hide, make } from "./dom.js";
-import { editor } from "./editor.js";
+import { Change } from "./editor.js";
 import { groundsModule, lookingIn } from "./grounded.js";
 import { Renderer } from "./markdown.js";
 import { withSources } from "./place.js";
@@ -39,26 +39,14 @@ export function answerEntry(deeds) {
   let wasWhole = false;
   let drawnFoot = "";
   let message = null;
-  let open = null;
   let grounds = null; // what an answer from the library has beside its text
 
-  const leave = () => {
-    open?.form.remove();
-    open = null;
-    element.classList.remove("editing");
-    foot.querySelector(".edit")?.focus();
-  };
-  const edit = () => {
-    if (open) return;
-    const take = (text) => {
-      leave();
-      deeds.change(message, text);
-    };
-    open = editor({ text: message.content, label: "Text of the answer", verb: "Save", take, leave });
-    element.classList.add("editing");
-    element.insertBefore(open.form, foot);
-    open.begin();
-  };
+  const change = new Change(element, {
+    put: (form) => element.insertBefore(form, foot),
+    take: (now, text) => deeds.change(now, text),
+    words: () => ({ label: "Text of the answer", verb: "Save" }),
+  });
+  const edit = () => change.edit(message);
 
   /** Make ready what an answer from the library needs; true when its text has to be drawn anew for it. */
   const ground = (now, ...place) => {
@@ -76,6 +64,7 @@ export function answerEntry(deeds) {
       element.dataset.status = now.status;
       element.setAttribute("aria-busy", String(!isWhole));
     }
+    if (isWhole && now.content) change.goOn(now);
     reasoning.draw(now);
     if (ground(now, isLast, isOpen) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
     grounds?.draw(now);
@@ -118,7 +107,7 @@ function drawFoot(foot, message, place, deeds) {
   const lines = (meta.notices ?? []).map((text) => make("p", { class: "notice" }, text));
   if (isFinal(message)) {
     if (meta.error) lines.push(make("p", { class: "problem" }, sentence(meta.error.message)));
-    const end = wasNeverBegun(message) ? NEVER_BEGUN : ENDS[status];
+    const end = status === "interrupted" && hasNoWord(message) ? NEVER_BEGUN : ENDS[status];
     if (end) lines.push(make("p", { class: "notice" }, end));
     if (meta.finish_reason === "length") lines.push(make("p", { class: "notice" }, "The answer reached its length limit."));
     lines.push(actions(message, place, deeds));
@@ -151,10 +140,9 @@ function actions(message, { isLast, isOpen }, deeds) {
   return row;
 }
 
-/** Another answer beside this one; an answer that was never begun begins where it stands. */
+/** Another answer beside this one; one without a word is given where it stands. */
 function retryButton(message, isLast, deeds) {
-  if (wasNeverBegun(message)) return button("quiet retry", "Retry", () => deeds.goOn(message));
-  const words = isLast && message.status !== "done" ? "Retry" : "Answer again";
+  const words = hasNoWord(message) || (isLast && message.status !== "done") ? "Retry" : "Answer again";
   return button("quiet retry", words, () => deeds.retry(message));
 }
 

@@ -9,9 +9,11 @@ import { Context } from "./context.js";
 import { Conversation, isFinal, isProgress } from "./conversation.js";
 import { copyLast, deedsOf } from "./deeds.js";
 import { lookingIn, stepWords } from "./grounded.js";
+import { furtherLine } from "./further.js";
 import { LibraryDoor } from "./library_door.js";
 import { Failure, Link } from "./link.js";
 import { MessageList } from "./messages.js";
+import { Missed } from "./missed.js";
 import { Note } from "./note.js";
 import { obeying } from "./obey.js";
 import { warmUp } from "./markdown.js";
@@ -26,6 +28,7 @@ import { loginPath } from "./whose.js";
 
 const byId = (id) => document.getElementById(id);
 const current = () => conversation.id;
+const openInList = () => chats.find(({ id }) => id === conversation.id);
 const problem = (text, code) => surface.showProblem(text, code);
 
 const link = new Link();
@@ -61,6 +64,8 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
   problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
+const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
+const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
 const deeds = deedsOf({
   link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {
@@ -75,8 +80,6 @@ const door = new LibraryDoor({
 });
 let chats = [];
 let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
-let syncing = false;
-let syncAgain = false;
 
 // --- what the server says
 
@@ -106,7 +109,7 @@ link.on("gone", ({ chat_ids: ids }) => {
 link.on("turn", (turn) => {
   if (turn.chat.id !== conversation.id) return;
   showTurn(turn);
-  syncAgain = true; // an answer to `open` that is on its way may be older than this turn
+  missed.age(); // an answer to `open` that is on its way may be older than this turn
 });
 link.on("message", ({ chat_id: id, message }) => {
   if (id !== conversation.id) return;
@@ -133,21 +136,9 @@ function wake() {
 }
 
 /** Fetch what this page has missed: the list of chats, and the open chat after the last known events. */
-async function sync() {
+function sync() {
   drawSurface();
-  syncAgain = true;
-  if (syncing) return;
-  syncing = true;
-  while (syncAgain && link.connected) {
-    syncAgain = false;
-    try {
-      await fetchMissed();
-    } catch (failure) {
-      if (failure.code === "no_answer") syncAgain = true;
-      else problem(failure.message, failure.code);
-    }
-  }
-  syncing = false;
+  return missed.get();
 }
 
 async function fetchMissed() {
@@ -184,10 +175,11 @@ async function load() {
   }
 }
 
-function showOpened({ chat, messages, notes }) {
+function showOpened({ chat, messages, notes, further }) {
   if (conversation.take(messages)) sync();
   if (isUnspoken) sayState(conversation.last("assistant"));
   conversation.nFolded = notes?.n_folded ?? 0;
+  conversation.further = further;
   options.show(chat.options);
   showAll();
   drawTitle();
@@ -273,7 +265,7 @@ function escape() {
   if (surface.isSideOpen) surface.showSide(false);
   else if (door.isOpen) return;
   else if (about.isOpen) about.leave();
-  else if (conversation.running) turns.stop();
+  else if (!byId("stop").hidden) turns.stop();
   else if (note.isOpen) note.hide();
   else document.activeElement.blur();
 }
@@ -367,16 +359,24 @@ function search(text) {
 
 function drawTitle() {
   sidebar.mark();
-  if (!door.isOpen) surface.showTitle(chats.find(({ id }) => id === conversation.id)?.title);
+  if (!door.isOpen) surface.showTitle(openInList()?.title);
 }
 
 function drawState() {
-  byId("stop").hidden = conversation.answers.every(isFinal);
+  drawStop();
+  drawFurther(conversation);
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();
   drawAsksLine(byId("asks"), { ...options.known.defaults, ...options.chosen }, () => options.open("library"));
   drawModel();
+}
+
+/** Stop is there for what is being answered on a branch that is not shown, too. */
+function drawStop() {
+  const isHidden = !conversation.running && Boolean(openInList()?.running);
+  byId("stop").hidden = !conversation.running && !isHidden;
+  byId("stop").title = isHidden ? "Another version of this chat is being answered" : "";
 }
 
 function drawSurface() {

@@ -10,14 +10,14 @@ export function isFinal(message) {
   return FINAL.has(message.status);
 }
 
-/** Whether an answer ended before its first word. */
+/** Whether an answer ended before the first word of its text. */
 function isEmpty(message) {
   return isFinal(message) && message.status !== "done" && !message.content;
 }
 
-/** Whether the chat server was stopped before an answer began. */
-export function wasNeverBegun(message) {
-  return message.status === "interrupted" && !message.content && !message.reasoning;
+/** Whether it has no thoughts either: then it is given where it stands. */
+export function hasNoWord(message) {
+  return isEmpty(message) && !message.reasoning;
 }
 
 /** Whether no answer behind a message has a word, so that this one can go on. */
@@ -62,6 +62,7 @@ export class Conversation {
     this.place = { id }; // one object a visit: a new chat gets its id when it is stored
     this.messages = [];
     this.pending = []; // sent from here, not yet taken by the server, or refused
+    this.further = []; // ids of what was said behind the last of them, and is not shown
     this.strangers = new Set(); // answers on other branches, whose events are none of this page's
     this.options = {};
     this.nFolded = 0; // so many of the oldest messages are in the notes
@@ -129,6 +130,7 @@ export class Conversation {
    *  is missing here. */
   begin({ user, answer }) {
     if (this.put(answer)) return "known";
+    this.further = [];
     const isHeard = !this.strangers.delete(answer.id);
     const parent = (user ?? answer).parent_id;
     const at = this.messages.findIndex(({ id }) => id === parent);
@@ -162,7 +164,10 @@ export class Conversation {
     if (event.type !== "notice") message.progress = isProgress(event) ? event : null;
     if (event.type === "delta") message.content += event.text;
     if (event.type === "thought") message.reasoning = (message.reasoning ?? "") + event.text;
-    if (event.type === "changed") message.status = event.status;
+    if (event.type === "changed") {
+      if (event.status === "queued" && hasNoWord(message)) message.meta = {}; // it begins anew
+      message.status = event.status;
+    }
     if (event.type === "looked") message.meta.library = { ...message.meta.library, steps: [...(message.meta.library?.steps ?? []), stepOf(event)] };
     if (event.type === "grounds") message.meta.library = event.library;
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];

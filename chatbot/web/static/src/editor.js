@@ -5,7 +5,7 @@ import { button, fitHeight, isTouch } from "./words.js";
 const nameOf = (id) => `edit:${id}`;
 
 /** The change of a message that is neither taken nor given up, or null. */
-export function keptEdit(id) {
+function keptEdit(id) {
   return stored((store) => store.getItem(nameOf(id)));
 }
 
@@ -14,13 +14,58 @@ export function keepEdit(id, text) {
   stored((store) => store.setItem(nameOf(id), text));
 }
 
-export function forgetEdit(id) {
+function forgetEdit(id) {
   stored((store) => store.removeItem(nameOf(id)));
+}
+
+/** A message that can be changed where it stands; a change that was not taken opens again with the page.
+ *  put: places the form; take: called with the message and its new text, true when that is taken; words: what the editor
+ *  needs besides, for the message. */
+export class Change {
+  constructor(element, { put, take, words }) {
+    Object.assign(this, { element, put, take, words });
+    this.open = null;
+  }
+
+  edit(message) {
+    if (this.open) return;
+    this.show(message, message.content);
+    this.open.begin();
+  }
+
+  /** Open the change that was being made when the page was left. */
+  goOn(message) {
+    const kept = this.open ? null : keptEdit(message.id);
+    if (kept === null) return;
+    this.show(message, kept);
+    requestAnimationFrame(() => this.open?.fit()); // when it stands on the page
+  }
+
+  show(message, text) {
+    this.open = editor({
+      ...this.words(message),
+      text,
+      changed: (now) => keepEdit(message.id, now),
+      take: async (now) => { if (await this.take(message, now)) this.leave(message); },
+      leave: () => this.leave(message),
+    });
+    this.element.classList.add("editing");
+    this.put(this.open.form);
+  }
+
+  leave({ id }) {
+    const hadFocus = this.open?.form.contains(document.activeElement);
+    this.open?.form.remove();
+    this.open = null;
+    this.element.classList.remove("editing");
+    forgetEdit(id);
+    if (hadFocus) this.element.querySelector(".edit")?.focus();
+  }
 }
 
 /** The form. take: called with the new text; leave: called when the person gives up. takesEnter: Enter takes it.
  *  mayBeEmpty: something else makes up the message. changed: called with each state of the text. */
-export function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false, changed = () => {} }) {
+function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false, changed = () => {} }) {
   const form = make("form", { class: "editor" });
   const area = make("textarea", { dir: "auto" });
   area.value = text;

@@ -1,6 +1,6 @@
 // One message of the person: its text, its files, and what can be done with it.
 import { make } from "./dom.js";
-import { editor, forgetEdit, keepEdit, keptEdit } from "./editor.js";
+import { Change } from "./editor.js";
 import { isShown, pictureLine } from "./pictures.js";
 import { versions } from "./versions.js";
 import { button, counted, height, sentence } from "./words.js";
@@ -17,45 +17,19 @@ export function saidEntry(message, deeds) {
   const row = make("div", { class: "actions" });
   element.append(text, files, refusal, row);
   let drawn = "";
-  let open = null;
-
-  const leave = () => {
-    const hadFocus = open?.form.contains(document.activeElement);
-    open?.form.remove();
-    open = null;
-    element.classList.remove("editing");
-    forgetEdit(message.id);
-    if (hadFocus) row.querySelector(".edit")?.focus();
-  };
-  const show = (written) => {
-    open = editor({
-      text: written, label: "Your message", verb: "Send again", takesEnter: true, leave,
-      mayBeEmpty: message.files?.length > 0,
-      changed: (text) => keepEdit(message.id, text),
-      take: (text) => { if (deeds.resend(message, text)) leave(); },
-    });
-    element.classList.add("editing");
-    element.append(open.form);
-  };
-  const edit = () => {
-    if (open) return;
-    show(message.content);
-    open.begin();
-  };
-  /** Open the change that was being made when the page was left. */
-  const goOn = () => {
-    const kept = open || message.pending ? null : keptEdit(message.id);
-    if (kept === null) return;
-    show(kept);
-    requestAnimationFrame(() => open?.fit()); // when it stands on the page
-  };
+  const change = new Change(element, {
+    put: (form) => element.append(form),
+    take: (now, written) => deeds.resend(now, written),
+    words: ({ files: sent }) => ({ label: "Your message", verb: "Send again", takesEnter: true, mayBeEmpty: sent?.length > 0 }),
+  });
+  const edit = () => change.edit(message);
 
   return {
     element,
     edit,
     draw(now) {
       message = now;
-      goOn();
+      if (!now.pending) change.goOn(now);
       if (text.textContent !== now.content) {
         text.textContent = now.content;
         element.style.setProperty("--tall", height(now.content));

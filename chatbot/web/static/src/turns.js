@@ -183,9 +183,10 @@ export class Turns {
     this.composer.input.focus();
   }
 
+  /** Stop what is being answered: in sight, else on a branch that is not shown. */
   async stop() {
-    const { running } = this.conversation;
-    if (running) await this.view.attempt(this.link.call("stop", { answer_id: running.id }));
+    const { running, id } = this.conversation;
+    await this.view.attempt(this.link.call("stop", running ? { answer_id: running.id } : { chat_id: id }));
   }
 
   /** Take back a message that waits in line; its text returns to the composer where that is empty. */
@@ -212,7 +213,7 @@ export class Turns {
     const turn = await this.view.attempt(this.link.call("retry", { answer_id: answer.id }));
     this.isRetrying = false;
     if (!turn || turn.chat.id !== this.conversation.id) return;
-    this.list.follow();
+    if (turn.replaces || answer.id === this.conversation.messages.at(-1)?.id) this.list.follow();
     this.view.showTurn(turn);
   }
 
@@ -238,10 +239,11 @@ export class Turns {
     this.take(told.answer);
   }
 
-  /** Put another text into an answer. */
+  /** Put another text into an answer; whether the server has it. */
   async change(answer, content) {
     const told = await this.view.attempt(this.link.call("edit", { answer_id: answer.id, content }));
     if (told) this.take(told.message);
+    return Boolean(told);
   }
 
   take(message) {
@@ -260,7 +262,7 @@ export class Turns {
     element.scrollIntoView({ block: "nearest" });
     const buttons = [...element.querySelectorAll("[data-step]")];
     const wanted = buttons.find((button) => button.dataset.step === way && !button.disabled);
-    (wanted ?? buttons.find((button) => !button.disabled))?.focus();
+    (wanted ?? buttons.find((button) => !button.disabled) ?? this.composer).focus();
     this.speaker.say(element.querySelector(".place")?.getAttribute("aria-label") ?? "");
   }
 

@@ -6,14 +6,17 @@ import re
 from dataclasses import dataclass
 
 _NUMBERS = r"\^?\d{1,4}(?:[ \t]*[,;\u2013-][ \t]*\^?\d{1,4})*"
-_LINK = r"""\([ \t]*(?:<[^<>\n]*>|(?:[^\s()]|\([^\s()]*\))*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?[ \t]*\)"""
+_LINK = re.compile(r"""\([ \t]*(?:<[^<>\n]*>|(?:[^\s()]|\([^\s()]*\))*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?[ \t]*\)""")
 _MARK = re.compile(
-    rf"(?:\[\[({_NUMBERS})\]\]|\[({_NUMBERS})\])(?:{_LINK})?|[\u3010\uff3b]({_NUMBERS})(?:\u2020[^\u3011\n]*)?[\u3011\uff3d]"
+    rf"\[\[({_NUMBERS})\]\]|\[({_NUMBERS})\]|[\u3010\uff3b]({_NUMBERS})(?:\u2020[^\u3010\u3011\n]*)?[\u3011\uff3d]"
 )
-_OPEN_LINK = re.compile(r"\((?:[^()\n]|\([^()\n]*\)?)*\Z")
+_OPEN_LINK = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*(?:\([^()\n]*)?\Z")
 _NESTED = re.compile(r"\[[\d,; \t]*\Z")
-_TOKEN = re.compile(r"`+|\$\$?|\\.|https?://[^\s<]*|\[[^\[\]\n]*\]\([^)\s]*\)|[\[\u3010\uff3b]", re.S)
-_OTHER_LINK = re.compile(r"\[[^\[\]\n]*(?:\](?:\([^)\s]*)?)?\Z")
+_TOKEN = re.compile(r"`+|\$\$?|\\.|https?://[^\s<]*|\[[^\[\]\n]{0,400}\]\([^)\s]{0,400}\)|[\[\u3010\uff3b]", re.S)
+_OPEN = re.compile(  # what may become brackets of numbers, or a link
+    r"\[(?:[^\[\]\n]*(?:\](?:\([^)\s]*)?)?|\[[\^\d,;\u2013 \t-]*\]?)\Z"
+    r"|[\u3010\uff3b][\^\d,;\u2013 \t-]*(?:\u2020[^\u3010\u3011\n]*)?\Z"
+)
 _DEFINITION = re.compile(r"""[ \t>]*(\[\^?\d{1,4}\]:[ \t]*(?:\S+(?:[ \t]+["'(][^\n]*)?)?[ \t]*)$""", re.M)
 _MAY_DEFINE = re.compile(r"[ \t>]*\[\^?\d{0,4}(?:\](?::[^\n]*)?)?\Z")
 _FORMULA = re.compile(
@@ -24,7 +27,7 @@ _MONEY = re.compile(r"\$\d[\d.,]*(?:\s|[-\u2013])")
 _GLUED = re.compile(r"[A-Za-z0-9_$)\]]")
 _WORD = re.compile(r"(?:(?<![\w.$>/\\])(?:[^\W\d_](?:[^\W\d_]|['\u2019-])+|\d[\d.,]*)|[)\]])\Z")
 _CODE_GOES_ON = re.compile(r"\w|\.\w|->|\(|[ \t]*(?:[-+*/%|&^]?=|\+\+|--)")
-_MOST_CHARS = 1_000  # of code or a formula within a run; a sign that is not ended so far is a plain one
+_MOST_CHARS = 1_000  # of code, a formula or a link within a run; a sign that is not ended so far is a plain one
 _WORD_CHARS = 60
 _SURE_CHARS = 4
 
@@ -48,36 +51,50 @@ class Scan:
     is_left_open: bool
 
 
-def is_left_open(run: str) -> bool:
-    """Whether code or a formula is begun that the next line may end."""
-    return scan(run, is_end=False).is_left_open
+def scan(run: str) -> Scan:
+    """The marks of a run that nothing goes on with."""
+    return Scanner().scan(run, is_end=True)
 
 
-def scan(run: str, *, is_end: bool) -> Scan:
-    """The marks of a run, which may go on unless is_end."""
-    return _Scanner(run, is_end=is_end).scan()
+class Scanner:
+    """Reads one run that grows. What stays so, whatever follows, is read once."""
 
-
-class _Scanner:
-    def __init__(self, run: str, *, is_end: bool) -> None:
-        self._run, self._is_end = run, is_end
+    def __init__(self) -> None:
+        self._run, self._is_end = "", False
         self._at = 0
         self._open: int | None = None  # the first thing begun that is not ended
         self._unsure: int | None = None
         self._found: list[Found] = []
         self._chain = (-1, False, False)  # where the last brackets of numbers end, whether a mark, whether glued
+        self._sure = (-1, 0, self._chain)  # where to go on from, how many marks stand before it, and the chain there
 
-    def scan(self) -> Scan:
-        defined = _DEFINITION.match(self._run)
+    def scan(self, run: str, *, is_end: bool = False) -> Scan:
+        """The marks of the run, which begins with what was scanned before and may go on unless is_end."""
+        self._run, self._is_end, self._open, self._unsure = run, is_end, None, None
+        self._at, n_found, self._chain = self._sure
+        del self._found[n_found:]
+        if self._at < 0:
+            self._begin_run()
+        while token := _TOKEN.search(run, self._at):
+            self._at = self._behind(token)
+            self._keep()
+        return Scan(tuple(self._found), min(self._doubts(), default=len(run)), self._open is not None)
+
+    def _begin_run(self) -> None:
+        self._at, defined = 0, _DEFINITION.match(self._run)
         if defined and (self._is_end or defined.end() < len(self._run)):
             self._found.append(Found(defined.start(1), defined.end(), ()))
             self._at = defined.end()
         elif not self._is_end and _MAY_DEFINE.match(self._run):
             self._unsure = 0
-        while token := _TOKEN.search(self._run, self._at):
-            self._at = self._behind(token)
-        doubts = [at for at in (self._open, self._unsure) if at is not None]
-        return Scan(tuple(self._found), min(doubts, default=len(self._run)), self._open is not None)
+
+    def _doubts(self) -> list[int]:
+        return [at for at in (self._open, self._unsure) if at is not None]
+
+    def _keep(self) -> None:
+        """Go on from here with the next piece, if nothing before is in doubt. A token at the end may go on itself."""
+        if not self._doubts() and self._at < len(self._run):
+            self._sure = self._at, len(self._found), self._chain
 
     def _behind(self, token: re.Match[str]) -> int:
         """Where to go on behind a token."""
@@ -88,10 +105,12 @@ class _Scanner:
             return self._behind_formula(token)
         if text[0] not in "[\u3010\uff3b":
             return token.end()
-        if mark := _MARK.match(self._run, start):
-            self._take(mark)
-            return mark.end()
-        if not self._is_end and _OTHER_LINK.match(self._run, start):
+        if mark := _MARK.match(self._run, start, start + _MOST_CHARS):
+            link = _LINK.match(self._run, mark.end()) if text[0] == "[" else None
+            end = link.end() if link else mark.end()
+            self._take(mark, end)
+            return end
+        if not self._is_end and len(self._run) <= start + _MOST_CHARS and _OPEN.match(self._run, start):
             self._doubt(start)
         return token.end()
 
@@ -123,8 +142,9 @@ class _Scanner:
         if not self._is_end and self._unsure is None:
             self._unsure = at
 
-    def _take(self, mark: re.Match[str]) -> None:
-        run, start, end = self._run, mark.start(), mark.end()
+    def _take(self, mark: re.Match[str], end: int) -> None:
+        """Take brackets of numbers that end there, with a link behind them."""
+        run, start = self._run, mark.start()
         if not self._is_end and (end == len(run) or _OPEN_LINK.match(run, end)):
             self._doubt(start)
         lead = start
@@ -137,19 +157,19 @@ class _Scanner:
         numbers = _numbers(mark[1] or mark[2] or mark[3])
         is_mark = bool(numbers) and not _NESTED.search(before)
         if is_glued and is_mark:
-            is_mark, is_glued = self._cites(mark, numbers)
+            is_mark, is_glued = self._cites(start, end, numbers)
         self._chain = (end, is_mark, is_glued)
         if is_mark:
             self._found.append(Found(lead, end, numbers, is_glued))
 
-    def _cites(self, mark: re.Match[str], numbers: tuple[int, ...]) -> tuple[bool, bool]:
+    def _cites(self, start: int, end: int, numbers: tuple[int, ...]) -> tuple[bool, bool]:
         """Whether brackets directly behind a word, or behind others, are a citation, and one that is glued."""
-        rest = self._run[mark.end() : mark.end() + 40]
+        rest = self._run[end : end + 40]
         if not self._is_end and "\n" not in rest and len(rest.lstrip(" \t")) < _SURE_CHARS:
-            self._doubt(mark.start())
-        if self._chain[0] == mark.start():
+            self._doubt(start)
+        if self._chain[0] == start:
             return self._chain[1:]
-        before = self._run[max(0, mark.start() - _WORD_CHARS) : mark.start()]
+        before = self._run[max(0, start - _WORD_CHARS) : start]
         return 0 not in numbers and bool(_WORD.search(before)) and not _CODE_GOES_ON.match(rest), True
 
 

@@ -5,6 +5,7 @@ mark become one mark each, and none is a link. Pure; a text gives the same in on
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ def marks(text: str, known: Collection[int] | None = None) -> Iterator[Mark]:
     """The marks of a whole text in their order; with known only those whose every number is known."""
     runs, at = Runs(), 0
     for run in [each for line in _LINE.findall(text) for each in runs.take(line)] + runs.end():
-        for found in () if run.is_code else scan(run.text, is_end=True).found:
+        for found in () if run.is_code else scan(run.text).found:
             if found.numbers and (known is None or set(found.numbers) <= set(known)):
                 yield Mark(at + found.start, at + found.end, found.numbers)
         at += len(run.text)
@@ -89,7 +90,7 @@ class Marks:
         """Runs as they are in the end."""
         out: list[str] = []
         for run in runs:
-            found = () if run.is_code else scan(run.text, is_end=True).found
+            found = () if run.is_code else scan(run.text).found
             out.append(self._written(run.text, found, len(run.text)))
             self._n_done -= len(run.text)
         return "".join(out)
@@ -100,12 +101,12 @@ class Marks:
         end = begun.start() if begun else len(run)
         if not _MAY_CITE.search(run, self._n_done):
             return (), end
-        told = scan(run, is_end=False)
+        told = self._runs.scan(self._line)
         sure = 0 if self._runs.may_be_fence(self._line) else told.n_sure
         if sure < len(run) and (bracket := _MAY_CITE.search(run, max(self._n_done, sure))):
             end = min(end, bracket.start())
-        held = [found.start for found in told.found if found.end > end and found.start >= self._n_done]
-        return told.found, min([end, *held])
+        new = told.found[bisect_left(told.found, self._n_done, key=lambda found: found.start) :]
+        return new, min([end, *(found.start for found in new if found.end > end)])
 
     def _written(self, run: str, marks_found: tuple[Found, ...], end: int) -> str:
         """The run from what was given out up to end, with its marks put right."""

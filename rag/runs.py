@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rag.inline import is_left_open
+from rag.inline import Scan, Scanner
 
 _CODE_INDENT = 4
+_SPACE = re.compile(r"[ \t]*")
+_BLANK = re.compile(r"\s*\Z")
 _QUOTE = re.compile(r" {0,3}(?:> ?)+")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:([ \t]+)|$)")
 _HEAD = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
@@ -27,6 +29,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.pending = ""
+        self._scanner = Scanner()
         self._fence = ""
         self._items: list[int] = []  # where the text of the list items begins that hold the line
         self._is_after_text = False  # so that an indented line goes on with a paragraph
@@ -36,16 +39,20 @@ class Runs:
         if self.is_code(line):
             self._fence, self._is_after_text = self._fence_after(line), False
             return [*self.end(), Run(line, is_code=True)]
-        text = _QUOTE.sub("", line, count=1).rstrip("\n")
+        text = line[_unquoted(line) :].rstrip("\n")
         is_block = not text.strip() or bool(_ITEM.match(text) or _HEAD.match(text))
         done = self.end() if is_block else []
         self._place(text)
         self.pending += line
-        return [*done, *([] if is_left_open(self.pending) and text.strip() else self.end())]
+        return [*done, *([] if text.strip() and self.scan().is_left_open else self.end())]
+
+    def scan(self, line: str = "") -> Scan:
+        """The marks of what is pending, with what has come of a line that goes on with it."""
+        return self._scanner.scan(self.pending + line)
 
     def end(self) -> list[Run]:
         """What is pending, when nothing goes on with it."""
-        text, self.pending = self.pending, ""
+        text, self.pending, self._scanner = self.pending, "", Scanner()
         return [Run(text)] if text else []
 
     def is_code(self, line: str) -> bool:
@@ -57,10 +64,12 @@ class Runs:
         return _FENCE.match(_inside(line)) is not None
 
     def _is_indented(self, line: str) -> bool:
-        text = _QUOTE.sub("", line, count=1)
-        if self._is_after_text or not text.strip():
+        if self._is_after_text:
             return False
-        indent = _indent(text)
+        begin = _unquoted(line)
+        if _BLANK.match(line, begin):
+            return False
+        indent = _indent(line, begin)
         return indent - max((at for at in self._items if at <= indent), default=0) >= _CODE_INDENT
 
     def _place(self, text: str) -> None:
@@ -94,6 +103,12 @@ def _inside(line: str) -> str:
     return text
 
 
-def _indent(text: str) -> int:
-    flat = text.expandtabs(4)
-    return len(flat) - len(flat.lstrip(" "))
+def _unquoted(line: str) -> int:
+    """Where a line begins behind the marks of its quotes."""
+    found = _QUOTE.match(line)
+    return found.end() if found else 0
+
+
+def _indent(text: str, begin: int = 0) -> int:
+    found = _SPACE.match(text, begin)
+    return len(found[0].expandtabs(4)) if found else 0

@@ -60,6 +60,10 @@ class Accounts(Database):
             found = db.execute(f"SELECT {_USER} FROM users").fetchall()  # noqa: S608 - own columns
         return sorted((_user(row) for row in found), key=lambda user: user.name.casefold())
 
+    def people(self) -> dict[str, str]:
+        """The names of all users by their ids."""
+        return {user.id: user.name for user in self.users()}
+
     def user(self, user_id: str) -> User:
         """One user. Raises BadRequest."""
         with self._reading() as db:

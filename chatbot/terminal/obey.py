@@ -11,7 +11,6 @@ from pathlib import Path
 
 from chatbot.core import commands
 from chatbot.core.commands import Command
-from chatbot.core.mentions import parted
 from chatbot.core.options import BY_NAME, THINKING, read_value
 from chatbot.core.store_rows import Stored
 from chatbot.errors import BadRequest
@@ -114,8 +113,8 @@ def _library(desk: Desk, name: str) -> None:
         session.choose({"library": session.shelves.checked(name)})
     else:
         shelves = session.shelves.all()
-        asked = {each.casefold() for each in parted(session.in_force().shelves, [each.name for each in shelves])}
-        rows = [("*" if each.name.casefold() in asked else " ", each) for each in shelves]
+        asked = session.shelves.asked(session.in_force().shelves)
+        rows = [("*" if each.id in asked else " ", each) for each in shelves]
         lines = [f"{mark} {each.name}  {counted(each.n_documents, 'document')}" for mark, each in rows]
         desk.table("\n".join(lines) or "there is no shelf yet: chat library add NAME FOLDER begins one")
         desk.say("/library SHELF lets answers come from one, /library off from none; #SHELF asks it in one message")

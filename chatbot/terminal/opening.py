@@ -26,7 +26,7 @@ def opened(settings: TerminalSettings, wanted: Wanted) -> Iterator[Session]:
     store, notice = open_store(settings.database(), is_saved=wanted.is_saved)
     model = ModelClient(settings.url, settings.api_key, settings.answer_timeout_s)
     is_kept = wanted.is_saved and not notice
-    door = open_library(settings, settings.database(), is_kept=is_kept)
+    door = open_library(settings, settings.database(), people=store.people, is_kept=is_kept)
     session = Session(settings, model, store, door)
     try:
         if notice and not wanted.is_quiet:

@@ -24,26 +24,37 @@ class Shelves:
         self._door = door
 
     def all(self) -> list[Shelf]:
-        """Every one, by name. Raises ChatError."""
+        """Every one with the name that means it alone, by name. Raises ChatError."""
         from rag.errors import RagError
 
         if not self._door.is_there():
             return []
         try:
-            return self._door.open().index.shelves(OWNER)
+            return self._door.shelves(OWNER)
         except RagError as why:
             raise failure(why) from why
 
     def checked(self, names: str) -> str:
         """The names of shelves with commas between them, as the shelves are called. Raises BadRequest for no such."""
-        there = {each.name.casefold(): each.name for each in self.all()}
+        there = {each.name.casefold(): each.name for each in (*self._plain(), *self.all())}
         wanted = parted(names, there.values())
         for name in wanted:
             if name.casefold() not in there:
-                listed = ", ".join(there.values())
+                listed = ", ".join(each.name for each in self.all())
                 known = f"those there are: {listed}" if listed else "chat library add NAME FOLDER begins one"
                 raise BadRequest(f"there is no shelf {name}; {known}")
         return ", ".join(there[name.casefold()] for name in wanted)
+
+    def asked(self, names: str) -> set[int]:
+        """The ids of the shelves that names with commas between them mean. Raises ChatError."""
+        from chatbot.core.library.names import meant
+
+        plain, known = self._plain(), [each.name for each in self.all()]
+        return {each.id for name in parted(names, known) for each in meant(name, plain, self._door.people())}
+
+    def _plain(self) -> list[Shelf]:
+        """Every one with its own name."""
+        return self._door.open().index.shelves(OWNER) if self.all() else []
 
     def beginning(self, typed: str) -> list[tuple[str, str]]:
         """What a mention may be that begins so: names of shelves, then titles on them; each with what it is."""

@@ -13,6 +13,7 @@ from flask import Flask, Response, jsonify
 
 from chatbot.core import files
 from chatbot.core.accounts import User
+from chatbot.core.library.names import called
 from chatbot.core.library.searching import Searching
 from chatbot.errors import BadRequest, NotAllowed
 from chatbot.web import guard, parse
@@ -48,8 +49,12 @@ class Desk:
         """The shelves that one may read with their sources, and who makes embeddings."""
         library, user = self._room.if_there(), caller.user
         shelves = library.index.shelves(user.id) if library else []
-        names = {each.id: each.name for each in self._store.users()}
-        told = [shelf_wire(shelf, names, self._sources(library, shelf)) for shelf in shelves] if library else []
+        names = self._store.people()
+        told = [
+            shelf_wire(shelf, names, self._sources(library, shelf), each.name)
+            for shelf, each in zip(shelves, called(shelves, names), strict=True)
+            if library
+        ]
         return {"shelves": told, "embedding": self._embedding(library), "may_read_disk": user.is_admin}
 
     def shelf_add(self, caller: Caller, body: Body) -> Body:
@@ -183,7 +188,7 @@ class Desk:
     def _names(self, user: User, text: str, chat_id: str | None) -> list[Body]:
         """The shelves, documents and files that may be meant: shelves first, then this chat's files."""
         library = self._room.if_there()
-        shelves = library.index.shelves(user.id) if library else []
+        shelves = self._room.door.shelves(user.id) if library else []
         names = [{"name": shelf.name, "kind": "shelf", "shelf": shelf.name} for shelf in shelves]
         shown = self._store.messages(chat_id) if chat_id else []
         for sent in self._store.files_of([message.id for message in shown], with_text=False).values():

@@ -39,7 +39,7 @@ class LibraryRoom:
         self, settings: WebSettings, store: Store, socketio: SocketIO, allowance: Callable[[], Allowance]
     ) -> None:
         self._store, self._socketio, self._allowance = store, socketio, allowance
-        self.door = open_library(settings, settings.database())
+        self.door = open_library(settings, settings.database(), people=store.people)
         self.runs = Runs(self.door.open, self._tell_run, self._may_go_on)
         embedder = partial(embedder_of, settings)
         self.watch = LibraryWatch(self.door.path, self.if_there, embedder, self.runs, self._purge, self.tell_changed)

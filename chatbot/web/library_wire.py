@@ -52,11 +52,12 @@ def source_wire(source: Source, progress: Progress | None, *, is_running: bool) 
     }
 
 
-def shelf_wire(shelf: Shelf, names: Mapping[str, str], sources: Sequence[Body] = ()) -> Body:
-    """A shelf with its sources. names: of users, by their ids."""
+def shelf_wire(shelf: Shelf, names: Mapping[str, str], sources: Sequence[Body] = (), called: str = "") -> Body:
+    """A shelf with its sources. names: of users, by their ids; called: the name that means it alone, if not its own."""
     return {
         "id": shelf.id,
         "name": shelf.name,
+        "called": called or shelf.name,
         "is_shared": shelf.is_shared,
         "is_own": shelf.is_own,
         "owner": names.get(shelf.owner_id, ""),

@@ -31,7 +31,7 @@ class Stage:
         self.settings = ChatSettings(url=server.url, **chosen)
         self.model = ModelClient(server.url, "", 20)
         self.store = Store(folder / "chat.db")
-        self.door = open_library(self.settings, folder / "chat.db")
+        self.door = open_library(self.settings, folder / "chat.db", people=self.store.people)
         self.watcher = Watcher()
         self.jobs = Jobs(self.store, self._run, self.watcher)
 

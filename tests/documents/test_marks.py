@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import random
 
 import pytest
@@ -66,6 +68,31 @@ def test_a_text_is_the_same_in_one_piece_and_cut_at_every_place() -> None:
         assert written(list(text)) == whole, text
         for cut in range(1, len(text)):
             assert written([text[:cut], text[cut:]]) == whole, (text, cut)
+
+
+PARAGRAPHS = {
+    "code": "The `name` of `it` [1] is ``so`` here. ",
+    "signs that nothing ends": "It is ` and `` then [1] ``` so $ it \\( is. ",
+    "code over lines": "It is ` and `` then [1] ``` so\n",
+    "brackets that nothing ends": "It [is `so` [1] and [goes on, ",
+}
+
+
+def work(text: str) -> int:
+    """How many calls it takes to write a text that comes in pieces of four characters."""
+    watched = cProfile.Profile()
+    watched.runcall(written, [text[at : at + 4] for at in range(0, len(text), 4)])
+    return int(pstats.Stats(watched).total_calls)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sentence", PARAGRAPHS.values(), ids=PARAGRAPHS)
+def test_twice_the_paragraph_is_twice_the_work(sentence: str) -> None:
+    assert work(sentence * 120) < 2.5 * work(sentence * 60)
+
+
+def test_parentheses_behind_a_mark_that_nothing_ends_are_read_at_once() -> None:
+    text = f"So [1]({'see (this, ' * 40}\nand [1]."
+    assert written(list(text)) == (text, 0)
 
 
 def test_what_is_written_has_one_number_in_each_mark() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,18 @@ from chatbot.settings import ChatSettings
 if TYPE_CHECKING:
     from rag.embed import HttpEmbedder
     from rag.library import Library
+    from rag.shelves import Shelf
+
+People = Callable[[], Mapping[str, str]]
 
 
 class Door:
     """The way to one library file, which is opened at the first open(). Safe to use from several threads."""
 
-    def __init__(self, settings: ChatSettings, path: Path, *, is_kept: bool = True) -> None:
-        """is_kept: False where nothing of a conversation shall be written to the file."""
-        self._settings, self.path, self.is_kept = settings, path, is_kept
+    def __init__(self, settings: ChatSettings, path: Path, *, people: People = dict, is_kept: bool = True) -> None:
+        """people: names of users by their ids; is_kept: False where nothing of a conversation shall be written to the
+        file."""
+        self._settings, self.path, self.people, self.is_kept = settings, path, people, is_kept
         self._lock = threading.Lock()
         self._library: Library | None = None
 
@@ -38,6 +43,12 @@ class Door:
             if self._library is None:
                 self._library = self._opened()
             return self._library
+
+    def shelves(self, owner_id: str) -> list[Shelf]:
+        """The shelves that a user may read, each with the name that means it alone. Raises LibraryFailed."""
+        from chatbot.core.library.names import called
+
+        return called(self.open().index.shelves(owner_id), self.people())
 
     def close(self) -> None:
         """Close it if it is open."""
@@ -69,6 +80,6 @@ def embedder_of(settings: ChatSettings) -> HttpEmbedder:
     return HttpEmbedder(url, key, settings.embedding_model)
 
 
-def open_library(settings: ChatSettings, database: Path, *, is_kept: bool = True) -> Door:
+def open_library(settings: ChatSettings, database: Path, *, people: People = dict, is_kept: bool = True) -> Door:
     """The library beside a chat database; nothing is opened yet."""
-    return Door(settings, database.with_name("library.db"), is_kept=is_kept)
+    return Door(settings, database.with_name("library.db"), people=people, is_kept=is_kept)

@@ -249,8 +249,9 @@ class Work:
     @cached_property
     def _places(self) -> Places:
         searching = Searching(self._library, lambda text: self._say(Notice(text)))
-        is_kept = self.scene.door.is_kept
-        return Places(self._library, self.scene.turn.owner_id, searching, self._hear_score, is_kept)
+        door, owner_id = self.scene.door, self.scene.turn.owner_id
+        called = {each.id: each.name for each in door.shelves(owner_id) if not each.is_own}
+        return Places(self._library, owner_id, searching, self._hear_score, door.is_kept, called)
 
     @cached_property
     def _min_score(self) -> float:

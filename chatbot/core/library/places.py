@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from chatbot.core.events import Attached
@@ -25,13 +25,14 @@ _FILE = "chat:"
 @dataclass(frozen=True)
 class Places:
     """What one user may read of a library. is_kept: whether files of the chat may be written to its file; best hears
-    the best score of each search."""
+    the best score of each search; called: what shelves are called, by their ids, where their own name means several."""
 
     library: Library
     owner_id: str
     searching: Searching
     best: Callable[[float], None]
     is_kept: bool = True
+    called: Mapping[int, str] = field(default_factory=dict)
 
     def find(
         self, question: str, shelf_ids: Collection[int], document_ids: Collection[int], n_most: int
@@ -43,8 +44,8 @@ class Places:
         if document_ids:
             theirs = {self.library.document(self.owner_id, each)[0] for each in document_ids}
             found += self.searching.passages(question, theirs, n_most, document_ids)
-        once = {(each.document_id, each.start): _shown(each) for each in found}
-        made = sorted(once.values(), key=lambda each: -each.score)[:n_most]
+        once = {(each.document_id, each.start): each for each in found}
+        made = [self._shown(each) for each in sorted(once.values(), key=lambda each: -each.score)[:n_most]]
         if made:
             self.best(made[0].score)
         return made
@@ -86,7 +87,7 @@ class Places:
                 text, page = document.text[each.start : each.end], page_of(document.pages, each.start)
                 place = (shelf.name, document.uri, document.title, each.headings)
                 if text.strip() and n_chars > 0:
-                    found.append(_shown(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
+                    found.append(self._shown(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
                 n_chars -= len(text)
         return found
 
@@ -98,10 +99,14 @@ class Places:
                 found[number] = with_text(passage, self.library.document(self.owner_id, passage.document_id)[1].text)
         return found
 
-
-def _shown(passage: Passage) -> Passage:
-    """A passage as people see it: the shelf of files has no name."""
-    return replace(passage, shelf="") if passage.uri.startswith(_FILE) else passage
+    def _shown(self, passage: Passage) -> Passage:
+        """A passage as people see it: the shelf of files has no name, one of several of a name has its owner's."""
+        if passage.uri.startswith(_FILE):
+            return replace(passage, shelf="")
+        with suppress(UnknownShelf):  # deleted meanwhile
+            shelf_id = self.library.index.shelf_of(passage.document_id) if self.called else 0
+            return replace(passage, shelf=self.called.get(shelf_id, passage.shelf))
+        return passage
 
 
 def _searchable(file: Attached) -> str:

@@ -12,6 +12,7 @@ from chatbot.core import mentions
 from chatbot.core.events import Attached
 from chatbot.core.library import follow
 from chatbot.core.library.grounds import passages_of
+from chatbot.core.library.names import called, meant
 from chatbot.core.mentions import Name
 from rag.answer import Depth, Question
 
@@ -68,7 +69,7 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[s
     wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in said.names if n.kind == "file"), *long)))
     is_asked = bool(said.names or wanted or (chosen and follow.asks(said.plain)))
     if said.unknown and not turn.continues:
-        tell(_unknown(said.unknown, door.open().index.shelves(turn.owner_id), is_asked=is_asked))
+        tell(_unknown(said.unknown, door.shelves(turn.owner_id), is_asked=is_asked))
     if not is_asked:
         return None
     shelves = _shelves(chosen, [each for each in said.names if each.kind == "shelf"], door, turn.owner_id)
@@ -89,21 +90,17 @@ def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:
 def _chosen(turn: Turn, door: Door) -> list[str]:
     """The names of the shelves that the chat asks."""
     names = turn.options.shelves
-    shelves = door.open().index.shelves(turn.owner_id) if "," in names else []
+    shelves = door.shelves(turn.owner_id) if "," in names else []
     return mentions.parted(names, [shelf.name for shelf in shelves])
 
 
 def _shelves(chosen: Sequence[str], named: Sequence[Name], door: Door, owner_id: str) -> tuple[Shelf, ...]:
-    """The shelves of these names, each once: a user's own, or else all that others share under the name.
-
-    Raises UnknownShelf.
-    """
-    index = door.open().index
+    """The shelves that these names mean, each once, as it is called. Raises UnknownShelf."""
+    index, people = door.open().index, door.people()
+    readable = index.shelves(owner_id)
     found: list[Shelf] = []
     for name in (*chosen, *(each.name for each in named)):
-        first = index.shelf(owner_id, name)
-        alike = [each for each in index.shelves(owner_id) if each.name.casefold() == first.name.casefold()]
-        found += [first] if first.is_own else alike
+        found += meant(name, readable, people) or [index.shelf(owner_id, name)]
     return tuple({shelf.id: shelf for shelf in found}.values())
 
 
@@ -115,14 +112,16 @@ def _said(text: str, files: Sequence[Attached], door: Door, owner_id: str) -> _S
     names = [Name(each.name, "file", each.id) for each in files]
     if not door.is_there():
         return _Said(*mentions.find(text, names))
-    names += _names(door.open(), owner_id, words)
+    names += _names(door, owner_id, words)
     return _Said(*mentions.find(text, names), mentions.unknown(text, names))
 
 
-def _names(library: Library, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
+def _names(door: Door, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
     """The shelves that this user may read, and the documents on them that one of the words calls by name."""
-    for shelf in library.index.shelves(owner_id):
-        yield Name(shelf.name, "shelf", shelf.id)
+    library = door.open()
+    readable = library.index.shelves(owner_id)
+    for plain, shelf in zip(readable, called(readable, door.people()), strict=True):
+        yield from (Name(name, "shelf", shelf.id) for name in dict.fromkeys((plain.name, shelf.name)))
         for word in words:
             yield from _documents(library, shelf, word)
 

@@ -35,7 +35,7 @@ export class ShelvesView {
   wanted() {
     const { shelves } = this.lib.known;
     const named = (this.names ?? "").toLowerCase().split(",").map((name) => name.trim()).filter(Boolean);
-    const found = shelves.filter(({ name }) => named.includes(name.toLowerCase()));
+    const found = shelves.filter(({ called }) => named.includes(called.toLowerCase()));
     return (found.length ? found : shelves).map(({ id }) => id);
   }
 

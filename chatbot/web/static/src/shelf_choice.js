@@ -29,13 +29,14 @@ export function shelfRow(control, set) {
       inForce = fallback;
       custom.hidden = reset.hidden = value === undefined;
       const chosen = namesIn(value ?? fallback);
-      const names = shelves.map(({ name }) => name);
+      const names = shelves.flatMap(({ name, called }) => [name, called]);
       const gone = chosen.filter((name) => !has(names, name));
+      const isAsked = ({ name, called }) => has(chosen, called) || (has(chosen, name) && !shelves.some((each) => has([name], each.called)));
       const now = JSON.stringify([chosen, shelves, gone]);
       if (now === shown) return;
       shown = now;
       const focused = group.contains(document.activeElement) ? document.activeElement.value : null;
-      const rows = [...shelves.map((shelf) => tickOf(shelf.name, factsOf(shelf), has(chosen, shelf.name))), ...gone.map((name) => tickOf(name, "not there", true))];
+      const rows = [...shelves.map((shelf) => tickOf(shelf.called, factsOf(shelf), isAsked(shelf))), ...gone.map((name) => tickOf(name, "not there", true))];
       const none = make("p", { class: "help" }, "There are no shelves yet. ", make("a", { href: "/library" }, "Make one in the library"));
       group.replaceChildren(...(rows.length ? rows : [none]));
       [...group.querySelectorAll("input")].find((box) => box.value === focused)?.focus();

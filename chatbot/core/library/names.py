@@ -1,0 +1,35 @@
+"""What shelves are called where several that a user may read have one name. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rag.shelves import Shelf
+
+
+def called(shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
+    """The shelves, each with the name that means it alone: name@owner for another's whose name one more has.
+
+    people: names of users by their ids; a shelf whose owner has none keeps its name.
+    """
+    counts = Counter(shelf.name.casefold() for shelf in shelves)
+    return [
+        replace(shelf, name=f"{shelf.name}@{people[shelf.owner_id]}")
+        if counts[shelf.name.casefold()] > 1 and not shelf.is_own and people.get(shelf.owner_id)
+        else shelf
+        for shelf in shelves
+    ]
+
+
+def meant(name: str, shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
+    """The shelves that a name means, as they are called: the one that is called so, a user's own first, or else all
+    that others share under the name."""
+    wanted, all_called = name.strip().casefold(), called(shelves, people)
+    exact = [each for each in all_called if each.name.casefold() == wanted]
+    own = [each for each in exact if each.is_own]
+    pairs = zip(shelves, all_called, strict=True)
+    return own or exact or [each for plain, each in pairs if plain.name.casefold() == wanted]

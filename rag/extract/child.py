@@ -81,6 +81,10 @@ def _read(request: Mapping[str, Any], data: bytes) -> Readable:
         return Readable(clean(text).strip("\n"), "document", clean(title))
     if kind == "page":
         return _page(request, data)
+    if kind == "sitemap":
+        from rag.extract import sitemap
+
+        return Readable(sitemap.written(data), kind)
     from rag.extract import tables
 
     text = _decoded(data, request["charset"])

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from urllib.parse import quote, urldefrag, urljoin, urlsplit, urlunsplit
@@ -20,20 +18,17 @@ from bs4 import BeautifulSoup, Tag
 
 from rag.documents import Document
 from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed
+from rag.extract import listed
 from rag.ingest import Item
 from rag.listing import Known
 from rag.sources import Fetch, Fetched, Items, Read
 from rag.sources.robots import Robots
 
 _MOST_SITEMAPS = 50
-_MOST_MAP_BYTES = 50_000_000
 _MOST_LINKS = 2_000  # that are kept of a page
 _MOST_SEEN = 100_000  # addresses that a crawl knows
 _CHANGED = "changed "
 _DAY = len("2026-01-31")
-_ENTRY = re.compile(r"<(url|sitemap)>.*?</\1>", re.IGNORECASE | re.DOTALL)
-_LASTMOD = re.compile(r"<lastmod>\s*([0-9T:.Z+-]{4,40})\s*<", re.IGNORECASE)
-_LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)", re.IGNORECASE)
 _UNSPELLED = re.compile(r"[\x00-\x20\x7f\\]")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NO_PAGE = re.compile(
@@ -179,19 +174,18 @@ class Sitemap:
             at = waiting.popleft()
             try:
                 came = self.fetch(at)
-            except SourceFailed as why:
+                found = listed(came.body)
+            except (SourceFailed, DocumentRefused) as why:
                 if at == first:
-                    raise
+                    raise why if isinstance(why, SourceFailed) else SourceFailed(f"{at} {why.message}") from why
                 unread.append(UnreadMap(at, why.message))
                 continue
-            text = _unpacked(came.body).decode("utf-8", "replace")
-            is_index = "<sitemapindex" in text[:2_000].lower()
-            for entry in _ENTRY.finditer(text):
-                address, changed = _located(came.url, entry[0])
+            for entry in found:
+                address = _followed(came.url, entry.address)
                 if address is None or not _same_host(address, first):
                     continue
-                if not is_index:
-                    yield address, changed
+                if not entry.is_list:
+                    yield address, entry.changed
                 elif address not in seen and len(seen) < _MOST_SITEMAPS:
                     seen.add(address)
                     waiting.append(address)
@@ -290,22 +284,6 @@ def _same_host(one: str, other: str) -> bool:
 def is_gone(why: Exception) -> bool:
     """Whether a server said that there is no such page, or no longer."""
     return isinstance(why, SourceFailed) and why.status in {404, 410}
-
-
-def _unpacked(body: bytes) -> bytes:
-    """A sitemap as text; many are kept packed. Of a damaged one what can be read."""
-    if not body.startswith(b"\x1f\x8b"):
-        return body
-    with suppress(zlib.error):
-        return zlib.decompressobj(31).decompress(body, _MOST_MAP_BYTES)
-    return b""
-
-
-def _located(base: str, entry: str) -> tuple[str | None, str]:
-    """(address, time of the last change) of an entry of a sitemap."""
-    loc, changed = _LOC.search(entry), _LASTMOD.search(entry)
-    address = _followed(base, loc[1].replace("&amp;", "&")) if loc else None
-    return address, changed[1] if changed else ""
 
 
 def _today() -> str:

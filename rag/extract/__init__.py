@@ -20,7 +20,7 @@ def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Re
     try:
         return read_as(name, data, content_type=content_type, url=url)
     except Unreadable as why:
-        raise DocumentRefused(why.reason) from why
+        raise DocumentRefused(why.reason, why.links) from why
 
 
 def listed(data: bytes) -> list[Listed]:

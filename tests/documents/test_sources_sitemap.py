@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rag.errors import SourceFailed
-from rag.extract import bounded
+from rag.extract import bounded, read
 from rag.extract.limits import Bounds
 from rag.sources.web import Sitemap
-from tests.documents.test_sources_web import HOST, Web, read
+from tests.documents.test_sources_web import HOST, Web
 
 SPELLED = {
     "entries left open": f"<urlset><url><loc>{HOST}/a</loc><url><loc>{HOST}/b</loc>",

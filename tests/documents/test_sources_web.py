@@ -13,18 +13,15 @@ from pathlib import Path
 import pytest
 
 from rag.errors import DocumentRefused, SourceFailed
+from rag.extract import read
 from rag.ingest import Ingest, Report
 from rag.library import Library
-from rag.sources import Fetched, Readable
+from rag.sources import Fetched
 from rag.sources.robots import Robots
 from rag.sources.web import Bounds, Crawl, Page, Sitemap
 from tests.documents.shelf import WordEmbedder
 
 HOST = "https://farm.example"
-
-
-def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Readable:
-    return Readable(data.decode(), "page")
 
 
 class Web:

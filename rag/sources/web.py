@@ -68,8 +68,9 @@ class PageItem:
     def stamp(self) -> str:
         """The time in the sitemap, else what the server gave with the page, once it was fetched."""
         if self.changed:
-            # A day alone may be that of an earlier version of the same day.
-            return f"{_CHANGED}{self.changed}" if len(self.changed) > _DAY or self.changed < _today() else ""
+            # A day alone may be that of an earlier version of the same day, a month of an earlier one of that month.
+            is_over = len(self.changed) > _DAY or self.changed < _today()[: len(self.changed)]
+            return f"{_CHANGED}{self.changed}" if is_over else ""
         return self._came.stamp if isinstance(self._came, Fetched) else ""
 
     def sha256(self) -> str:
@@ -200,7 +201,9 @@ class Sitemap:
                     raise why if isinstance(why, SourceFailed) else SourceFailed(f"{at} {why.message}") from why
                 unread.append(UnreadMap(at, why.message))
                 continue
-            for entry in found:
+            if not found.is_whole:
+                unread.append(UnreadMap(at, "it is cut off"))
+            for entry in found.entries:
                 address = _followed(came.url, entry.address)
                 if address is None or not _same_host(address, first):
                     continue

@@ -69,9 +69,13 @@ class SourceBusy(RagError):
 
 
 class DocumentRefused(RagError):
-    """One document cannot be taken."""
+    """One document cannot be taken. links: where it leads all the same."""
 
     code = "document_refused"
+
+    def __init__(self, message: str, links: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.links = links
 
 
 class DocumentEmpty(DocumentRefused):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rag.errors import DocumentEmpty, DocumentRefused
-from rag.extract.limits import Unreadable
+from rag.extract.limits import PAGE, Unreadable
+from rag.extract.sitemap import PageList, parsed
 from rag.sources import Readable
 
 
@@ -19,7 +20,18 @@ def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Re
     try:
         return read_as(name, data, content_type=content_type, url=url)
     except Unreadable as why:
+        raise DocumentRefused(why.reason, why.links) from why
+
+
+def listed(data: bytes) -> PageList:
+    """What a sitemap names, packed or not; of a damaged one what can be read, which says so. Raises DocumentRefused."""
+    from rag.extract.bounded import READERS
+
+    try:
+        found = READERS.read("sitemap", data, "", "", PAGE)
+    except Unreadable as why:
         raise DocumentRefused(why.reason) from why
+    return parsed(found.text)
 
 
 def searchable(text: str, kind: str) -> str:

@@ -142,8 +142,9 @@ class Readers:
         finally:
             self._free.release()
         if "refused" in said:
-            raise Unreadable(str(said["refused"]))
-        return Readable(str(said["text"]), str(said["kind"]), str(said["title"]), tuple(said["pages"]))
+            raise Unreadable(str(said["refused"]), tuple(said.get("links", ())))
+        told = str(said["text"]), str(said["kind"]), str(said["title"])
+        return Readable(*told, tuple(said["pages"]), tuple(said.get("links", ())))
 
     def pids(self) -> list[int]:
         """Of the children that wait for a file."""

@@ -1,7 +1,7 @@
 """The process in which strangers' files are read: little memory, little time, no secrets around it.
 
-For each file a line of JSON and the file's bytes come in, and a line of JSON goes out: {text, title, kind, pages}, or
-{refused}. It ends with its parent, whatever it is doing then.
+For each file a line of JSON and the file's bytes come in, and a line of JSON goes out: {text, title, kind, pages,
+links}, or {refused, links}. It ends with its parent, whatever it is doing then.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def _answer(request: Mapping[str, Any], data: bytes) -> dict[str, Any]:
         found = _read(request, data)
         if len(found.text) > MAX_CHARS:
             raise Unreadable(f"holds more than {MAX_CHARS:,} characters: split it")
-        said = {"text": found.text, "title": found.title, "kind": found.kind, "pages": found.pages}
+        said = {name: getattr(found, name) for name in ("text", "title", "kind", "pages", "links")}
     except Unreadable as why:
-        said = {"refused": why.reason}
+        said = {"refused": why.reason, "links": why.links}
     except (MemoryError, RecursionError):
         is_last = True
         said = {"refused": "is nested too deeply or needs too much memory: add it as plain text"}
@@ -81,6 +81,10 @@ def _read(request: Mapping[str, Any], data: bytes) -> Readable:
         return Readable(clean(text).strip("\n"), "document", clean(title))
     if kind == "page":
         return _page(request, data)
+    if kind == "sitemap":
+        from rag.extract import sitemap
+
+        return Readable(sitemap.written(data), kind)
     from rag.extract import tables
 
     text = _decoded(data, request["charset"])
@@ -98,9 +102,10 @@ def _page(request: Mapping[str, Any], data: bytes) -> Readable:
         page = readable(html, request["url"], is_plain=not request["is_whole"])
     finally:
         gc.enable()
+    links = () if request["is_whole"] else page.links
     if not page.markdown:
-        raise Unreadable("has no text that can be read without running its scripts")
-    return Readable(clean(page.markdown).strip("\n"), "page", clean(page.title))
+        raise Unreadable("has no text that can be read without running its scripts", links)
+    return Readable(clean(page.markdown).strip("\n"), "page", clean(page.title), (), links)
 
 
 def _decoded(data: bytes, charset: str) -> str:

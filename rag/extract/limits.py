@@ -27,8 +27,8 @@ DOCUMENT, PAGE = Bounds(), Bounds(time_s=20)
 
 
 class Unreadable(Exception):
-    """Why a file cannot be read, in words that follow its name."""
+    """Why a file cannot be read, in words that follow its name. links: where a page without a text leads."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, links: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.links = reason, links

@@ -5,7 +5,8 @@ Runs in the child process, since a hostile page can take long to parse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -23,10 +24,12 @@ _BETWEEN = "-\u2013\u2014|·:»•/"
 
 @dataclass(frozen=True)
 class Page:
-    """A page's title and its main part; markdown is empty when there is no text without running scripts."""
+    """A page's title and its main part; markdown is empty when there is no text without running scripts. links: where
+    all of the page leads, each once, without those that it does not answer for (nofollow)."""
 
     title: str
     markdown: str
+    links: tuple[str, ...] = ()
 
 
 def readable(html: str, url: str = "", *, is_plain: bool = False) -> Page:
@@ -38,7 +41,14 @@ def readable(html: str, url: str = "", *, is_plain: bool = False) -> Page:
         base = url
     main = _main(built)
     _strip(main)
-    return Page(_title(built), write(main, base, is_plain=is_plain))
+    return Page(_title(built), write(main, base, is_plain=is_plain), tuple(_whole(built.links, base)))
+
+
+def _whole(links: Iterable[str], base: str) -> Iterator[str]:
+    """Links as addresses; what is none by any reading is left out."""
+    for link in links:
+        with suppress(ValueError):
+            yield urljoin(base, link)
 
 
 def _title(built: Builder) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html.parser import HTMLParser
 
+_MOST_LINKS = 10_000
+_MOST_LINK = 2_048  # characters
 _MOST_DEPTH = 300  # deeper tags are read as if they were not there, their text as their parent's
 VOID = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))
 BLOCK = frozenset((
@@ -99,6 +101,7 @@ class Builder(HTMLParser):
         self.base = self.named = self.title = ""
         self.mains: list[Node] = []  # what the page marks as its main part
         self.articles: list[Node] = []
+        self.links: dict[str, None] = {}  # where the page leads, menus and hidden parts too
         self._open = [self.root]
         self._is_title = False
 
@@ -106,8 +109,17 @@ class Builder(HTMLParser):
         """Lines are not counted: nobody asks where a tag stands."""
         return j
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """A section of a kind that nobody knows is a comment, as browsers take it."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
+        if tag == "a":
+            self._link(attributes)
         if tag in _IN_HEAD:
             self._note(tag, attributes)
         elif self._open[-1].name == "head":
@@ -160,6 +172,12 @@ class Builder(HTMLParser):
         """A section of XML is its text, as browsers take it in XHTML."""
         if data.startswith("CDATA["):
             self.handle_data(data.removeprefix("CDATA["))
+
+    def _link(self, attributes: Attributes) -> None:
+        link = attributes.get("href", "").strip()
+        is_answered_for = "nofollow" not in attributes.get("rel", "").lower()
+        if is_answered_for and 0 < len(link) <= _MOST_LINK and len(self.links) < _MOST_LINKS:
+            self.links[link] = None
 
     def _note(self, tag: str, attributes: Attributes) -> None:
         """What the head says of the page."""

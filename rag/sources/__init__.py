@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Readable:
-    """A file as text. title: its own, or empty; pages: the offset in text at which each page begins, or none."""
+    """A file as text. title: its own, or empty; pages: the offset in text at which each page begins, or none; links:
+    where a web page leads, whole addresses as they are written."""
 
     text: str
     kind: str
     title: str = ""
     pages: tuple[int, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,34 +8,26 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from urllib.parse import quote, urldefrag, urljoin, urlsplit, urlunsplit
 
-from bs4 import BeautifulSoup, Tag
-
 from rag.documents import Document
 from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed
+from rag.extract import listed
 from rag.ingest import Item
 from rag.listing import Known
-from rag.sources import Fetch, Fetched, Items, Read
+from rag.sources import Fetch, Fetched, Items, Read, Readable
 from rag.sources.robots import Robots
 
 _MOST_SITEMAPS = 50
-_MOST_MAP_BYTES = 50_000_000
 _MOST_LINKS = 2_000  # that are kept of a page
 _MOST_SEEN = 100_000  # addresses that a crawl knows
 _CHANGED = "changed "
 _DAY = len("2026-01-31")
-_ENTRY = re.compile(r"<(url|sitemap)>.*?</\1>", re.IGNORECASE | re.DOTALL)
-_LASTMOD = re.compile(r"<lastmod>\s*([0-9T:.Z+-]{4,40})\s*<", re.IGNORECASE)
-_LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)", re.IGNORECASE)
 _UNSPELLED = re.compile(r"[\x00-\x20\x7f\\]")
-_PAGES = ("text/html", "application/xhtml+xml")
 _NO_PAGE = re.compile(
     r"\.(?:png|jpe?g|gif|webp|svg|ico|css|js|mjs|json|xml|rss|zip|gz|bz2|xz|tar|exe|dmg|deb|rpm|mp3|mp4|webm|woff2?)$",
     re.IGNORECASE,
@@ -70,13 +62,15 @@ class PageItem:
     changed: str = ""
     is_only: bool = False
     _came: Fetched | RagError | None = field(default=None, repr=False)
+    _found: Readable | DocumentRefused | None = field(default=None, repr=False)
 
     @property
     def stamp(self) -> str:
         """The time in the sitemap, else what the server gave with the page, once it was fetched."""
         if self.changed:
-            # A day alone may be that of an earlier version of the same day.
-            return f"{_CHANGED}{self.changed}" if len(self.changed) > _DAY or self.changed < _today() else ""
+            # A day alone may be that of an earlier version of the same day, a month of an earlier one of that month.
+            is_over = len(self.changed) > _DAY or self.changed < _today()[: len(self.changed)]
+            return f"{_CHANGED}{self.changed}" if is_over else ""
         return self._came.stamp if isinstance(self._came, Fetched) else ""
 
     def sha256(self) -> str:
@@ -85,12 +79,18 @@ class PageItem:
         return self.known(self.uri).sha256 if came.is_same else hashlib.sha256(came.body).hexdigest()
 
     def links(self) -> list[str]:
-        """Where the page leads; of one that was not sent again, as it is kept."""
+        """Where the page leads on its host; of one that is the same, or did not come, as it is kept."""
+        known = self.known(self.uri)
         try:
             came = self.came()
+            if came.is_same or self.sha256() == known.sha256:
+                return list(known.links)
         except (SourceFailed, DocumentRefused) as why:
-            return [] if is_gone(why) else list(self.known(self.uri).links)
-        return list(self.known(self.uri).links) if came.is_same else _links(came)
+            return [] if is_gone(why) else list(known.links)
+        try:
+            return _on_host(self._readable(came).links, came.url)
+        except DocumentRefused as why:
+            return _on_host(why.links, came.url)
 
     def read(self) -> Document:
         """The page as text. Raises DocumentRefused, SourceFailed."""
@@ -98,12 +98,28 @@ class PageItem:
         parts = urlsplit(came.url)
         if not self.is_only and not _same_host(came.url, self.uri):
             raise DocumentRefused(f"is no longer there, but on {parts.hostname}: give that address to read it")
-        name = parts.path.rstrip("/").rpartition("/")[2] or (parts.hostname or "page")
-        found = self.read_file(name, came.body, content_type=came.content_type, url=came.url)
+        found = self._readable(came)
         digest = hashlib.sha256(came.body).hexdigest()
         title = found.title or f"{parts.hostname or ''}{parts.path}".rstrip("/")
-        meta = {"link": came.url, "stamp": self.stamp, "links": "\n".join(_links(came)[:_MOST_LINKS])}
+        meta = {
+            "link": came.url,
+            "stamp": self.stamp,
+            "links": "\n".join(_on_host(found.links, came.url)[:_MOST_LINKS]),
+        }
         return Document(self.uri, title, found.text, found.kind, digest, found.pages, meta)
+
+    def _readable(self, came: Fetched) -> Readable:
+        """Its text, for which it is read once. Raises DocumentRefused."""
+        if self._found is None:
+            parts = urlsplit(came.url)
+            name = parts.path.rstrip("/").rpartition("/")[2] or (parts.hostname or "page")
+            try:
+                self._found = self.read_file(name, came.body, content_type=came.content_type, url=came.url)
+            except DocumentRefused as why:
+                self._found = why
+        if isinstance(self._found, DocumentRefused):
+            raise self._found
+        return self._found
 
     @property
     def is_asked(self) -> bool:
@@ -179,19 +195,20 @@ class Sitemap:
             at = waiting.popleft()
             try:
                 came = self.fetch(at)
-            except SourceFailed as why:
+                found = listed(came.body)
+            except (SourceFailed, DocumentRefused) as why:
                 if at == first:
-                    raise
+                    raise why if isinstance(why, SourceFailed) else SourceFailed(f"{at} {why.message}") from why
                 unread.append(UnreadMap(at, why.message))
                 continue
-            text = _unpacked(came.body).decode("utf-8", "replace")
-            is_index = "<sitemapindex" in text[:2_000].lower()
-            for entry in _ENTRY.finditer(text):
-                address, changed = _located(came.url, entry[0])
+            if not found.is_whole:
+                unread.append(UnreadMap(at, "it is cut off"))
+            for entry in found.entries:
+                address = _followed(came.url, entry.address)
                 if address is None or not _same_host(address, first):
                     continue
-                if not is_index:
-                    yield address, changed
+                if not entry.is_list:
+                    yield address, entry.changed
                 elif address not in seen and len(seen) < _MOST_SITEMAPS:
                     seen.add(address)
                     waiting.append(address)
@@ -292,41 +309,14 @@ def is_gone(why: Exception) -> bool:
     return isinstance(why, SourceFailed) and why.status in {404, 410}
 
 
-def _unpacked(body: bytes) -> bytes:
-    """A sitemap as text; many are kept packed. Of a damaged one what can be read."""
-    if not body.startswith(b"\x1f\x8b"):
-        return body
-    with suppress(zlib.error):
-        return zlib.decompressobj(31).decompress(body, _MOST_MAP_BYTES)
-    return b""
-
-
-def _located(base: str, entry: str) -> tuple[str | None, str]:
-    """(address, time of the last change) of an entry of a sitemap."""
-    loc, changed = _LOC.search(entry), _LASTMOD.search(entry)
-    address = _followed(base, loc[1].replace("&amp;", "&")) if loc else None
-    return address, changed[1] if changed else ""
-
-
 def _today() -> str:
     return datetime.now(timezone.utc).date().isoformat()
 
 
-def _links(came: Fetched) -> list[str]:
-    """Where the links of a page lead on its own host."""
-    if came.content_type.partition(";")[0].strip().lower() not in _PAGES:
-        return []
-    found: list[str] = []
-    page = BeautifulSoup(came.body, "html.parser")
-    told = page.find("base", href=True)
-    base = (_followed(came.url, str(told["href"])) if isinstance(told, Tag) else None) or came.url
-    for tag in page.find_all("a", href=True):
-        if not isinstance(tag, Tag) or "nofollow" in str(tag.get("rel") or ""):
-            continue
-        link = _followed(base, str(tag["href"]))
-        if link and _same_host(link, came.url) and not _NO_PAGE.search(link):
-            found.append(link)
-    return list(dict.fromkeys(found))
+def _on_host(links: Sequence[str], address: str) -> list[str]:
+    """The links that lead to pages of an address's host, each once."""
+    found = [link for each in links if (link := _followed(address, each)) and _same_host(link, address)]
+    return [link for link in dict.fromkeys(found) if not _NO_PAGE.search(link)]
 
 
 def _below(links: Sequence[str], first: str) -> list[str]:

@@ -203,7 +203,7 @@ def test_escape_sequences_of_a_model_are_never_written(server: FakeServer) -> No
 
 
 def test_one_answer_in_a_pipe_imports_nothing_that_draws(server: FakeServer) -> None:
-    heavy = {"rich", "prompt_toolkit", "flask", "bs4", "pygments", "openai"}
+    heavy = {"rich", "prompt_toolkit", "flask", "pygments", "openai"}
     code = (
         "import sys; from chatbot.chat import main; main(sys.argv[1:]);"
         f"print(sorted({{n.split('.')[0] for n in sys.modules}} & {heavy}))"

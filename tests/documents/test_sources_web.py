@@ -13,23 +13,20 @@ from pathlib import Path
 import pytest
 
 from rag.errors import DocumentRefused, SourceFailed
+from rag.extract import read
 from rag.ingest import Ingest, Report
 from rag.library import Library
-from rag.sources import Fetched, Readable
+from rag.sources import Fetched
 from rag.sources.web import Bounds, Crawl, Page, Sitemap
 from tests.documents.shelf import WordEmbedder
 
 HOST = "https://farm.example"
 
 
-def read(name: str, data: bytes, *, content_type: str = "", url: str = "") -> Readable:
-    return Readable(data.decode(), "page")
-
-
 class Web:
     """A site that lies in memory."""
 
-    def __init__(self, pages: Mapping[str, str], content_type: str = "text/html; charset=utf-8") -> None:
+    def __init__(self, pages: Mapping[str, str | bytes], content_type: str = "text/html; charset=utf-8") -> None:
         self.pages, self._type = dict(pages), content_type
         self.asked: list[str] = []
         self.spared: list[str] = []
@@ -44,11 +41,13 @@ class Web:
             raise SourceFailed(f"{url} answered 500", 500)
         if path not in self.pages:
             raise SourceFailed(f"{url} answered 404", 404)
-        etag = hashlib.sha256(self.pages[path].encode()).hexdigest() if self.has_stamps else ""
+        page = self.pages[path]
+        body = page if isinstance(page, bytes) else page.encode()
+        etag = hashlib.sha256(body).hexdigest() if self.has_stamps else ""
         if etag and etag == stamp:
             self.spared.append(path)
             return Fetched(url, "", b"", etag, is_same=True)
-        return Fetched(url, self._type, self.pages[path].encode(), etag)
+        return Fetched(url, self._type, body, etag)
 
     def tunnel(self, url: str, n_bytes: int) -> AbstractContextManager[str]:
         raise SourceFailed("no repository is asked for here")
@@ -189,7 +188,7 @@ def test_a_packed_sitemap_is_read_and_a_damaged_one_said() -> None:
     web = Packed({"/s.xml.gz": f"<urlset><url><loc>{HOST}/a</loc></url></urlset>"})
     assert [item.uri for item in Sitemap(f"{HOST}/s.xml.gz", web, read).items()] == [f"{HOST}/a"]
     web.n_bytes = 4
-    with pytest.raises(SourceFailed, match="names no page"):
+    with pytest.raises(SourceFailed, match="is damaged"):
         Sitemap(f"{HOST}/s.xml.gz", web, read).items()
 
 

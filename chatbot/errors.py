@@ -116,6 +116,13 @@ class NotContinuable(BadRequest):
     code = "not_continuable"
 
 
+class NotesChanged(BadRequest):
+    """The notes of a chat are not those that were to be changed."""
+
+    status = 409
+    code = "notes_changed"
+
+
 class ChatBusy(BadRequest):
     """Another process answers in this chat."""
 

@@ -80,7 +80,7 @@ def limits_of(turn: Turn, info: ModelInfo, settings: ChatSettings) -> Limits:
     options = turn.options
     return Limits(
         info.n_ctx,
-        settings.max_tokens if options.max_tokens is None else options.max_tokens,
+        settings.max_tokens if options.longest is None else options.longest,
         options.context_rule or settings.context_rule,
         settings.keep_turns,
         can_cut=settings.long_message == "cut",
@@ -185,15 +185,18 @@ def show(
     turn, passages = _looked_up(turn, info, model, settings, None if is_away else library)
     turn = replace(turn, messages=pictures.for_model(turn.messages, info)[0])
     head, messages = parts_of(turn, is_base=info.is_base)
+    limits = limits_of(turn, info, settings)
+    by_window = limits.rule == "window" and not info.is_base
     try:
-        fitted = fit(head, messages, limits_of(turn, info, settings), count, is_text=info.is_base)
+        fitted = fit(head, messages, limits, count, is_text=info.is_base)
         sent, n_answer, refusal = [m for m in fitted.messages if m.role != "system"], fitted.max_tokens, ""
     except ContextFull as why:
-        sent, n_answer, refusal = messages, 0, why.message
+        sent, n_answer, refusal = window(messages, limits.keep_turns) if by_window else messages, 0, why.message
     prompt, _, notes = head.partition(NOTES_BEGIN)
     parts = [_part("system", "System prompt", prompt.strip(), count), _part("notes", "Notes", notes.strip(), count)]
     for message in sent:
         parts += _message_parts(message, files, count, passages if message is sent[-1] else "")
+    n_windowed = len(messages) - len(window(messages, limits.keep_turns)) if by_window else 0
     is_estimate = is_away or model.estimates
     parts = [{"is_estimate": is_estimate, **part} for part in parts if part["text"]]
     return {
@@ -203,7 +206,8 @@ def show(
         "refusal": refusal,
         "is_estimate": any(part["is_estimate"] for part in parts),
         "parts": parts,
-        "n_left_out": len(messages) - len(sent),
+        "n_left_out": len(messages) - len(sent) - n_windowed,
+        "n_windowed": n_windowed,
         "n_folded": turn.n_folded if notes else 0,
         "notes": turn.notes,
     }
@@ -295,7 +299,7 @@ def _newest(older: Sequence[Message], n_ctx: int, used: int, limits: Limits, cou
             break
         kept.append(message)
         used += n_tokens
-    if len(kept) < len(older) and limits.rule == "all" and not limits.can_cut:
+    if len(kept) < len(older) and limits.rule == "all":
         n_all = used + sum(size(m, count) for m in older[: len(older) - len(kept)])
         raise ContextFull(
             f"this conversation has {n_all:,} tokens and the model has room for {n_ctx - _SMALLEST_ANSWER:,}: begin a "

@@ -17,6 +17,8 @@ CONTEXT_RULES = ("fold", "window", "all")
 THINKING = ("off", "low", "medium", "high")
 DEPTHS = ("quick", "break_down", "careful")
 # What raw JSON may not touch: the rest of the program relies on it.
+# Where both stand in a request, servers take the second for the newer name of the first.
+_LONGEST = ("max_tokens", "max_completion_tokens")
 _RESERVED = ("messages", "model", "n", "prompt", "stream", "stream_options")
 _DEFAULT_WORDS = {"", "default"}
 _MOST_CHARS = 100_000
@@ -210,7 +212,18 @@ class ChatOptions:
         if self.thinking and reasons and (self.thinking == "off" or not continues):
             found["reasoning_effort"] = "none" if self.thinking == "off" else self.thinking
             found["chat_template_kwargs"] = {"enable_thinking": self.thinking != "off"}
-        return found | {name: value for name, value in self.extra.items() if name not in _RESERVED}
+        told = () if self._extra_longest is None else _LONGEST  # counted with, and sent as max_tokens
+        return found | {name: value for name, value in self.extra.items() if name not in (*_RESERVED, *told)}
+
+    @property
+    def longest(self) -> int | None:
+        """The longest answer in tokens: what the further fields say of it wins, as with all that they name."""
+        return self.max_tokens if self._extra_longest is None else self._extra_longest
+
+    @property
+    def _extra_longest(self) -> int | None:
+        said = [self.extra[name] for name in _LONGEST if type(self.extra.get(name)) is int and self.extra[name] > 0]
+        return min(said, default=None)
 
     def has(self, name: str) -> bool:
         """Whether this is chosen."""

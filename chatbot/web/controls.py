@@ -17,7 +17,7 @@ from chatbot.core.llm import ModelClient
 from chatbot.core.options import CONTROLS, ChatOptions
 from chatbot.core.store import NewFile, Store
 from chatbot.core.turn import Turn
-from chatbot.errors import BadRequest, ChatError, ContextFull, UnknownFile
+from chatbot.errors import BadRequest, ChatError, ContextFull, NotesChanged, UnknownFile
 from chatbot.settings import WebSettings
 from chatbot.web.chat_list import ChatList
 
@@ -106,10 +106,16 @@ class Controls:
             value = self._model.named(value)
         return {"name": control.name, "is_set": True, "value": value}
 
-    def set_notes(self, chat_id: str, text: str | None) -> dict[str, Any] | None:
-        """Let notes say what a person wrote, or go without. Raises BadRequest where there are none to change."""
+    def set_notes(self, chat_id: str, text: str | None, was: str | None = None) -> dict[str, Any] | None:
+        """Let notes say what a person wrote, or go without. was: what they said when the person saw them.
+
+        Raises BadRequest where there are none to change, NotesChanged where there are other ones by now.
+        """
         branch = self._store.messages(chat_id)
-        notes = fold.changed(branch, self._store.notes(chat_id), text)
+        kept = self._store.notes(chat_id)
+        if was is not None and fold.standing(branch, kept)[0] != was:
+            raise NotesChanged("other notes were made meanwhile, of more messages: look at both before you save yours")
+        notes = fold.changed(branch, kept, text)
         if notes is None:
             raise BadRequest("this chat has no notes yet: they are made when it fills the model's memory")
         self._store.set_notes(chat_id, notes)
@@ -142,7 +148,7 @@ class Controls:
         options = self._in_force(ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions())
         n_tokens, is_whole = None if new.data is None else pictures.n_tokens(new.data), True
         try:
-            system, most = options.system_prompt or "", options.max_tokens or 0
+            system, most = options.system_prompt or "", options.longest or 0
             n_others = self._n_beside(beside, options.model)
             room = files.check_room(
                 new.text,

@@ -139,7 +139,8 @@ def control_events(service: ChatService) -> dict[str, Handler]:
         return {"options": controls.set_options(chat_id, options)}
 
     def notes(_: Caller, body: Body) -> Body:
-        return {"notes": controls.set_notes(parse.an_id(body, "chat_id"), parse.text_or_none(body, "text", limit))}
+        text, was = (parse.text_or_none(body, name, limit) for name in ("text", "was"))
+        return {"notes": controls.set_notes(parse.an_id(body, "chat_id"), text, was)}
 
     def url(caller: Caller, body: Body) -> Body:
         chat_id, address = parse.an_id_or_none(body, "chat_id"), parse.text(body, "url", _ADDRESS_CHARS)

@@ -90,7 +90,7 @@ def context(stage: Stage) -> Tab:
         tab.say(question)
         expect(tab.find(".answer")).to_have_count(n + 1)
         tab.is_at("done")
-    expect(tab.find(".fold")).to_be_attached()
+    expect(tab.find("div.fold")).to_be_attached()
     tab.find("#gauge").click()
     expect(box(tab, "What the model sees").get_by_label("Notes")).to_be_visible()
     return tab
@@ -100,7 +100,7 @@ def context(stage: Stage) -> Tab:
 def folded(stage: Stage) -> Tab:
     tab = context(stage)
     tab.page.keyboard.press("Escape")
-    tab.find(".fold").scroll_into_view_if_needed()
+    tab.find("div.fold").scroll_into_view_if_needed()
     return tab
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.chat.browser import Browser
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate, Usage
 from tests.processes import Process
@@ -59,6 +60,36 @@ def test_gauge_estimates_what_no_answer_has_counted_yet(model: FakeServer, chat:
     assert tab.errors == []
 
 
+def test_notes_that_were_made_meanwhile_are_not_overwritten_unseen(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.n_ctx = 500
+    try:
+        model.scripts = [["- The name is Ada. " + "word " * 90, Finish()]]
+        tab = tabs.open(chat)
+        for n in range(4):
+            tab.say(f"question {n}")
+            expect(tab.find(".answer")).to_have_count(n + 1)
+            tab.is_at("done")
+        expect(tab.find("div.fold")).to_be_visible()
+        box = drawer(tab)
+        box.get_by_label("Notes", exact=True).fill("- My own.")
+        other = Browser(chat.url)
+        assert other.call("notes", {"chat_id": tab.chat_id(), "text": "- Of another window."})["ok"]
+        save = box.get_by_role("button", name="Save notes")
+        save.click()
+        expect(box.get_by_role("alert")).to_contain_text("Other notes were made meanwhile")
+        expect(box.get_by_role("alert").locator("pre")).to_have_text("- Of another window.")
+        expect(box.get_by_label("Notes", exact=True)).to_have_value("- My own.")
+        assert other.call("open", {"chat_id": tab.chat_id()})["notes"]["text"] == "- Of another window."
+        save.click()
+        expect(box.locator(".part pre").filter(has_text="My own")).to_have_count(1)
+        other.client.disconnect()
+        assert tab.errors == []
+    finally:
+        model.n_ctx = 4_096
+
+
 def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:
@@ -70,8 +101,8 @@ def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
             tab.say(f"question {n}")
             expect(tab.find(".answer")).to_have_count(n + 1)
             tab.is_at("done")
-        expect(tab.find(".fold")).to_be_visible()
-        expect(tab.find(".fold + .said .user")).to_have_text(re.compile("^question [12]$"))
+        expect(tab.find("div.fold")).to_be_visible()
+        expect(tab.find("div.fold + .said .user")).to_have_text(re.compile("^question [12]$"))
         tab.button("Older messages are folded into notes").click()
         box = tab.page.get_by_role("dialog", name="What the model sees")
         expect(box.get_by_label("Notes")).to_have_value(re.compile("^- The name is Ada"))
@@ -80,7 +111,7 @@ def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
         expect(box.locator(".part pre").filter(has_text="Grace")).to_have_count(1)
         box.get_by_role("button", name="Remove notes").click()
         expect(box.get_by_label("Notes")).to_have_count(0)
-        expect(tab.find(".fold")).to_have_count(0)
+        expect(tab.find("div.fold")).to_have_count(0)
         assert tab.errors == []
     finally:
         model.n_ctx = 4_096

@@ -116,6 +116,17 @@ def test_the_rule_all_leaves_nothing_out_and_refuses_with_both_numbers_when_it_i
     assert (len(fitted.messages), fitted.max_tokens) == (3, 800 - 650 - 3 * 10)
     with pytest.raises(ContextFull, match=r"680 tokens.*room for 636.*rule fold.*700"):
         fit("", turns, Limits(700, 500, "all"), count)
+    with pytest.raises(ContextFull, match="680 tokens"):  # what may be cut is one message
+        fit("", turns, Limits(700, 500, "all", can_cut=True), count)
+
+
+def test_a_longest_answer_among_the_further_fields_is_counted_with_and_sent_once() -> None:
+    options = ChatOptions.from_wire({"max_tokens": 50, "extra": {"max_completion_tokens": 70, "logprobs": True}})
+    assert options.request_fields(reasons=False) == {"logprobs": True}
+    shown = show(Turn(conversation(3), options), FakeModel(infos=[ModelInfo("m", 1000)]), ChatSettings())
+    assert shown["n_max_answer"] == 70
+    odd = ChatOptions.from_wire({"max_tokens": 50, "extra": {"max_tokens": "many"}})
+    assert (odd.longest, odd.request_fields(reasons=False)) == (50, {"max_tokens": "many"})  # the server's to refuse
 
 
 def test_half_an_answer_is_sent_with_its_question() -> None:
@@ -164,7 +175,7 @@ def test_a_person_sees_what_the_model_gets_part_by_part() -> None:
     rest = {name: value for name, value in shown.items() if name != "parts"}
     assert rest == {
         **{"n_ctx": 1000, "n_used": 40, "n_max_answer": 100, "refusal": "", "is_estimate": False},
-        **{"n_left_out": 0, "n_folded": 2, "notes": "Ann likes tea"},
+        **{"n_left_out": 0, "n_windowed": 0, "n_folded": 2, "notes": "Ann likes tea"},
     }
 
 
@@ -182,5 +193,5 @@ def test_a_window_shows_how_many_messages_are_left_out() -> None:
     shown = show(
         Turn(conversation(1, 1, 1, 1, 1, 1, 1)), FakeModel(), ChatSettings(context_rule="window", keep_turns=1)
     )
-    assert shown["n_left_out"] == 4
+    assert (shown["n_windowed"], shown["n_left_out"]) == (4, 0)
     assert [part["label"] for part in shown["parts"]] == ["System prompt", "You", "Answer", "You"]

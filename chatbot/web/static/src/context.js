@@ -51,12 +51,13 @@ export class Context {
     }
   }
 
-  show({ n_ctx, n_used, n_max_answer, refusal, is_estimate, parts, n_folded, n_left_out, notes }) {
+  show({ n_ctx, n_used, n_max_answer, refusal, is_estimate, parts, n_folded, n_left_out, n_windowed, notes }) {
     const about = is_estimate ? "about " : "";
     const share = n_ctx ? ` of ${n_ctx.toLocaleString()}` : "";
     const total = make("p", {}, `${sentence(`${about}${n_used.toLocaleString()}${share} tokens`)} `);
     if (n_max_answer) total.append(`An answer may have ${n_max_answer.toLocaleString()}.`);
     if (n_left_out) total.append(` The oldest ${counted(n_left_out, "message")} did not fit and ${n_left_out === 1 ? "is" : "are"} not sent.`);
+    if (n_windowed) total.append(` By this chat's rule only the last turns are sent: the oldest ${counted(n_windowed, "message")} ${n_windowed === 1 ? "is" : "are"} not.`);
     const lines = parts.map(partLine);
     const empty = make("p", {}, "Nothing yet: write a message.");
     const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];
@@ -68,12 +69,17 @@ export class Context {
   notes(text, nFolded) {
     const area = make("textarea", { id: "notes", rows: "6" });
     area.value = text;
-    const problem = make("p", { class: "problem", role: "alert" });
+    const problem = make("div", { class: "problem", role: "alert" });
+    let seen = text; // what is overwritten is what was looked at
     const send = async (changed) => {
+      const { next } = this.now();
       try {
-        await this.link.call("notes", { chat_id: this.now().next.chat_id, text: changed });
+        await this.link.call("notes", { chat_id: next.chat_id, text: changed, was: seen });
       } catch (failure) {
-        problem.textContent = sentence(failure.message);
+        problem.replaceChildren(make("p", {}, sentence(failure.message)));
+        if (failure.code !== "notes_changed") return;
+        seen = (await this.link.call("context", next, TIMEOUT_MS)).notes;
+        problem.append(make("pre", { tabindex: "0", "aria-label": "The other notes" }, seen));
         return;
       }
       this.changed();

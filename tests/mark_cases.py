@@ -26,6 +26,8 @@ CASES = {
     "behind a stop": Case("Shorn in spring.[1] So.", "Shorn in spring. [1] So.", 1),
     "behind a word": same("It drinks water[1]. So.", 1),
     "behind a word in another script": Case("水[9]。水[1]。", "水。水 [1]。", 1),
+    "behind an emoji": same("A llama \U0001f999 hums [1], a horse \U0001f40e sleeps [1].", 2),
+    "like what the page puts for a mark": same("So \u27e6\ue0000\ue001\u27e7, yes [1].", 1),
     "bold": Case("**Shorn in spring.**[1] So", "**Shorn in spring.** [1] So", 1),
     "fence": same("So [1]:\n\n```py\nx = data[1]\ny = m[2, 3]\n```\n\nYes [1].", 2, "x = data[1]\ny = m[2, 3]"),
     "fence in a list": same(

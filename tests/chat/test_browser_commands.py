@@ -48,6 +48,7 @@ def test_values_are_read_as_in_the_terminal(model: FakeServer, chat: Process, ta
     told(tab, '/set stop ["a","b"]', 'Stop at: ["a","b"]')
     told(tab, "/system None", "System prompt: none is sent")
     told(tab, "/set Top-K 7", "Top K: 7")
+    told(tab, "/think on", "Thinking: medium")
     tab.say("one")
     tab.is_at("done")
     assert model.requests[-1]["stop"] == ["a", "b"] and model.requests[-1]["top_k"] == 7

@@ -31,7 +31,8 @@ def asked(library_chat: Process, browser: object, tmp_path_factory: pytest.TempP
 def ask(tab: Tab, model: FakeServer, answer: str) -> None:
     """Ask anew, with this answer."""
     model.scripts = [[*(answer[at : at + 7] for at in range(0, len(answer), 7)), Finish()]]
-    tab.page.goto("/")
+    tab.say("/new")
+    expect(tab.find(".message")).to_have_count(0)
     tab.say(f"#kitchen {QUESTION}")
     tab.is_at("done")
 

@@ -105,7 +105,7 @@ def _list(store: Store, _: argparse.Namespace) -> None:
     use = store.use_of()
     for user in store.users():
         of = use.get(user.id)
-        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(of.seen_at)) if of and of.seen_at else "not logged in"
+        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(of.seen_at)) if of and of.seen_at else "never seen"
         marks = ", ".join(["administrator"] * user.is_admin + ["locked"] * user.is_locked) or "user"
         _say(f"{user.name:24} {marks:22} {of.n_chats if of else 0:>6} chats  {seen}")
     if not store.users():

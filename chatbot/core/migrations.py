@@ -204,12 +204,19 @@ def m005_imported(db: sqlite3.Connection) -> None:
     db.execute("UPDATE messages SET is_imported = 1 WHERE created_at > strftime('%s', 'now') + 86400")
 
 
+def m006_seen(db: sqlite3.Connection) -> None:
+    """When a user was here last, which outlives the sessions."""
+    db.execute("ALTER TABLE users ADD COLUMN seen_at REAL")
+    db.execute("UPDATE users SET seen_at = (SELECT max(seen_at) FROM sessions WHERE user_id = users.id)")
+
+
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_initial,
     m002_conversation,
     m003_accounts,
     m004_images,
     m005_imported,
+    m006_seen,
 )
 
 

@@ -37,13 +37,13 @@ _USE = {
     "messages_today": """SELECT c.owner_id, count(*) FROM chats c JOIN messages m ON m.chat_id = c.id
         WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since AND NOT m.is_imported
         GROUP BY c.owner_id""",
-    "seen_at": "SELECT user_id AS owner_id, max(seen_at) FROM sessions GROUP BY user_id",
+    "seen_at": "SELECT id AS owner_id, seen_at FROM users WHERE seen_at IS NOT NULL",
 }
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a user has. seen_at is None when no session is left."""
+    """What a user has. seen_at is None for who was never logged in."""
 
     n_chats: int = 0
     storage_bytes: int = 0

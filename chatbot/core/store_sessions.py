@@ -28,6 +28,7 @@ class Sessions(Accounts):
         with self._writing() as db:
             need_user(db, user_id)
             db.execute("DELETE FROM sessions WHERE seen_at < ?", (made.created_at - SESSION_S,))
+            db.execute("UPDATE users SET seen_at = ? WHERE id = ?", (made.seen_at, user_id))
             db.execute(
                 f"INSERT INTO sessions ({_SESSION}, token_hash) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - own columns
                 (made.id, user_id, made.device, made.created_at, made.seen_at, token_hash),
@@ -121,6 +122,7 @@ class Sessions(Accounts):
         if now - found.seen_at > _SEEN_EVERY_S:
             with self._writing() as db:
                 db.execute("UPDATE sessions SET seen_at = ? WHERE id = ?", (now, found.id))
+                db.execute("UPDATE users SET seen_at = ? WHERE id = ?", (now, found.user_id))
         return found
 
 

@@ -35,7 +35,7 @@ async def chat(request: HttpRequest, body: ChatBody) -> WatchedResponse:
 
 
 async def _respond(pool: Pool, body: ChatBody, owner: str, progress: bool, send: Send) -> None:
-    async with pool.use(body.model) as use:
+    async with pool.use(body.model, "chat") as use:
         require_kind(use, "chat", pool.known())
         prompt = await prepare(body, use)
         requests = _requests(body, use, prompt, owner)

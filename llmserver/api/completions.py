@@ -37,7 +37,7 @@ async def complete(request: HttpRequest, body: CompletionBody) -> WatchedRespons
 
 
 async def _respond(pool: Pool, body: CompletionBody, owner: str, progress: bool, send: Send) -> None:
-    async with pool.use(body.model) as use:
+    async with pool.use(body.model, "chat") as use:
         require_kind(use, "chat", pool.known())
         prompts = await aside(partial(_read_prompts, body, use.service), n_chars=_size(body))
         requests = _requests(body, use, prompts, owner)

@@ -40,7 +40,7 @@ async def respond(request: HttpRequest, body: ResponseBody) -> WatchedResponse:
 
 
 async def _respond(pool: Pool, body: ResponseBody, chat: ChatBody, owner: str, send: Send) -> None:
-    async with pool.use(body.model) as use:
+    async with pool.use(body.model, "chat") as use:
         require_kind(use, "chat", pool.known())
         try:
             prompt = await prepare(chat, use)

@@ -170,7 +170,7 @@ class Pool:
             if adapter_name:
                 adapter = slot.adapters.find(adapter_name)
                 if adapter is None:
-                    raise self._unknown(str(name))
+                    raise self._unknown(str(name), kind)
                 slot.adapters.enter(adapter)
             shown = f"{slot.name}:{adapter.name}" if adapter else slot.name
             yield Use(slot.service, shown, adapter, slot.options)
@@ -189,12 +189,15 @@ class Pool:
         base, _, adapter = name.rpartition(":")
         slot = self._slots.get(base)
         if slot is None or not (slot.adapters.find(adapter) or (slot.service is None and adapter in slot.files)):
-            raise self._unknown(name)
+            raise self._unknown(name, kind)
         return slot, adapter
 
-    def _unknown(self, name: str) -> UnknownModel:
-        names = [n for slot in self._slots.values() for n in (slot.name, *self._adapter_names(slot))]
-        return UnknownModel(f"there is no model {name!r} here: use {' or '.join(names)}", param="model")
+    def _unknown(self, name: str, kind: str) -> UnknownModel:
+        """kind: what the model was to do; empty for what any model can."""
+        able = [slot for slot in self._slots.values() if kind in {"", kind_of(slot.options)}]
+        names = [n for slot in able for n in (slot.name, *self._adapter_names(slot))]
+        helps = f": use {' or '.join(names)}" if names else ", and none that could do this"
+        return UnknownModel(f"there is no model {name!r} here{helps}", param="model")
 
     @staticmethod
     def _adapter_names(slot: _Slot) -> list[str]:

@@ -16,6 +16,7 @@ from chatbot.core.entrance import Entrance
 from chatbot.core.events import ChatRequest, Delta, Done, Status
 from chatbot.core.fold import turn_of
 from chatbot.core.store import OWNER, Store
+from chatbot.core.store_accounts import Use
 from chatbot.core.store_rows import NewMessage
 from chatbot.core.transfer import keep
 from chatbot.core.transfer.values import ImportedChat
@@ -136,6 +137,21 @@ def test_only_a_hash_of_the_token_is_kept_and_it_ends_30_days_after_its_last_use
     changed(store, "UPDATE sessions SET seen_at = ?", time.time() - 31 * 86_400)
     assert entrance.user_of(entry.token) is None and entrance.user_in(entry.session.id) is None
     assert store.sessions(OWNER) == []
+
+
+def test_when_somebody_was_here_last_outlives_their_sessions(store: Store) -> None:
+    entrance = Entrance(store)
+    entrance.create_owner("anna", PASSWORD)
+    entrance.add("ben", PASSWORD, is_admin=False)
+    entry = entrance.log_in("anna", PASSWORD, "10.0.0.1", "")
+    long_ago = time.time() - 86_400
+    changed(store, "UPDATE sessions SET seen_at = ?", long_ago)
+    changed(store, "UPDATE users SET seen_at = ? WHERE name = 'anna'", long_ago)
+    entrance.user_of(entry.token)
+    store.end_sessions(OWNER)
+    seen = {user.name: store.use_of(user.id).get(user.id, Use()).seen_at for user in store.users()}
+    assert seen["anna"] is not None and time.time() - seen["anna"] < 60
+    assert seen["ben"] is None
 
 
 def test_a_code_is_kept_as_a_hash_and_lives_a_week(store: Store) -> None:

@@ -121,6 +121,7 @@ def test_a_user_is_made_administrator_locked_and_given_a_new_password(
     expect(row(tab, "Bob")).not_to_contain_text("administrator")
     act(tab, "Bob", "Lock")
     expect(row(tab, "Bob")).to_contain_text("locked")
+    expect(row(tab, "Bob")).to_contain_text("· seen ")
     expect(tab.find("#toast")).to_contain_text("Bob is locked out.")
     assert not bob.client.connected
     act(tab, "Bob", "Unlock")

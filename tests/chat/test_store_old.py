@@ -78,6 +78,25 @@ def test_what_was_said_before_can_be_searched_and_goes_on(path: Path) -> None:
     store.close()
 
 
+def test_who_was_logged_in_was_seen(path: Path) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    for step in migrations.STEPS[1:4]:
+        step(db)
+    db.execute("PRAGMA user_version = 4")
+    for name, sessions in (("anna", (5.0, 7.0)), ("ben", ())):
+        db.execute("INSERT INTO users (id, name, password, created_at) VALUES (?, ?, '', 1)", (name, name))
+        for seen_at in sessions:
+            values = (f"{name}{seen_at}", str(seen_at), name, "", 1.0, seen_at)
+            db.execute(
+                "INSERT INTO sessions (id, token_hash, user_id, device, created_at, seen_at) VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            )
+    db.close()
+    store = Store(path)
+    assert {owner: use.seen_at for owner, use in store.use_of().items() if use.seen_at} == {"anna": 7.0}
+    store.close()
+
+
 def test_opening_it_twice_and_by_two_processes_at_once_changes_it_once(path: Path) -> None:
     opening = [subprocess.Popen([sys.executable, "-c", OPENS, str(path)], env=environment()) for _ in range(3)]
     assert [process.wait(30) for process in opening] == [0, 0, 0]

@@ -182,7 +182,7 @@ class FakePool:
         self.gate: asyncio.Event | None = None
 
     @asynccontextmanager
-    async def use(self, name: str | None) -> AsyncIterator[FakeUse]:
+    async def use(self, name: str | None, kind: str = "") -> AsyncIterator[FakeUse]:
         base, _, adapter = (name or "tiny").partition(":")
         service = {"tiny": self.service, "embed": self.embedding}.get(base)
         if service is None or adapter not in {"", "pirate"}:

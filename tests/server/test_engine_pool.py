@@ -46,6 +46,20 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(play: Play) -> None
     play(test, adapters=["calm=/calm.gguf"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("chat", "use a or a:calm or b"), ("embedding", "use c"), ("rerank", "and none that could do this"), ("", "or c")],
+)
+def test_an_unknown_name_is_refused_with_those_that_can_do_what_was_asked(play: Play, kind: str, said: str) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(UnknownModel) as why:
+            async with world.pool.use("gone", kind):
+                pass
+        assert why.value.message.endswith(said)
+
+    play(test, adapters=["calm=/calm.gguf"], companions=("c",))
+
+
 def test_requests_that_come_at_once_wait_for_one_load(play: Play) -> None:
     async def test(world: World) -> None:
         world.opener.gate = threading.Event()

@@ -168,7 +168,7 @@ class _Deep:
         self._calls = iter(range(MOST_CALLS))
 
     def prepare(self, *, is_careful: bool) -> Prepared:
-        """Ask for the smaller questions, look for each and answer it, side by side; then put together.
+        """Ask for the smaller questions, look for each and, of several, answer it, side by side; then put together.
 
         The question itself is looked for too: what it finds stays, whatever becomes of the smaller ones.
         """
@@ -176,17 +176,20 @@ class _Deep:
         questions = self._smaller()
         looked = {each: _telling(self._find(each), self._budget) for each in (sought, *questions)}
         own = () if sought in questions else (Step(sought, len(looked[sought])),)
-        for step in own:
-            self._tell(step)
+        for each in own:
+            self._tell(each)
         share = replace(
             self._budget, n_tokens=self._budget.n_tokens // min(2, len(questions))
         )  # each has its own prompt
         found = [_fitting(looked[each], share) for each in questions]
+        drafts = sum(map(bool, found)) > 1  # of one part alone none goes along
+
+        def step(question: str, passages: Sequence[Passage]) -> Step:
+            return self._step(question, passages, is_careful=is_careful, drafts=drafts)
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            steps = list(
-                pool.map(lambda pair: self._step(*pair, is_careful=is_careful), zip(questions, found, strict=True))
-            )
-        kept = [passages for passages, step in zip(found, steps, strict=True) if step.is_answered is not False]
+            steps = list(pool.map(step, questions, found))
+        kept = [passages for passages, done in zip(found, steps, strict=True) if done.is_answered is not False]
         return _prepared(self._question, _merged([looked[sought], *kept]), (*own, *steps), self._budget)
 
     def _smaller(self) -> list[str]:
@@ -200,12 +203,12 @@ class _Deep:
         made = [" ".join(each.split()) for each in found if isinstance(each, str) and not _says_nothing(each, sought)]
         return list(dict.fromkeys(made))[:MOST_QUESTIONS] or [sought]
 
-    def _step(self, question: str, found: Sequence[Passage], *, is_careful: bool) -> Step:
+    def _step(self, question: str, found: Sequence[Passage], *, is_careful: bool, drafts: bool) -> Step:
         step = Step(question, len(found), is_answered=None if found else False)
         if found and not self._is_cancelled():
             if is_careful:
                 step = replace(step, is_answered=self._is_enough(question, found))
-            if step.is_answered is not False:
+            if drafts and step.is_answered is not False:
                 step = replace(step, answer=self._ask(_content(question, by_number(found), ()), None).strip())
         self._tell(step)
         return step

@@ -123,6 +123,22 @@ def test_a_model_that_makes_no_smaller_questions_gets_the_whole_one(questions: A
     assert [each.document_id for each in ready.passages.values()] == [1]
 
 
+@pytest.mark.parametrize(
+    ("depth", "made", "n_asked"),
+    [
+        (Depth.BREAK_DOWN, ["What of wool?"], 1),
+        (Depth.BREAK_DOWN, ["Which wool?", "Who knows?"], 1),
+        (Depth.BREAK_DOWN, [], 1),
+        (Depth.CAREFUL, ["Which wool?"], 2),
+        (Depth.BREAK_DOWN, ["Which wool?", "And the gate?"], 3),
+    ],
+)
+def test_no_draft_is_written_where_there_is_only_one_part(depth: Depth, made: list[str], n_asked: int) -> None:
+    model = Scripted(made, yes=["wool"])
+    ready = prepare("What of wool?", find, ROOMY, depth, model)
+    assert len(model.prompts) == n_asked and ready.passages[1].document_id == 1
+
+
 def test_calls_are_limited_whatever_the_model_says() -> None:
     model = Scripted([f"wool {n}?" for n in range(50)], yes=["wool"])
     ready = prepare("wool?", find, ROOMY, Depth.CAREFUL, model)

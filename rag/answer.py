@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import reduce
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from rag.citations import by_number, numbered, unmarked
-from rag.documents import Passage
+from rag.documents import Passage, merged, without
 from rag.stop import STOP, WORD
 from rag.tokens import estimate
 
@@ -257,12 +259,7 @@ def _fitting(found: Iterable[Passage], budget: Budget) -> list[Passage]:
 
 def _merged(lists: Collection[Sequence[Passage]]) -> list[Passage]:
     """The passages of several searches in turn: the best of each, then the second of each; each place once."""
-    places: dict[tuple[int, int], Passage] = {}
-    for rank in range(max(map(len, lists), default=0)):
-        for found in lists:
-            if rank < len(found):
-                places.setdefault((found[rank].document_id, found[rank].start), found[rank])
-    return list(places.values())
+    return merged(each for row in zip_longest(*lists) for each in row if each is not None)
 
 
 def _prepared(question: Question, found: Sequence[Passage], steps: tuple[Step, ...], budget: Budget) -> Prepared:
@@ -276,9 +273,9 @@ def _prepared(question: Question, found: Sequence[Passage], steps: tuple[Step, .
 def _with_numbers(question: Question, kept: Sequence[Passage], steps: tuple[Step, ...]) -> Prepared:
     """Number the passages; those that are pinned keep their numbers, the others take the free ones."""
     numbers = dict(question.pinned)
-    taken = {(each.document_id, each.start) for each in numbers.values()}
     free = (number for number in range(1, len(numbers) + len(kept) + 1) if number not in question.pinned)
-    numbers.update(zip(free, (each for each in kept if (each.document_id, each.start) not in taken), strict=False))
+    new = (reduce(without, question.pinned.values(), each) for each in kept)
+    numbers.update(zip(free, (each for each in new if each.text.strip()), strict=False))
     passages = dict(sorted(numbers.items()))
     return Prepared(_content(question.text, passages, steps), passages, steps)
 

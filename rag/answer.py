@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import reduce
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from rag.citations import by_number, numbered, unmarked
-from rag.documents import Passage
+from rag.documents import Passage, merged, without
 from rag.stop import STOP, WORD
 from rag.tokens import estimate
 
@@ -168,7 +170,7 @@ class _Deep:
         self._calls = iter(range(MOST_CALLS))
 
     def prepare(self, *, is_careful: bool) -> Prepared:
-        """Ask for the smaller questions, look for each and answer it, side by side; then put together.
+        """Ask for the smaller questions, look for each and, of several, answer it, side by side; then put together.
 
         The question itself is looked for too: what it finds stays, whatever becomes of the smaller ones.
         """
@@ -176,17 +178,20 @@ class _Deep:
         questions = self._smaller()
         looked = {each: _telling(self._find(each), self._budget) for each in (sought, *questions)}
         own = () if sought in questions else (Step(sought, len(looked[sought])),)
-        for step in own:
-            self._tell(step)
+        for each in own:
+            self._tell(each)
         share = replace(
             self._budget, n_tokens=self._budget.n_tokens // min(2, len(questions))
         )  # each has its own prompt
         found = [_fitting(looked[each], share) for each in questions]
+        drafts = sum(map(bool, found)) > 1  # of one part alone none goes along
+
+        def step(question: str, passages: Sequence[Passage]) -> Step:
+            return self._step(question, passages, is_careful=is_careful, drafts=drafts)
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            steps = list(
-                pool.map(lambda pair: self._step(*pair, is_careful=is_careful), zip(questions, found, strict=True))
-            )
-        kept = [passages for passages, step in zip(found, steps, strict=True) if step.is_answered is not False]
+            steps = list(pool.map(step, questions, found))
+        kept = [passages for passages, done in zip(found, steps, strict=True) if done.is_answered is not False]
         return _prepared(self._question, _merged([looked[sought], *kept]), (*own, *steps), self._budget)
 
     def _smaller(self) -> list[str]:
@@ -200,12 +205,12 @@ class _Deep:
         made = [" ".join(each.split()) for each in found if isinstance(each, str) and not _says_nothing(each, sought)]
         return list(dict.fromkeys(made))[:MOST_QUESTIONS] or [sought]
 
-    def _step(self, question: str, found: Sequence[Passage], *, is_careful: bool) -> Step:
+    def _step(self, question: str, found: Sequence[Passage], *, is_careful: bool, drafts: bool) -> Step:
         step = Step(question, len(found), is_answered=None if found else False)
         if found and not self._is_cancelled():
             if is_careful:
                 step = replace(step, is_answered=self._is_enough(question, found))
-            if step.is_answered is not False:
+            if drafts and step.is_answered is not False:
                 step = replace(step, answer=self._ask(_content(question, by_number(found), ()), None).strip())
         self._tell(step)
         return step
@@ -254,12 +259,7 @@ def _fitting(found: Iterable[Passage], budget: Budget) -> list[Passage]:
 
 def _merged(lists: Collection[Sequence[Passage]]) -> list[Passage]:
     """The passages of several searches in turn: the best of each, then the second of each; each place once."""
-    places: dict[tuple[int, int], Passage] = {}
-    for rank in range(max(map(len, lists), default=0)):
-        for found in lists:
-            if rank < len(found):
-                places.setdefault((found[rank].document_id, found[rank].start), found[rank])
-    return list(places.values())
+    return merged(each for row in zip_longest(*lists) for each in row if each is not None)
 
 
 def _prepared(question: Question, found: Sequence[Passage], steps: tuple[Step, ...], budget: Budget) -> Prepared:
@@ -273,9 +273,9 @@ def _prepared(question: Question, found: Sequence[Passage], steps: tuple[Step, .
 def _with_numbers(question: Question, kept: Sequence[Passage], steps: tuple[Step, ...]) -> Prepared:
     """Number the passages; those that are pinned keep their numbers, the others take the free ones."""
     numbers = dict(question.pinned)
-    taken = {(each.document_id, each.start) for each in numbers.values()}
     free = (number for number in range(1, len(numbers) + len(kept) + 1) if number not in question.pinned)
-    numbers.update(zip(free, (each for each in kept if (each.document_id, each.start) not in taken), strict=False))
+    new = (reduce(without, question.pinned.values(), each) for each in kept)
+    numbers.update(zip(free, (each for each in new if each.text.strip()), strict=False))
     passages = dict(sorted(numbers.items()))
     return Prepared(_content(question.text, passages, steps), passages, steps)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,47 @@ class Passage:
     page: int | None = None
     cosine: float | None = None
     words: float = 0.0
+
+
+def overlap(one: Passage, other: Passage) -> bool:
+    """Whether both have a part of their document in common."""
+    return one.document_id == other.document_id and one.start < other.end and other.start < one.end
+
+
+def joined(better: Passage, other: Passage) -> Passage:
+    """Two that touch or overlap as one, which stands where the first of them begins."""
+    first, last = sorted((better, other), key=lambda each: each.start)
+    return replace(
+        better,
+        text=first.text + last.text[first.end - last.start :],
+        start=first.start,
+        end=max(first.end, last.end),
+        page=first.page,
+        headings=first.headings if first.headings == last.headings else better.headings,
+    )
+
+
+def merged(found: Iterable[Passage]) -> list[Passage]:
+    """Passages in their order, where those that overlap are one, in the place of the first of them."""
+    made: list[Passage] = []
+    for each in found:
+        alike = [other for other in made if overlap(other, each)]
+        if not alike:
+            made.append(each)
+            continue
+        whole = reduce(joined, (*alike, each))
+        made = [whole if other is alike[0] else other for other in made if other is alike[0] or other not in alike]
+    return made
+
+
+def without(passage: Passage, other: Passage) -> Passage:
+    """What of a passage stands not in another, from one side of it; no text where all does."""
+    if not overlap(passage, other):
+        return passage
+    if passage.start < other.start:
+        return replace(passage, text=passage.text[: other.start - passage.start], end=other.start)
+    start = min(passage.end, other.end)
+    return replace(passage, text=passage.text[start - passage.start :], start=start)
 
 
 def place(title: str, headings: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag import gate
-from rag.documents import Passage, place
+from rag.documents import Passage, joined, overlap, place
 from rag.embed import Embedder, Server
 from rag.errors import EmbedderAway
 from rag.index import Index
@@ -213,15 +213,15 @@ def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
     gaps = [part for part in parts[len(ids) :] if part is not None]
     made: list[Passage] = []
     for each, part in zip(found, parts, strict=False):
-        if part is None or any(_overlap(other, part) for other in made):  # gone meanwhile, or there already
+        if part is None or any(overlap(other, part) for other in made):  # gone meanwhile, or there already
             continue
         passage = replace(part, score=each.score, cosine=each.cosine, words=each.words)
         for number, other in enumerate(made):
             gap = next((gap for gap in gaps if _touches(gap, passage) and _touches(gap, other)), None)
             if _touches(other, passage) or gap is not None:
-                joined = _joined(_joined(other, gap) if gap is not None else other, passage)
-                if joined.end - joined.start <= _JOINED_CHARS:
-                    made[number] = joined
+                both = joined(joined(other, gap) if gap is not None else other, passage)
+                if both.end - both.start <= _JOINED_CHARS:
+                    made[number] = both
                     break
         else:
             made.append(passage)
@@ -230,20 +230,3 @@ def read(index: Index, found: Sequence[Candidate]) -> list[Passage]:
 
 def _touches(one: Passage, other: Passage) -> bool:
     return one.document_id == other.document_id and (one.end == other.start or other.end == one.start)
-
-
-def _overlap(one: Passage, other: Passage) -> bool:
-    return one.document_id == other.document_id and one.start < other.end and other.start < one.end
-
-
-def _joined(better: Passage, other: Passage) -> Passage:
-    """Both as one, which stands where the first of them begins."""
-    first, last = sorted((better, other), key=lambda each: each.start)
-    return replace(
-        better,
-        text=first.text + last.text,
-        start=first.start,
-        end=last.end,
-        page=first.page,
-        headings=first.headings if first.headings == last.headings else better.headings,
-    )

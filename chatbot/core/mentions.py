@@ -61,6 +61,12 @@ def find(text: str, names: Iterable[Name]) -> tuple[list[Name], str]:
     return list(dict.fromkeys(found)), _without(text, spans)
 
 
+def sought(word: str) -> list[str]:
+    """By what a library is asked for what is called so: quotes and line breaks of a title stand around its words, so
+    that the longest of these finds it too."""
+    return list(dict.fromkeys((word, max(re.findall(r"\w+", word), key=len, default=word))))
+
+
 def parted(names: str, known: Collection[str]) -> list[str]:
     """The names in a list with commas between them. One that is known may hold commas itself."""
     parts, folded, found = names.split(","), {each.casefold() for each in known}, []

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from chatbot.core.mentions import parted
@@ -106,11 +106,12 @@ def add(library: Library, found: argparse.Namespace) -> int:
     said = {
         "depth": found.n_links,
         "n_pages": found.n_pages,
-        "only": found.only,
+        "only": [each for each in found.only if each] if any(found.only) else "" if found.only else None,
         "ref": found.ref,
         "watch": found.watch,
     }
-    options = {name: value for name, value in said.items() if value not in (None, [], False)}
+    options = {name: value for name, value in said.items() if value}
+    off = [name for name, value in said.items() if value == "" or value is False]
     wanted = [named(name, found.kind, options) for name in found.sources]
     try:
         shelf = library.index.shelf(OWNER, found.shelf)
@@ -118,23 +119,23 @@ def add(library: Library, found: argparse.Namespace) -> int:
         shelf = library.index.add_shelf(OWNER, found.shelf, is_shared=found.share)
     if found.share and not shelf.is_shared:
         library.index.change_shelf(OWNER, shelf.id, is_shared=True)
-    sources = [_added(library, shelf, each) for each in wanted]
+    sources = [_added(library, shelf, each, off) for each in wanted]
     return _read(library, sources, shelf.name, is_json=found.json, fills=shelf.id)
 
 
-def _added(library: Library, shelf: Shelf, wanted: Named) -> Source:
-    """A source on its shelf. One that is there already keeps the options of which nothing is said."""
+def _added(library: Library, shelf: Shelf, wanted: Named, off: Collection[str]) -> Source:
+    """A source on its shelf. One that is there already keeps the options of which nothing is said; off: those that it
+    shall have no longer."""
     from chatbot.terminal.shelf_lines import options_text
 
     sys.stderr.write(f"{flat(wanted.told)}\n")
     for old in library.sources(shelf.id):
         if (old.kind, old.address) == (wanted.kind, wanted.address):
-            options = {**old.options, **wanted.options}
+            options = {name: value for name, value in {**old.options, **wanted.options}.items() if name not in off}
             if options == old.options:
                 return old
-            sys.stderr.write(
-                f"it is on {flat(shelf.name)} already, and from now on read with {options_text(options)}\n"
-            )
+            how = f"with {options_text(options)}" if options else "without options"
+            sys.stderr.write(f"it is on {flat(shelf.name)} already, and from now on read {how}\n")
             return library.change_source(OWNER, old.id, options)
     return library.add_source(OWNER, shelf.id, wanted.kind, wanted.address, wanted.options)
 

@@ -43,11 +43,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="Only files of such names, such as '*.md'; may be repeated.",
+        help="Only files of such names, such as '*.md'; may be repeated. '' takes what was given before back.",
     )
-    parser.add_argument("--ref", metavar="BRANCH", help="The branch or tag of a repository.")
+    parser.add_argument("--ref", metavar="BRANCH", help="The branch or tag of a repository; '' is its own.")
     parser.add_argument(
-        "--watch", action="store_true", help="Read what changes in a folder for as long as the web server runs."
+        "--watch",
+        action=argparse.BooleanOptionalAction,
+        help="Read what changes in a folder for as long as the web server runs.",
     )
     parser.add_argument("--share", action="store_true", help="Let all users of the page ask this shelf.")
     parser.add_argument("--json", action="store_true", help="A JSON list of what each run did.")

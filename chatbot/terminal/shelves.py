@@ -58,12 +58,13 @@ class Shelves:
 
     def beginning(self, typed: str) -> list[tuple[str, str]]:
         """What a mention may be that begins so: names of shelves, then titles on them; each with what it is."""
+        from chatbot.core.library.names import titled
         from rag.errors import RagError
 
         found = [(each.name, "shelf") for each in self.all() if each.name.casefold().startswith(typed.casefold())]
         with suppress(RagError):
             for shelf in self.all() if typed else ():
-                documents = self._door.open().documents(shelf.id, limit=_MOST_NAMED, text=typed)
+                documents = titled(self._door.open(), shelf.id, typed, _MOST_NAMED)
                 found += [(each.title, f"on {shelf.name}") for each in documents]
         return found[:_MOST_NAMED]
 

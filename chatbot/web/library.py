@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify
 
-from chatbot.core import files
+from chatbot.core import files, mentions
 from chatbot.core.accounts import User
-from chatbot.core.library.names import called
+from chatbot.core.library.names import called, titled
 from chatbot.core.library.searching import Searching
 from chatbot.errors import BadRequest, NotAllowed
 from chatbot.web import guard, parse
@@ -172,9 +172,9 @@ class Desk:
     def mentions(self, caller: Caller, body: Body) -> Body:
         """What may stand behind # in a message."""
         text, chat_id = parse.text(body, "text", _TEXT_CHARS), parse.an_id_or_none(body, "chat_id")
-        wanted, names = text.casefold(), self._names(caller.user, text, chat_id)
-        found = [each for each in names if wanted in each["name"].casefold()]
-        found.sort(key=lambda each: not each["name"].casefold().startswith(wanted))
+        wanted, names = mentions.called(text), self._names(caller.user, text, chat_id)
+        found = [each for each in names if wanted in mentions.called(each["name"])]
+        found.sort(key=lambda each: not mentions.called(each["name"]).startswith(wanted))
         return {"names": found[:_MOST_NAMES]}
 
     def _embedding(self, library: Library | None) -> Body:
@@ -194,7 +194,7 @@ class Desk:
         for sent in self._store.files_of([message.id for message in shown], with_text=False).values():
             names += [{"name": file.name, "kind": "file", "shelf": ""} for file in sent if not file.media_type]
         for shelf in shelves if library else ():
-            kept = library.documents(shelf.id, limit=_MOST_NAMES, text=text) if library else []
+            kept = titled(library, shelf.id, text, _MOST_NAMES) if library else []
             names += [{"name": each.title, "kind": "document", "shelf": shelf.name} for each in kept]
         return names
 

@@ -23,6 +23,12 @@ _SAMPLE = 1_000_000
 _OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "shift_jis", "gb18030", "big5", "euc_kr")
 _MOST_ACCENTED = 0.25
 _GUESS_BYTES = 20_000
+_KANA = re.compile(r"[\u3041-\u30ff]")
+_LEAST_KANA = 0.2  # of a Japanese text; others have next to none where its encoding has them
+# A sign of Windows-1252 within a word is a letter of Central Europe: in Polish that byte is no superscript three.
+_SIGN_IN_WORD = re.compile(rb"[A-Za-z\xc0-\xff][\xb1\xb3\xb6\xb9\xbc\xbe\xbf](?=[a-z\xe0-\xff])")
+_LEAST_SIGNS = 2
+_C1 = re.compile(rb"[\x80-\x9f]")  # letters and quotation marks in Windows-1250, controls in Latin-2
 _LEAST_BYTES = 16  # of such letters; less tells nothing
 _MOST_CONTROLS = 0.02  # of a text; compressed or compiled bytes have five times as many
 _CONTROLS = frozenset(map(chr, range(32))) - frozenset("\t\n\r\f\b\v\x1b")
@@ -81,17 +87,39 @@ def _decode(data: bytes, declared: str) -> str:
 
 
 def _undeclared(data: bytes) -> str:
-    """What is no UTF-8 and says nothing of itself: Western, else the likeliest of the others. Raises NotText."""
-    sample = data[:_GUESS_BYTES]
+    """What is no UTF-8 and says nothing of itself: Latin letters, else the likeliest of the others. Raises NotText."""
+    sample = _begun(data)
     said = sum(byte > 127 for byte in sample)
     if said <= max(_LEAST_BYTES, _MOST_ACCENTED * len(sample)):
-        return _western(data)
+        return _central(data) if len(_SIGN_IN_WORD.findall(sample)) >= _LEAST_SIGNS else _western(data)
+    if _has_kana(sample, said):
+        return data.decode("euc_jp", "replace")
     from charset_normalizer import from_bytes  # where it is needed alone: it is slow to begin
 
     found = from_bytes(sample, cp_isolation=list(_OTHER)).best()
     if found is None:
         raise NotText
     return data.decode(found.encoding, "replace")
+
+
+def _begun(data: bytes) -> bytes:
+    """The beginning of a text, cut where no character is: behind a line or a blank."""
+    sample = data[:_GUESS_BYTES]
+    end = 1 + max(sample.rfind(b"\n"), sample.rfind(b" ")) if len(data) > len(sample) else 0
+    return sample[:end] or sample
+
+
+def _has_kana(sample: bytes, said: int) -> bool:
+    """Whether the sample, with so many bytes that are not ASCII, is Japanese in EUC-JP; Korean and Chinese ones would
+    be valid in it too, but with other characters in the place of kana."""
+    text = sample.decode("euc_jp", "replace")
+    is_valid = text.count("\ufffd") <= 1  # at its end one may be cut
+    return is_valid and 2 * len(_KANA.findall(text)) >= _LEAST_KANA * said
+
+
+def _central(data: bytes) -> str:
+    """Windows-1250 or Latin-2."""
+    return data.decode("cp1250" if _C1.search(data) else "iso8859_2", "replace")
 
 
 def _western(data: bytes) -> str:

@@ -63,6 +63,8 @@ def test_terminal_offers_and_takes_the_names_with_their_owners(shared: Stage) ->
     assert [name for name, _ in shelves.beginning("")] == ["dora's", "recipes@Ben", "Recipes@Cleo"]
     assert ("More eggs", "on Recipes@Cleo") in shelves.beginning("more")
     assert shelves.checked("recipes@cleo, dora's") == "Recipes@Cleo, dora's"
+    shared.shelf("barns", barn='# The "big" barn\n\nOf slate.\n')
+    assert ('The "big" barn', "on barns") in shelves.beginning("the big b")
     ids = {each.name: each.id for each in shelves.all()}
     assert shelves.asked("Recipes@Cleo") == {ids["Recipes@Cleo"]}
     assert shelves.asked(shelves.checked("recipes")) == {ids["recipes@Ben"], ids["Recipes@Cleo"]}

@@ -283,6 +283,14 @@ def test_names_that_may_stand_behind_a_hash_are_told(page: Browser, model: FakeS
     assert len(page.call("mentions", {"text": ""})["names"]) <= 12
 
 
+@pytest.mark.parametrize("typed", ["the big", "The big  barn", "big barn of", "wood"])
+def test_title_with_quotes_is_found_while_it_is_typed_without_them(page: Browser, web: Process, typed: str) -> None:
+    title = 'The "big" barn of "wood"'
+    if title not in str(page.call("mentions", {"text": "barn"})):
+        assert put_on_shelf(web, "", "barn.md", shelf_of(page, "barns"), f"# {title}\n\nOf slate.\n").status == 200
+    assert title in [each["name"] for each in page.call("mentions", {"text": typed})["names"]]
+
+
 @pytest.mark.parametrize("path", ["/library", "/library/1", "/library/document/1?at=3-9"])
 def test_the_librarys_pages_are_the_chats_shell(web: Process, path: str) -> None:
     shown = ask(web.url + path, Accept="text/html")

@@ -95,6 +95,23 @@ def test_a_source_that_is_there_already_takes_the_options_that_are_given(server:
     assert source["options"] == {"only": ["*.txt"], "watch": True}
 
 
+def test_options_of_a_source_are_turned_off_again(server: FakeServer, recipes: Path) -> None:
+    def add(*flags: str) -> tuple[str, dict[str, object]]:
+        done = manage("library", "add", "cooking", str(recipes), *flags)
+        assert done.returncode == 0, done.stderr
+        [shelf] = json.loads(manage("library", "list", "--json").stdout)
+        return done.stderr.decode(), shelf["sources"][0]["options"]
+
+    assert add("--only", "*.md", "--watch")[1] == {"only": ["*.md"], "watch": True}
+    said, options = add("--no-watch")
+    assert "it is on cooking already, and from now on read with --only *.md\n" in said
+    assert options == {"only": ["*.md"]}
+    said, options = add("--only", "")
+    assert "it is on cooking already, and from now on read without options\n" in said
+    assert options == {}
+    assert "already" not in add("--no-watch", "--only", "")[0]
+
+
 def test_a_branch_that_a_repository_does_not_have_is_no_success(server: FakeServer, recipes: Path) -> None:
     git("init", "-q", "-b", "main", place=recipes)
     git("add", ".", place=recipes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rag.answer import MOST_CALLS, NOT_FOUND, Budget, Depth, Step, prepare
+from rag.answer import MOST_CALLS, NOT_FOUND, Budget, Depth, Question, Step, prepare
 from rag.documents import Passage
 from rag.tokens import estimate
 
@@ -121,6 +121,56 @@ def test_a_model_that_makes_no_smaller_questions_gets_the_whole_one(questions: A
     ready = prepare("What of wool?", find, ROOMY, Depth.BREAK_DOWN, Scripted(questions))
     assert [step.question for step in ready.steps] == ["What of wool?"]
     assert [each.document_id for each in ready.passages.values()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("depth", "made", "n_asked"),
+    [
+        (Depth.BREAK_DOWN, ["What of wool?"], 1),
+        (Depth.BREAK_DOWN, ["Which wool?", "Who knows?"], 1),
+        (Depth.BREAK_DOWN, [], 1),
+        (Depth.CAREFUL, ["Which wool?"], 2),
+        (Depth.BREAK_DOWN, ["Which wool?", "And the gate?"], 3),
+    ],
+)
+def test_no_draft_is_written_where_there_is_only_one_part(depth: Depth, made: list[str], n_asked: int) -> None:
+    model = Scripted(made, yes=["wool"])
+    ready = prepare("What of wool?", find, ROOMY, depth, model)
+    assert len(model.prompts) == n_asked and ready.passages[1].document_id == 1
+
+
+FARM = "The barn is red. Wool is spun by hand. The gate closes at nine. The mare sleeps."
+
+
+def span(first: str, last: str, score: float = 0.8) -> Passage:
+    """A passage of one document, from a sentence on to another."""
+    start, end = FARM.index(first), FARM.index(last) + len(last)
+    return Passage(1, "farm", "farm.md", "Farm", (), FARM[start:end], start, end, score)
+
+
+def of_farm(question: str) -> list[Passage]:
+    if "mare" in question:
+        return [span("The gate", "sleeps.")]
+    return [span("Wool", "nine.", 0.9)] if "gate" in question else [span("The barn", "by hand.", 0.7)]
+
+
+@pytest.mark.parametrize("depth", [Depth.BREAK_DOWN, Depth.CAREFUL])
+def test_passages_of_several_searches_that_overlap_are_one_passage(depth: Depth) -> None:
+    model = Scripted(["When does the gate close?", "Where is the mare?"], yes=["gate", "mare"])
+    ready = prepare("Is the barn red?", of_farm, ROOMY, depth, model)
+    [whole] = ready.passages.values()
+    assert (whole.text, whole.start, whole.end) == (FARM, 0, len(FARM))
+    assert ready.content.count("Wool is spun") == ready.content.count("The gate closes") == 1
+
+
+def test_what_stands_in_a_passage_whose_number_is_taken_is_not_sent_again() -> None:
+    asked = Question("Where is the gate?", pinned={3: span("The barn", "by hand.")})
+    ready = prepare(asked, of_farm, ROOMY)
+    assert {n: FARM[each.start : each.end] for n, each in ready.passages.items()} == {
+        1: " The gate closes at nine.",
+        3: "The barn is red. Wool is spun by hand.",
+    }
+    assert all(each.text == FARM[each.start : each.end] for each in ready.passages.values())
 
 
 def test_calls_are_limited_whatever_the_model_says() -> None:

@@ -1,4 +1,4 @@
-"""What shelves are called where several that a user may read have one name. Pure."""
+"""What shelves are called where several that a user may read have one name, and which documents a name begins."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chatbot.core import mentions
+
 if TYPE_CHECKING:
+    from rag.library import Kept, Library
     from rag.shelves import Shelf
+
+_MOST_ALIKE = 200
 
 
 def called(shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
@@ -33,3 +38,15 @@ def meant(name: str, shelves: Sequence[Shelf], people: Mapping[str, str]) -> lis
     own = [each for each in exact if each.is_own]
     pairs = zip(shelves, all_called, strict=True)
     return own or exact or [each for plain, each in pairs if plain.name.casefold() == wanted]
+
+
+def titled(library: Library, shelf_id: int, typed: str, n_most: int) -> list[Kept]:
+    """The first documents of a shelf whose title has what was typed, its own quotes and line breaks left out."""
+    wanted = mentions.called(typed)
+    found = {
+        kept.id: kept
+        for text in mentions.sought(wanted)
+        for kept in library.documents(shelf_id, limit=_MOST_ALIKE, text=text)
+        if wanted in mentions.called(kept.title)
+    }
+    return list(found.values())[:n_most]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chatbot.core.events import Attached
 from chatbot.core.library.grounds import with_text
 from chatbot.core.library.searching import Searching
-from rag.documents import Passage, page_of
+from rag.documents import Passage, merged, page_of
 from rag.errors import DocumentRefused, EmbedderAway, UnknownShelf
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Places:
         if document_ids:
             theirs = {self.library.document(self.owner_id, each)[0] for each in document_ids}
             found += self.searching.passages(question, theirs, n_most, document_ids)
-        once = {(each.document_id, each.start): each for each in found}
-        made = [self._shown(each) for each in sorted(once.values(), key=lambda each: -each.score)[:n_most]]
+        best_first = merged(sorted(found, key=lambda each: -each.score))
+        made = [self._shown(each) for each in best_first[:n_most]]
         if made:
             self.best(made[0].score)
         return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -127,10 +126,9 @@ def _names(door: Door, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
 
 
 def _documents(library: Library, shelf: Shelf, word: str) -> list[Name]:
-    """The documents of a shelf that a word calls by name. Quotes and line breaks of a title stand around its words, so
-    that the longest of these finds it."""
+    """The documents of a shelf that a word calls by name."""
     found: list[Name] = []
-    for text in dict.fromkeys((word, max(re.findall(r"\w+", word), key=len, default=word))):
+    for text in mentions.sought(word):
         for kept in library.documents(shelf.id, limit=_MOST_ALIKE, text=text) if not found else ():
             names = {kept.title, unquote(kept.uri.rstrip("/").rpartition("/")[2].removeprefix("file:"))}
             found += [Name(name, "document", kept.id, shelf.name) for name in names if mentions.called(name) == word]

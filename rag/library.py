@@ -16,7 +16,7 @@ from typing import Any
 from rag.chunk import Limits
 from rag.database import MEMORY
 from rag.documents import Document, Passage
-from rag.embed import Embedder
+from rag.embed import Embedder, Server
 from rag.errors import LibraryBroken, RagError, SourceFailed, SourceStopped, UnknownShelf
 from rag.ingest import Failure, Ingest, Progress, Report
 from rag.links import link_of
@@ -50,11 +50,24 @@ class Library:
         self.index = Shelves(path)
         self._read, self._fetch = read, fetch
         self._registry = Registry(self.index)
-        self._ingest = Ingest(self.index, embedder, limits)
-        self._search = Search(self.index, embedder, weights)
+        self._weights, self._limits = weights, limits
+        self._use(embedder)
         self._copies = path.parent / "repositories"
         self._looks: dict[int, str] = {}
         self.purge(time.time() - _KEPT_S)
+
+    def _use(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._ingest = Ingest(self.index, embedder, self._limits)
+        self._search = Search(self.index, embedder, self._weights)
+
+    def use_model(self, model: str) -> None:
+        """Make vectors with this model of the server from now on; fill makes those that are missing of it.
+
+        What goes on ends with the model that it began with. Raises EmbedderAway.
+        """
+        if self._embedder.model != model and isinstance(self._embedder, Server):
+            self._use(self._embedder.of(model))
 
     def close(self) -> None:
         """Close the file."""

@@ -6,6 +6,7 @@ Every change is asked for in a user's name, and nobody changes or reads what is 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
 import time
@@ -74,13 +75,17 @@ class Library:
         self.index.close()
 
     def search(
-        self, question: str, shelf_ids: Collection[int], n_most: int = 6, document_ids: Collection[int] | None = None
+        self,
+        question: str,
+        shelf_ids: Collection[int],
+        n_most: int = 6,
+        document_ids: Collection[int] | None = None,
+        min_score: float = -math.inf,
     ) -> list[Passage]:
-        """The passages that fit a question best, best first. shelf_ids: those that the user may read.
-
-        Raises EmbedderAway.
+        """The passages that fit a question best, best first. shelf_ids: those that the user may read; min_score: of
+        what may answer, which a reranker puts below nothing else. Raises EmbedderAway.
         """
-        return self._search.passages(question, shelf_ids, n_most, document_ids)
+        return self._search.passages(question, shelf_ids, n_most, document_ids, min_score)
 
     def min_score(self) -> float:
         """The score below which no passage answers a question."""

@@ -6,6 +6,7 @@ Every change is asked for in a user's name, and nobody changes or reads what is 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from rag.chunk import Limits
 from rag.database import MEMORY
 from rag.documents import Document, Passage
-from rag.embed import Embedder
+from rag.embed import Embedder, Server
 from rag.errors import LibraryBroken, RagError, SourceFailed, SourceStopped, UnknownShelf
 from rag.ingest import Failure, Ingest, Progress, Report
 from rag.links import link_of
@@ -50,24 +51,41 @@ class Library:
         self.index = Shelves(path)
         self._read, self._fetch = read, fetch
         self._registry = Registry(self.index)
-        self._ingest = Ingest(self.index, embedder, limits)
-        self._search = Search(self.index, embedder, weights)
+        self._weights, self._limits = weights, limits
+        self._use(embedder)
         self._copies = path.parent / "repositories"
         self._looks: dict[int, str] = {}
         self.purge(time.time() - _KEPT_S)
+
+    def _use(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._ingest = Ingest(self.index, embedder, self._limits)
+        self._search = Search(self.index, embedder, self._weights)
+
+    def use_model(self, model: str) -> None:
+        """Make vectors with this model of the server from now on; fill makes those that are missing of it.
+
+        What goes on ends with the model that it began with. Raises EmbedderAway.
+        """
+        if self._embedder.model != model and isinstance(self._embedder, Server):
+            self._use(self._embedder.of(model))
 
     def close(self) -> None:
         """Close the file."""
         self.index.close()
 
     def search(
-        self, question: str, shelf_ids: Collection[int], n_most: int = 6, document_ids: Collection[int] | None = None
+        self,
+        question: str,
+        shelf_ids: Collection[int],
+        n_most: int = 6,
+        document_ids: Collection[int] | None = None,
+        min_score: float = -math.inf,
     ) -> list[Passage]:
-        """The passages that fit a question best, best first. shelf_ids: those that the user may read.
-
-        Raises EmbedderAway.
+        """The passages that fit a question best, best first. shelf_ids: those that the user may read; min_score: of
+        what may answer, which a reranker puts below nothing else. Raises EmbedderAway.
         """
-        return self._search.passages(question, shelf_ids, n_most, document_ids)
+        return self._search.passages(question, shelf_ids, n_most, document_ids, min_score)
 
     def min_score(self) -> float:
         """The score below which no passage answers a question."""

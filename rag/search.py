@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -92,17 +93,18 @@ class Search:
         shelf_ids: Collection[int],
         n_most: int = 5,
         document_ids: Collection[int] | None = None,
+        min_score: float = -math.inf,
     ) -> list[Passage]:
         """The passages that fit a question best, best first; neighbours are one passage. Raises EmbedderAway.
 
         document_ids: look in these documents alone, of those on the shelves. A reranker of the server decides on the
-        order; the scores stay what they are.
+        order of those that have min_score, which come before all others; the scores stay what they are.
         """
         seen = self._seen()
         found = self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
         kept = varied(found, seen.rows, max(_CHUNKS_A_PASSAGE * n_most, _RERANKED if self._reranker() else 0))
         made = read(self._index, kept)
-        return self._reranked(question, made)[:n_most]
+        return self._reranked(question, made, min_score)[:n_most]
 
     def min_score(self) -> float:
         """The score below which nothing answers, for the model whose vectors search."""
@@ -171,8 +173,11 @@ class Search:
     def _reranker(self) -> Server | None:
         return self._embedder if isinstance(self._embedder, Server) and self._embedder.can_rerank() else None
 
-    def _reranked(self, question: str, found: list[Passage]) -> list[Passage]:
-        """In the order of the server's reranker; as they are where it has none, or it fails."""
+    def _reranked(self, question: str, found: list[Passage], least: float) -> list[Passage]:
+        """In the order of the server's reranker; as they are where it has none, or it fails.
+
+        What lies below the least score answers nothing, wherever the reranker puts it: it takes no other's place.
+        """
         server = self._reranker()
         first = found[:_RERANKED]
         if server is None or len(first) < 2:
@@ -182,8 +187,10 @@ class Search:
         )
         if scores is None:
             return found
-        order = sorted(range(len(first)), key=lambda number: -scores[number])
-        return [*(first[number] for number in order), *found[_RERANKED:]]
+        ranked = sorted(zip(first, scores, strict=True), key=lambda pair: -pair[1])
+        passing = [each for each, _ in ranked if each.score >= least]
+        others = [each for each in found if each.score < least or each not in first]
+        return [*passing, *others]
 
 
 def varied(found: Sequence[Candidate], rows: Rows, n_most: int) -> list[Candidate]:

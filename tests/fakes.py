@@ -164,6 +164,7 @@ class FakeServer(ThreadingHTTPServer):
         self.models: list[dict[str, Any]] | None = None
         self.client_left = threading.Event()
         self.embeds = False  # whether it has a model that makes embeddings, see vector_of
+        self.embeds_as = EMBEDS
         self.embedded: list[str] = []
         self.embed_gate: Gate | None = None  # holds every request for embeddings
         self.embed_refusal: Refuse | None = None
@@ -227,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
             listed = self.server.models or [{"id": "fake-model", "object": "model", "meta": meta}]
             if self.server.embeds:
                 kind = {"state": "ready", "kind": "embedding", "capabilities": ["embedding"], "n_ctx": 512}
-                listed = [_of_chat(each) for each in listed] + [{"id": EMBEDS, "object": "model", "meta": kind}]
+                listed = [_of_chat(each) for each in listed] + [{"id": self.server.embeds_as, "meta": kind}]
             self._json(200, {"object": "list", "data": listed})
         elif self.path == "/plan" and self.server.plan is not None:
             self.server.plan_keys.append(self.headers.get("authorization", ""))
@@ -274,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
         gate, refused = self.server.embed_gate, self.server.embed_refusal
         if gate is not None and not self._wait_at(gate):
             return
+        if refused is None and body.get("model") not in {None, self.server.embeds_as}:
+            refused = Refuse(404, "model_not_found", f"there is no model {body['model']}")
         if refused is not None:
             self._json(refused.status, _error(refused))
             return
@@ -285,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
             for n, each in enumerate(made)
         ]
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
-        self._json(200, {"object": "list", "data": data, "model": EMBEDS, "usage": usage})
+        self._json(200, {"object": "list", "data": data, "model": self.server.embeds_as, "usage": usage})
 
     def _play(self, steps: list[Step]) -> None:
         for step in steps:

@@ -85,8 +85,8 @@ def search(library: Library, found: argparse.Namespace) -> int:
     there = [shelf.name for shelf in library.index.shelves(OWNER)]
     shelf_ids = [library.index.shelf(OWNER, name).id for name in parted(found.shelf, there) or [found.shelf]]
     searching = Searching(library, _warn)
-    passages = searching.passages(" ".join(found.text), shelf_ids, found.number)
     min_score = searching.min_score()
+    passages = searching.passages(" ".join(found.text), shelf_ids, found.number, min_score=min_score)
     is_near = [each.score >= min_score for each in passages]
     if found.json:
         told = [{**wire(each), "is_enough": is_enough} for each, is_enough in zip(passages, is_near, strict=True)]

@@ -155,7 +155,8 @@ class Desk:
             guard.readable_shelf(self._room, caller.user, shelf_id)
         notices: list[str] = []
         searching = Searching(library, notices.append)
-        found, least = searching.passages(text, ids, _PASSAGES), searching.min_score()
+        least = searching.min_score()
+        found = searching.passages(text, ids, _PASSAGES, min_score=least)
         told = [passage_wire(n, p, library.link(p), is_enough=p.score >= least) for n, p in enumerate(found, 1)]
         took_ms = round((time.monotonic() - began) * 1000, 1)
         return {"passages": told, "min_score": round(least, 4), "took_ms": took_ms, "notice": " ".join(notices)}

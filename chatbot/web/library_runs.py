@@ -29,7 +29,7 @@ _FILL = 0  # in place of a source's id: the vectors that are missing
 
 @dataclass
 class _Run:
-    """A run that waits or goes on. again: it was asked for once more after it was stopped."""
+    """A run that waits or goes on. again: it was asked for once more after it was stopped, or while it filled."""
 
     source_id: int
     has_begun: bool = False
@@ -61,7 +61,7 @@ class Runs:
         with self._lock:
             known = self._runs.get(source_id)
             if known is not None:
-                known.again = known.again or known.cancel.is_set()
+                known.again = known.again or known.cancel.is_set() or source_id == _FILL
                 return
             if self._closing.is_set():
                 return
@@ -168,10 +168,11 @@ class Runs:
         with self._lock:
             self._runs.pop(run.source_id, None)
             self._lock.notify_all()
-        if self._closing.is_set() or run.source_id == _FILL:
+        if self._closing.is_set():
             return
         try:
-            self._tell(run.source_id)
+            if run.source_id != _FILL:
+                self._tell(run.source_id)
         except Exception:
             log.exception("the end of a run was not told; pages ask again")
         if run.again:

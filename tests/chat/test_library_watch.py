@@ -43,6 +43,9 @@ class House:
     def embedder(self) -> Any:
         return self
 
+    def use_model(self, model: str) -> None:
+        self.model = model
+
     def check(self) -> str:
         if self.away:
             raise EmbedderAway(self.away)

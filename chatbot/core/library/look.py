@@ -175,7 +175,7 @@ class Work:
         n_most = max(_FEWEST_PASSAGES, self.scene.settings.library_tokens // _PASSAGE_TOKENS)
 
         def find(text: str) -> list[Passage]:
-            return self._places.find(text, shelf_ids, single, n_most)
+            return self._places.find(text, shelf_ids, single, n_most, budget.min_score)
 
         tell = _unheard if question.pinned else self._tell
         prepared = prepare(question, find, budget, asked.depth, self.asker, tell, self.is_cancelled)

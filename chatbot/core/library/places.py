@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from chatbot.core.events import Attached
@@ -35,20 +37,24 @@ class Places:
     called: Mapping[int, str] = field(default_factory=dict)
 
     def find(
-        self, question: str, shelf_ids: Collection[int], document_ids: Collection[int], n_most: int
+        self,
+        question: str,
+        shelf_ids: Collection[int],
+        document_ids: Collection[int],
+        n_most: int,
+        min_score: float = -math.inf,
     ) -> list[Passage]:
-        """The best passages of these shelves and of these documents, best first."""
-        found: list[Passage] = []
+        """The best passages of these shelves and of these documents, best first, in turn where both are asked."""
+        found: list[list[Passage]] = []
         if shelf_ids:
-            found += self.searching.passages(question, shelf_ids, n_most)
+            found.append(self.searching.passages(question, shelf_ids, n_most, None, min_score))
         if document_ids:
             theirs = {self.library.document(self.owner_id, each)[0] for each in document_ids}
-            found += self.searching.passages(question, theirs, n_most, document_ids)
-        best_first = merged(sorted(found, key=lambda each: -each.score))
-        made = [self._shown(each) for each in best_first[:n_most]]
-        if made:
-            self.best(made[0].score)
-        return made
+            found.append(self.searching.passages(question, theirs, n_most, document_ids, min_score))
+        in_turn = [each for row in zip_longest(*found) for each in row if each is not None]
+        if in_turn:
+            self.best(max(each.score for each in in_turn))
+        return [self._shown(each) for each in merged(in_turn)[:n_most]]
 
     def file(self, file: Attached) -> int | None:
         """The document of a file of the chat, if it is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,12 +24,17 @@ class Searching:
         self._is_away = False
 
     def passages(
-        self, question: str, shelf_ids: Collection[int], n_most: int, document_ids: Collection[int] | None = None
+        self,
+        question: str,
+        shelf_ids: Collection[int],
+        n_most: int,
+        document_ids: Collection[int] | None = None,
+        min_score: float = -math.inf,
     ) -> list[Passage]:
-        """The passages that fit best, best first."""
+        """The passages that fit best, best first. min_score: of what may answer."""
         if not self._is_away:
             try:
-                return self._library.search(question, shelf_ids, n_most, document_ids)
+                return self._library.search(question, shelf_ids, n_most, document_ids, min_score)
             except EmbedderAway as why:
                 self._is_away = True
                 self._tell(f"This was found by words alone, not by what they mean: {why.message}.")

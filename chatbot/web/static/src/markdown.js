@@ -130,6 +130,7 @@ export class Renderer {
   /** A block whose text is final. It takes the place of the one that may still have changed. */
   take(blocks) {
     const holder = this.draw(blocks);
+    this.above = this.below;
     this.tail = null;
     return holder;
   }
@@ -137,7 +138,7 @@ export class Renderer {
   /** Draw the block that may still change. */
   draw(blocks) {
     this.tail ??= this.append();
-    fill(this.tail, blocks, this.dress);
+    this.below = fill(this.tail, blocks, this.dress, this.above);
     return this.tail;
   }
 
@@ -165,18 +166,33 @@ export class Renderer {
     this.frozen = ""; // the text whose blocks are final
     this.part = null; // the element of the last blocks
     this.tail = null; // the element of the block that may still change
+    this.above = []; // the headings under which the next block stands, as levels of the text
+    this.below = []; // the same after the block that may still change
   }
 }
 
-/** Put what the lexer found into the element of a block. */
-function fill(holder, blocks, dress) {
+/** Put what the lexer found into the element of a block that stands under these headings; those after it. */
+function fill(holder, blocks, dress, above) {
   const content = safe(blocks);
   dress?.(content);
+  const below = nest(content, above);
   for (const pre of content.querySelectorAll("pre")) addCopyButton(pre);
   for (const table of content.querySelectorAll("table")) wrapTable(table);
   for (const box of content.querySelectorAll("li > input, li > p > input")) box.closest("li").className = "task";
   holder.className = /^H[1-4]$/.test(content.firstElementChild?.tagName) ? "block head" : "block";
   holder.replaceChildren(content);
+  return below;
+}
+
+/** A text begins at any level and may skip some: tell who listens how deep each heading stands below the page's own. */
+function nest(content, above) {
+  let under = above;
+  for (const heading of content.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+    const level = Number(heading.tagName[1]);
+    under = [...under.filter((each) => each < level), level];
+    heading.setAttribute("aria-level", Math.min(under.length + 1, 6));
+  }
+  return under;
 }
 
 function wrapTable(table) {

@@ -30,9 +30,10 @@ class Allowance:
             asked = self._store.answers_since(user.id, time.time() - DAY_S)
             if len(asked) >= limits.messages_per_day:
                 free_in_s = asked[-limits.messages_per_day] + DAY_S - time.time()
+                are = "is" if limits.messages_per_day == 1 else "are"
                 raise LimitReached(
                     f"you have asked {_times(len(asked), 'message')} in the last 24 hours, and "
-                    f"{limits.messages_per_day:,} are allowed: the next one is free in {_duration(free_in_s)}"
+                    f"{limits.messages_per_day:,} {are} allowed: the next one is free in {_duration(free_in_s)}"
                 )
         if limits.answers_at_once:
             running = self._answers_now(user)

@@ -153,6 +153,7 @@ CONTROLS: tuple[Control, ...] = (
     Control("extra", "More fields (JSON)", "json", "Further fields of the request, as a JSON object; they win."),
 )
 BY_NAME: Mapping[str, Control] = {control.name: control for control in CONTROLS}
+_SHOWN_CHARS = 60  # of a value that is refused
 _MAY_BE_NONE = ("system_prompt", "library")  # empty is a choice: against one that is in force otherwise
 # The numbers that go into a request under their own names; temperature and max_tokens are always sent.
 _SENT = ("top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed")
@@ -322,4 +323,5 @@ def _checked_object(control: Control, value: Any) -> dict[str, Any]:
 def _wrong(control: Control, value: Any) -> OptionRefused:
     text = f"{value:.10g}" if isinstance(value, float) else json.dumps(value, default=str)
     shown = value if isinstance(value, str) else text
-    return OptionRefused(control.name, f"{control.name} must be {control.meaning()}, got {shown[:60]}")
+    shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
+    return OptionRefused(control.name, f"{control.name} must be {control.meaning()}, got {shown}")

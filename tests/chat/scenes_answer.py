@@ -177,6 +177,17 @@ def editing(stage: Stage) -> Tab:
     return tab
 
 
+@scene("A message was taken back; what was said is still there, with its versions.")
+def taken_back(stage: Stage) -> Tab:
+    tab = editing(stage)
+    tab.button("Send again").click()
+    expect(tab.find(".said .place")).to_have_text("2/2")
+    tab.is_at("done")
+    tab.say("/undo")
+    expect(tab.find("#further")).to_be_visible()
+    return tab
+
+
 @scene("Code, a table, a formula and a list.", TALL, LIGHT, DARK)
 def rich(stage: Stage) -> Tab:
     tab = stage.asked("What does a horse eat?", *ended(RICH))

@@ -68,6 +68,20 @@ def options(stage: Stage) -> Tab:
     return tab
 
 
+@scene("Values that are refused are marked where they stand, with what is in force.", WIDE, LIGHT, DARK)
+def options_refused(stage: Stage) -> Tab:
+    tab = stage.asked(QUESTION, *ended(ANSWER))
+    choose(tab, "Options")
+    shown = box(tab, "Options")
+    for label, value in (("Stop at", "END"), ("Stop at", "stop\n" * 20), ("More fields (JSON)", '{"stream": false}')):
+        field = shown.get_by_label(label, exact=True)
+        field.fill(value)
+        field.press("Tab")
+        expect(field.and_(shown.locator("[aria-invalid=true]"))).to_have_count(0 if value == "END" else 1)
+    shown.get_by_label("Stop at", exact=True).scroll_into_view_if_needed()
+    return tab
+
+
 @scene("Presets and kept prompts.")
 def presets(stage: Stage) -> Tab:
     tab = stage.open()

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.chat.browser import Browser
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tab
-from tests.chat.scenes_around import choose
+from tests.chat.scenes_around import ANSWER, QUESTION, choose
 from tests.chat.stage import DARK, LIGHT, PHONE, SMALL, TALL, WIDE, Stage, ended, scene
 from tests.processes import REPO, Process
 
@@ -31,6 +31,10 @@ llmserver_kv_cells_used{{model="fake-model"}} {cells}
 # TYPE llmserver_resident_bytes gauge
 llmserver_resident_bytes 5312000000
 """
+SEND_BOTH = """(texts) => {
+    const input = document.getElementById("input");
+    for (const text of texts) { input.value = text; input.form.requestSubmit(); }
+}"""
 SIGN = REPO / "chatbot" / "web" / "static" / "icon-512.png"
 
 
@@ -72,6 +76,24 @@ def account(stage: Stage) -> Tab:
     tab = stage.open(cookie=logged_in(house, "admin"))
     choose(tab, "admin", "Account")
     expect(tab.page.get_by_role("heading", name="Where you are logged in")).to_be_visible()
+    return tab
+
+
+@scene("A message that was refused stays in sight; the one before it is back to be changed.", WIDE, LIGHT, DARK)
+def not_sent(stage: Stage) -> Tab:
+    house = a_house(stage)
+    chief = Browser(house.url, Cookie=logged_in(house, "admin"))
+    cookie = guest(chief, house, "Ada")
+    ada = next(each["id"] for each in chief.call("admin")["users"] if each["name"] == "Ada")
+    chief.call("limits", {"user_id": ada, "limits": {"messages_per_day": 1, "answers_at_once": 0, "storage_mb": 0}})
+    chief.client.disconnect()
+    stage.model.scripts = [ended(ANSWER)]
+    tab = stage.open(cookie=cookie)
+    tab.input.fill(QUESTION)
+    tab.button("Send").click()
+    tab.is_at("done")
+    tab.page.evaluate(SEND_BOTH, ["And how much in winter, when it works every day?", "Does it need oats then?"])
+    expect(tab.find(".refusal").filter(has_text="Not sent")).to_be_visible()
     return tab
 
 

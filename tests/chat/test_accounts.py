@@ -319,7 +319,7 @@ def test_a_users_own_limits_win_and_administrators_have_none_of_the_houses(room:
     user = resident(room, messages_per_day=1)
     allowance = Allowance(room.store, room.jobs)
     room.watcher.end_of(asked(room, user))
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReached, match="and 1 is allowed"):
         allowance.check_answer(room.store.user(user.id))
     room.store.set_limits(user.id, Limits(messages_per_day=5))
     allowance.check_answer(room.store.user(user.id))

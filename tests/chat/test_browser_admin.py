@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, WebSocketRoute, expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser
@@ -205,6 +205,29 @@ def test_defaults_hold_for_a_chat_that_chooses_nothing(
     assert (asked["temperature"], asked["seed"]) == (0.25, 4)
     assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
     assert admin.call("house_options", {"options": {}})["ok"]
+
+
+def test_the_defaults_can_be_opened_before_it_is_known_what_can_be_chosen(
+    house: Process, cookie: str, tabs: Tabs
+) -> None:
+    tab = tabs.open(house, "/admin", cookie)
+    lines: list[WebSocketRoute] = []
+    held: list[str | bytes] = []
+
+    def hold(line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+        lines.append(server)
+        line.on_message(lambda said: held.append(said) if '"hello"' in str(said) else server.send(said))
+
+    tab.page.route_web_socket(re.compile("socket.io"), hold)
+    tab.page.reload()
+    tab.button("Change the defaults").click()
+    box = tab.page.get_by_role("dialog", name="Defaults of a chat")
+    expect(box.locator(".stage")).to_have_text("One moment: the chat server is asked what can be chosen.")
+    lines[-1].send(held[-1])
+    expect(box.get_by_role("textbox", name="Temperature")).to_be_visible()
+    expect(box.locator(".stage")).to_have_count(0)
+    assert tab.errors == []
 
 
 def test_numbers_of_now_come_and_follow(house: Process, cookie: str, model: FakeServer, tabs: Tabs) -> None:

@@ -165,7 +165,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"thinking": "hard"}, r"thinking must be one of off, low, medium, high, got hard"),
     ({"stop": "END"}, r"stop must be a list of at most 16 texts"),
     ({"stop": [""]}, r"stop must be a list"),
-    ({"stop": ["a"] * 17}, r"stop must be a list"),
+    ({"stop": ["a"] * 17}, r'stop must be a list of .*, got \["a", .*…$'),
     ({"extra": [1]}, r"extra must be a JSON object"),
     ({"extra": {"a": float("inf")}}, r"extra must be a JSON object"),
     ({"extra": {"a": "x" * 200_000}}, r"extra has 200,009 characters of JSON and may have 100,000"),

@@ -262,7 +262,9 @@ def test_the_model_server_may_die_in_mid_answer_and_come_back(tmp_path: Path) ->
         page.until(lambda: any(n == "model" and b["state"] == "away" for n, b in page.heard))
         with FakeServer(["back", Finish()], port=port):
             page.until(lambda: page.heard[-1][0] == "model" and page.heard[-1][1]["state"] == "ready")
+            page.heard.clear()
             again = page.call("retry", {"answer_id": away["answer"]["id"]})
+            assert again["answer"]["id"] == away["answer"]["id"], "it had no word"
             assert page.end_of(again["answer"]["id"])["status"] == "done"
             shown = page.call("open", {"chat_id": turn["chat"]["id"]})["messages"]
             assert [m["content"] for m in shown] == ["hi", "back"]

@@ -52,7 +52,7 @@ setInterval(look, LOOK_EVERY_MS);
 async function begin() {
   tell("");
   try {
-    const hello = await link.call("hello");
+    const hello = await link.callUntilAnswered("hello");
     me = hello.user?.id ?? null;
     house.learn({ ...hello, shelves: await sharedShelves() });
   } catch (failure) {

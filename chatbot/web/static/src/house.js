@@ -56,33 +56,43 @@ export class House {
     const some = make("p", { class: "facts" }, "A chat that chooses nothing of its own has these.");
     redraw(this.chosen, [accepted, named.length], () => (rows.length ? [some, make("dl", { class: "facts-list chosen" }, ...rows)] : [none]));
     if (!this.dialog) return;
+    if (!this.rows.length) this.rows = this.rowsOf(controls);
     this.presets.update(presets, now);
     for (const { name, update } of this.rows) update({ value: now[name], fallback: defaults[name], models, shelves });
   }
 
+  /** The controls, put into the open box; none before it is known what can be chosen. */
+  rowsOf(controls) {
+    const rowOf = (control) => (control.name === "library" ? shelfRow : controlRow);
+    const rows = controls.map((control) => rowOf(control)(control, (value) => this.change(choosing(control.name, value))));
+    if (rows.length) this.list.replaceChildren(...rows.map(({ element }) => element));
+    return rows;
+  }
+
+  async change(how) {
+    this.problem.textContent = "";
+    const done = this.choice.make(how);
+    this.draw();
+    try {
+      await done;
+    } catch (failure) {
+      this.problem.textContent = refused(this.rows, failure, this.choice.now);
+    }
+    const hello = await this.hello().catch(() => null); // what is in force now
+    if (hello) this.learn(hello);
+    else this.draw();
+  }
+
   open() {
-    const problem = make("p", { class: "problem", role: "alert" });
-    const change = async (how) => {
-      problem.textContent = "";
-      const done = this.choice.make(how);
-      this.draw();
-      try {
-        await done;
-      } catch (failure) {
-        problem.textContent = refused(this.rows, failure, this.choice.now);
-      }
-      const hello = await this.hello().catch(() => null); // what is in force now
-      if (hello) this.learn(hello);
-      else this.draw();
-    };
-    this.presets = new Presets({ take: (options) => change(() => options), save: async (name, options) => {
+    this.problem = make("p", { class: "problem", role: "alert" });
+    this.rows = []; // made when it is known what can be chosen
+    this.list = make("div", {}, make("p", { class: "stage", role: "status" }, "One moment: the chat server is asked what can be chosen."));
+    this.presets = new Presets({ take: (options) => this.change(() => options), save: async (name, options) => {
       const { presets } = await this.call.raw("preset", { name, options });
       this.learn({ ...this.known, presets });
     } });
-    const rowOf = (control) => (control.name === "library" ? shelfRow : controlRow);
-    this.rows = this.known.controls.map((control) => rowOf(control)(control, (value) => change(choosing(control.name, value))));
     const help = make("p", { class: "help" }, "For everybody's chats, where they choose nothing of their own. Take one of your presets, or set what is to hold.");
-    const body = make("div", { class: "options" }, help, this.presets.element, problem, ...this.rows.map(({ element }) => element));
+    const body = make("div", { class: "options" }, help, this.presets.element, this.problem, this.list);
     this.dialog = showDialog("Defaults of a chat", body);
     this.dialog.classList.add("drawer");
     this.dialog.addEventListener("close", () => (this.dialog = null));

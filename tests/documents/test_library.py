@@ -381,6 +381,27 @@ def test_a_removed_source_takes_its_documents_and_their_words(library: Library, 
     assert is_sound(library.index)
 
 
+def test_a_removed_source_that_is_added_again_is_not_read_again(
+    library: Library, shelf_id: int, farm: Path, embedder: WordEmbedder
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    before = names(library, shelf_id)
+    found = [each.document_id for each in library.search("barn", [shelf_id])]
+    library.remove_source(ANNA, source_id)
+    embedder.is_away = True
+    again = library.add_source(ANNA, shelf_id, "folder", str(farm))
+    assert names(library, shelf_id) == before
+    report = library.refresh(again.id)
+    assert (report.n_same, report.n_new, report.n_changed, report.n_removed) == (3, 0, 0, 0)
+    embedder.is_away = False
+    assert [each.document_id for each in library.search("barn", [shelf_id])] == found
+    library.remove_source(ANNA, again.id)
+    library.purge(time.time() + 1)
+    library.add_source(ANNA, shelf_id, "folder", str(farm))
+    assert names(library, shelf_id) == []
+    assert is_sound(library.index)
+
+
 def test_a_dropped_file_replaces_its_namesake(library: Library, shelf_id: int) -> None:
     first = library.add_file(ANNA, shelf_id, "/home/anna/a\nb.txt", b"The first text.")
     assert library.add_file(ANNA, shelf_id, "a b.txt", b"The second text.") == first

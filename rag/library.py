@@ -117,6 +117,7 @@ class Library:
             raise kinds.off()
         added = self._registry.add(shelf_id, kind, address, kinds.checked_options(kind, options or {}))
         self.index.take_back(shelf_id, kinds.uri_of(kind, address))
+        self.index.bring_back(shelf_id, f"{kind} {address}", added.id)
         return added
 
     def change_source(self, owner_id: str, source_id: int, options: Mapping[str, Any]) -> Source:
@@ -149,6 +150,7 @@ class Library:
 
     def remove_source(self, owner_id: str, source_id: int) -> None:
         """Forget a source with its documents; those that another folder or page of the shelf has too become its own.
+        Added again within a day it has them as they were.
 
         Raises UnknownShelf, SourceBusy while it is read.
         """
@@ -160,11 +162,13 @@ class Library:
             return next((each.id for each in others if kinds.covers(each.kind, each.address, uri)), None)
 
         with self._registry.removing(source_id):
+            now = time.time()
+            self.index.remember_aside(source.shelf_id, f"{source.kind} {source.address}", now)
             for document_id, uri in self.index.places_of(source_id):  # one at a time: nobody waits long
-                if (heir_id := heir(uri)) is None:
-                    self.index.remove([document_id])
-                else:
+                if (heir_id := heir(uri)) is not None:
                     self.index.hand_over(document_id, heir_id)
+                elif not self.index.set_aside(document_id, now):
+                    self.index.remove([document_id])
             for uri in self.index.put_away_of(source_id):
                 if (heir_id := heir(uri)) is not None:
                     self.index.keep_away(heir_id, uri)

@@ -22,6 +22,10 @@ _KEPT = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, d.n_chars,
     FROM documents d WHERE d.shelf_id = ? AND d.deleted_at IS NULL"""
 _WITH_TEXT = " AND (d.title LIKE ? ESCAPE '\\' OR d.uri LIKE ? ESCAPE '\\')"
 
+_ASIDE = "removed from shelf {}: {}"
+_BRING_BACK = """UPDATE documents SET deleted_at = NULL, source_id = ?
+    WHERE shelf_id = ? AND source_id IS NULL AND deleted_at = ? AND NOT EXISTS (SELECT 1 FROM documents d
+        WHERE d.shelf_id = documents.shelf_id AND d.uri = documents.uri AND d.deleted_at IS NULL)"""
 _TAKE_BACK = "DELETE FROM put_away WHERE uri = ? AND source_id IN (SELECT id FROM sources WHERE shelf_id = ?)"
 
 
@@ -164,6 +168,26 @@ class Listing(Database):
         with self.writing() as db:
             db.execute("UPDATE documents SET source_id = ? WHERE id = ?", (source_id, document_id))
             db.execute("UPDATE sources SET look = '' WHERE id = ?", (source_id,))
+
+    def set_aside(self, document_id: int, at: float) -> bool:
+        """A document goes with its source, with a way back; False for one that was deleted before."""
+        query = "UPDATE documents SET deleted_at = ?, source_id = NULL WHERE id = ? AND deleted_at IS NULL"
+        with self.writing() as db:
+            return db.execute(query, (at, document_id)).rowcount > 0
+
+    def remember_aside(self, shelf_id: int, uri: str, at: float) -> None:
+        """When the documents of a source at this place were set aside."""
+        with self.writing() as db:
+            db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_ASIDE.format(shelf_id, uri), repr(at)))
+
+    def bring_back(self, shelf_id: int, uri: str, source_id: int) -> None:
+        """A source is there again: what was set aside of it and not added meanwhile is its own, as it was."""
+        name = _ASIDE.format(shelf_id, uri)
+        with self.writing() as db:
+            row = db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+            if row:
+                db.execute("DELETE FROM state WHERE name = ?", (name,))
+                db.execute(_BRING_BACK, (source_id, shelf_id, float(row[0])))
 
     def places_of(self, source_id: int) -> list[tuple[int, str]]:
         """The documents of a source, deleted ones too: (id, uri)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chatbot.core.llm import ModelClient
-from chatbot.core.store import Store
+from chatbot.core.store import OWNER, Store
 from chatbot.errors import BadRequest
 from chatbot.settings import parse
 from chatbot.terminal.flags import TerminalSettings, environment
@@ -105,19 +105,23 @@ def _export(found: argparse.Namespace) -> int:
 
 def _import(found: argparse.Namespace) -> int:
     """Take chats from files; what is here already is left alone."""
+    from chatbot.core.library import open_library
+    from chatbot.core.library.returned import relinked
     from chatbot.core.transfer import detect, keep
 
-    store = _store(found)
+    store, settings = _store(found), _settings(found)
+    door = open_library(settings, settings.database())
     for name in found.files:
         try:
             with Path(name).open("rb") as file:
-                taken = keep.take(store, detect.read(file, _MAX_IMPORT_BYTES))
+                taken = keep.take(store, relinked(detect.read(file, _MAX_IMPORT_BYTES), door, OWNER))
         except OSError as why:
             raise BadRequest(f"cannot read {name}: {why.strerror or why}") from why
         skipped = f", {taken.n_skipped:,} skipped" if taken.n_skipped else ""
         sys.stderr.write(f"{name}: {len(taken.chat_ids):,} chats with {taken.n_messages:,} messages{skipped}\n")
         for notice in taken.notices:
             sys.stderr.write(f"  {notice}\n")
+    door.close()
     return 0
 
 

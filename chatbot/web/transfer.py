@@ -11,6 +11,7 @@ from urllib.parse import quote
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from chatbot.core.library.returned import relinked
 from chatbot.core.transfer import detect, keep
 from chatbot.errors import BadRequest, FileTooLarge
 from chatbot.web import guard
@@ -56,7 +57,8 @@ def add_transfer(app: Flask, service: ChatService) -> None:
         max_bytes = service.settings.max_import_mb * 1_000_000
         file = _sent(max_bytes)
         with one_import:
-            taken = keep.take(store, detect.read(file, max_bytes), user.id, service.allowance.room(user))
+            found = relinked(detect.read(file, max_bytes), service.library.door, user.id)
+            taken = keep.take(store, found, user.id, service.allowance.room(user))
         service.tell_chats(taken.chat_ids)
         return jsonify(taken.wire())
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.core.library.returned import relinked
 from chatbot.core.transfer import clean, markdown, own
+from chatbot.core.transfer.values import ImportedChat
 from tests.chat.grounded import EGGS, Stage, says
 from tests.fakes import FakeServer
 
@@ -41,6 +43,23 @@ def test_json_gives_the_sources_back(stage: Stage) -> None:
     assert read.messages[-1].meta["library"]["marks"] == answer.meta["library"]["marks"]
     assert read.messages[-1].meta["library"]["sources"][0]["text"] == answer.meta["library"]["sources"][0]["text"]
     assert read.options == {"library": "cooking", "depth": "quick"}
+
+
+def test_imported_sources_lead_to_the_same_passages_where_the_library_has_them(stage: Stage, tmp_path: Path) -> None:
+    answer = stage.ask("How long do I boil eggs?", library="cooking")
+    text = own.write(stage.store.chat(answer.chat_id), stage.store.tree(answer.chat_id), {}, {})
+    kept = answer.meta["library"]["sources"]
+
+    def brought_back(owner_id: str = "owner") -> list[int]:
+        [chat] = relinked([own.read(json.loads(text))], stage.door, owner_id)
+        assert isinstance(chat, ImportedChat)
+        return [each["document_id"] for each in chat.messages[-1].meta["library"]["sources"]]
+
+    assert brought_back() == [each["document_id"] for each in kept] != [0]
+    assert brought_back("eve") == [0]
+    [shelf] = stage.door.open().index.shelves("owner")
+    stage.door.open().add_file("owner", shelf.id, "eggs.md", b"# Boiling\n\nNobody boils eggs any more.\n")
+    assert brought_back() == [0]
 
 
 def test_what_a_stranger_wrote_as_grounds_is_made_harmless() -> None:

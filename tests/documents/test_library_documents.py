@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,24 @@ def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) ->
     assert [each.title for each in first + rest] == [f"100%_{number}.txt" for number in range(10)]
     assert library.n_documents(shelf_id, "%_7") == 1
     assert library.n_documents(shelf_id, "1%7") == 0
+
+
+def test_a_removed_source_that_is_added_again_is_not_read_again(
+    library: Library, shelf_id: int, farm: Path, embedder: WordEmbedder
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    before = names(library, shelf_id)
+    found = [each.document_id for each in library.search("barn", [shelf_id])]
+    library.remove_source(ANNA, source_id)
+    embedder.is_away = True
+    again = library.add_source(ANNA, shelf_id, "folder", str(farm))
+    assert names(library, shelf_id) == before
+    report = library.refresh(again.id)
+    assert (report.n_same, report.n_new, report.n_changed, report.n_removed) == (3, 0, 0, 0)
+    embedder.is_away = False
+    assert [each.document_id for each in library.search("barn", [shelf_id])] == found
+    library.remove_source(ANNA, again.id)
+    library.purge(time.time() + 1)
+    library.add_source(ANNA, shelf_id, "folder", str(farm))
+    assert names(library, shelf_id) == []
+    assert is_sound(library.index)

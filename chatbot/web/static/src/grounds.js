@@ -133,6 +133,7 @@ function sourceLine(source, several, isUnsure) {
   const name = source.document_id ? make("a", { href: addressOf(source) }, placeOf(source)) : make("span", {}, placeOf(source));
   const more = [
     ...(several && source.shelf ? [make("span", { class: "facts" }, source.shelf)] : []),
+    ...(source.document_id ? [] : [make("span", { class: "facts" }, "this document is not in the library here")]),
     ...(isUnsure ? [make("span", { class: "facts unsure" }, "not confirmed")] : []),
     ...(link ? [make("a", { class: "facts", href: link, target: "_blank", rel: "noopener noreferrer", "aria-label": `Original of ${source.title}` }, "original")] : []),
   ];

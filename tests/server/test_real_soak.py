@@ -1,8 +1,9 @@
-"""A minute of random load on the real server, with clients that leave, prompts that are too long and broken bodies."""
+"""Random load on the real server, with clients that leave, prompts that are too long and broken bodies."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.processes import REPO, llmserver, running, until
 
-SECONDS = 60
+SECONDS = int(os.environ.get("PADDOCK_SOAK_S", "20"))
 GROWTH_MB = 60.0  # of a process with 100 MB of weights; a leaked request or saved text would be far more
 
 
@@ -29,13 +30,13 @@ def counts_agree(url: str) -> bool:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(240)
-def test_a_minute_of_random_load_breaks_no_promise_and_leaks_nothing(tmp_path: Path) -> None:
+@pytest.mark.timeout(180 + SECONDS)
+def test_random_load_breaks_no_promise_and_leaks_nothing(tmp_path: Path) -> None:
     report = tmp_path / "soak.json"
     with running(llmserver("--n_ctx", "2048", "--cache_ram_mib", "16", "--max_queue", "4")) as server:
         command = [sys.executable, "-m", "llmserver", "bench", f"{server.url}/v1", "--scenario", "soak"]
         command += ["--seconds", str(SECONDS), "--pid", str(server.process.pid), "--json", str(report)]
-        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=140 + SECONDS, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         until(lambda: counts_agree(server.url), "the books and the count agree")  # a cancel may be on its way
         assert plan_of(server.url)["host_cache_bytes"] <= 16 * 2**20

@@ -175,6 +175,7 @@ class _Run:
         self._shelf_id, self._source_id = shelf_id, source_id
         self._tell, self._is_cancelled = tell, is_cancelled
         self._known = index.known(shelf_id)
+        self._uris = {sha256: uri for uri, (sha256, _) in self._known.items()}
         self._unread: list[str] = []
         self._failed: Mapping[str, Failure] = {}
         self._report = Report()
@@ -260,8 +261,12 @@ class _Run:
             return None
         chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         is_new = item.uri not in self._known
-        known = {} if is_new or not self._model else self._index.vectors_by_text(self._shelf_id, item.uri, self._model)
-        return Work(document, chunks, known, is_new)
+        return Work(document, chunks, self._vectors_of(document), is_new)
+
+    def _vectors_of(self, document: Document) -> dict[str, Vector]:
+        """The vectors that a document has, by their texts; of one that was renamed those under its old name."""
+        uri = document.uri if document.uri in self._known else self._uris.get(document.sha256)
+        return self._index.vectors_by_text(self._shelf_id, uri, self._model) if uri and self._model else {}
 
     def _failure(self, item: Item, why: RagError) -> Failure:
         """Why it is not taken. The stamp saves reading it again; what is empty is read in no time."""

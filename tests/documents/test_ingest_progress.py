@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -26,14 +28,45 @@ class Clock:
     """Goes on by what is done alone: the run asks it in place of the machine's."""
 
     def __init__(self) -> None:
-        self.now, self._lock = 0.0, threading.Lock()
+        self.now = 0.0
 
     def __call__(self) -> float:
         return self.now
 
     def go_on(self, seconds: float) -> None:
-        with self._lock:
-            self.now += seconds
+        self.now += seconds
+
+
+class Later(Future[Any]):
+    """What is done when somebody waits for it: no thread is ahead of the clock."""
+
+    def __init__(self, task: Callable[[], Any]) -> None:
+        super().__init__()
+        self._task = task
+
+    def do(self) -> None:
+        if not self.done():
+            self.set_result(self._task())
+
+
+class Pool:
+    """In place of threads."""
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
+
+    def submit(self, task: Callable[..., Any], *given: Any) -> Later:
+        return Later(partial(task, *given))
+
+    def shutdown(self, **_: bool) -> None:
+        """There is no thread to end."""
+
+
+def waited(futures: Sequence[Later], _: float) -> SimpleNamespace:
+    """In place of waiting."""
+    for each in futures:
+        each.do()
+    return SimpleNamespace(not_done=())
 
 
 class SlowEmbedder(WordEmbedder):
@@ -52,6 +85,8 @@ class SlowEmbedder(WordEmbedder):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(ingest, "time", SimpleNamespace(monotonic=made, time=time.time))
+    monkeypatch.setattr(ingest, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(ingest, "wait", waited)
     return made
 
 
@@ -116,14 +151,14 @@ def test_a_long_document_says_how_far_it_is(index: Shelves, clock: Clock) -> Non
 
 
 def test_what_is_made_of_a_long_document_is_kept_when_its_run_ends(index: Shelves) -> None:
-    note, embedder, told = long_note(300), WordEmbedder(), list[Progress]()
-    report = Ingest(index, embedder).take(1, [note], tell=told.append, is_cancelled=lambda: len(told) > 3)
+    note, told = long_note(300), list[Progress]()
+    report = Ingest(index, WordEmbedder()).take(1, [note], tell=told.append, is_cancelled=lambda: len(told) > 3)
     n_made, n_all = index.n_vectors("words")
     assert not report.is_whole
     assert 0 < n_made < n_all
+    embedder = WordEmbedder()
     again = Ingest(index, embedder)
     assert again.take(1, [note]).n_same == 1
-    embedder.asked.clear()
     assert again.fill() == len(embedder.asked) == n_all - n_made
     assert index.n_vectors("words") == (n_all, n_all)
 

@@ -33,6 +33,8 @@ class Fill:
         n_made, after = 0, 0
         under_way: list[tuple[list[Told], Future[list[Vector]]]] = []
         n_done, n_all = self._index.n_vectors(model)
+        if n_done == n_all:  # nothing is looked through
+            return 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             while not self._is_cancelled():
                 while len(under_way) < _AT_ONCE and (waiting := self._index.without_vectors(model, _BATCH, after)):

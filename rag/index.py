@@ -40,13 +40,13 @@ class Index(Listing):
         shelf_id: int,
         document: Document,
         chunks: Sequence[Chunk],
-        vectors: Mapping[str, Sequence[Vector]] | None = None,
+        vectors: Mapping[str, Sequence[Vector | None]] | None = None,
         source_id: int | None = None,
     ) -> int:
         """Keep a document, in place of the one that the shelf has under the same uri; its id.
 
-        vectors: by the model's name, one of length one for each chunk. Without them the document is found by its words
-        until set_vectors brings them. Raises UnknownShelf.
+        vectors: by the model's name, one of length one for each chunk. A chunk without one is found by its words until
+        set_vectors brings it. Raises UnknownShelf.
         """
         with self.writing() as db:
             _need_shelf(db, shelf_id)
@@ -71,6 +71,12 @@ class Index(Listing):
         query = "SELECT start, stop, lead, headings, n_tokens FROM chunks WHERE document_id = ? ORDER BY place"
         with self.reading() as db:
             return [_chunk(row) for row in db.execute(query, (document_id,))]
+
+    def chunk_ids(self, document_id: int) -> list[int]:
+        """The ids of a document's chunks in their order."""
+        query = "SELECT id FROM chunks WHERE document_id = ? ORDER BY place"
+        with self.reading() as db:
+            return [row[0] for row in db.execute(query, (document_id,))]
 
     def vectors_by_text(self, shelf_id: int, uri: str, model: str) -> dict[str, Vector]:
         """The vectors that a document's chunks have, by what was embedded: what did not change keeps its vector."""
@@ -178,9 +184,11 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], vectors: Sequence[Vector]) -> None:
-    if len(chunk_ids) != len(vectors):
-        raise ValueError(f"{len(vectors)} vectors for {len(chunk_ids)} chunks")
+def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], given: Sequence[Vector | None]) -> None:
+    if len(chunk_ids) != len(given):
+        raise ValueError(f"{len(given)} vectors for {len(chunk_ids)} chunks")
+    rows = [(chunk_id, vector) for chunk_id, vector in zip(chunk_ids, given, strict=True) if vector is not None]
+    vectors = [vector for _, vector in rows]
     if not vectors:
         return
     n_dims = len(vectors[0])
@@ -193,7 +201,7 @@ def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], vectors
         )
     db.executemany(
         "INSERT OR REPLACE INTO vectors (model_id, chunk_id, vector) VALUES (?, ?, ?)",
-        [(model_id, i, np.asarray(v, "<f4").tobytes()) for i, v in zip(chunk_ids, vectors, strict=True)],
+        [(model_id, chunk_id, np.asarray(vector, "<f4").tobytes()) for chunk_id, vector in rows],
     )
 
 

@@ -1,7 +1,8 @@
 """Bring a shelf up to date with a source: what is new or changed is read, cut, embedded and kept; what is gone, goes.
 
-Each document is kept in one transaction once all its vectors are there, so that a run that was killed goes on where it
-was: what is kept is known by the hash of its bytes. Documents are read while the vectors of earlier ones are made.
+Each document is kept in one transaction once all its vectors are there, a long one at once and its vectors as they
+come, so that a run that was killed goes on where it was: what is kept is known by the hash of its bytes. Documents are
+read while the vectors of earlier ones are made.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from rag.chunk import Limits, chunk, parts
-from rag.documents import Chunk, Document
+from rag.chunk import Limits, chunk
+from rag.documents import Document
 from rag.embed import Embedder, Vector, what_fits
 from rag.errors import (
     DocumentEmpty,
@@ -29,12 +30,12 @@ from rag.errors import (
 )
 from rag.fill import Fill
 from rag.index import Index
+from rag.pace import Pace
+from rag.work import BATCH, Work, batches, cut_smaller, made_of
 
-_BATCH = 16  # texts a request: the server answers others between two
 _AT_ONCE = 2  # requests under way, so that the server never waits for the next one
 _WINDOW = 64  # texts that are collected before they are sent: memory holds at most two windows
-_LEAST_TOKENS = 32
-_TIMES = 200  # documents by which the time that is left is told
+_LONG = 64  # texts without vectors, from which on a document is kept before it has them
 _LOOK_S = 0.2  # between two looks whether the run shall stop
 _TRY_AGAIN_S = 3_600.0  # after so long a file that could not be read is tried again though it did not change
 _GONE = (404, 410)  # what a server says of a page that is no longer there
@@ -107,26 +108,6 @@ class Report:
     without_vectors: str = ""
 
 
-@dataclass
-class _Work:
-    """A document on its way: its chunks, and the vectors that it has already by their text."""
-
-    document: Document
-    chunks: list[Chunk]
-    known: dict[str, Vector]
-    is_new: bool
-
-    def texts(self) -> list[str]:
-        return [each.told(self.document.text, self.document.title) for each in self.chunks]
-
-    def missing(self) -> list[str]:
-        return [text for text in dict.fromkeys(self.texts()) if text not in self.known]
-
-
-def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH))
-
-
 class Ingest:
     """Runs for one library; several may go on at once, for different sources."""
 
@@ -157,7 +138,7 @@ class Ingest:
         """Keep one document; its id. A short one has its vectors at once, a long one when they are filled in."""
         chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         vectors: dict[str, list[Vector]] = {}
-        if len(chunks) <= _BATCH:
+        if len(chunks) <= BATCH:
             with suppress(EmbedderAway, TextTooLong):
                 texts = [each.told(document.text, document.title) for each in chunks]
                 vectors = {self._embedder.model: self._embedder.embed(texts)}
@@ -194,11 +175,12 @@ class _Run:
         self._shelf_id, self._source_id = shelf_id, source_id
         self._tell, self._is_cancelled = tell, is_cancelled
         self._known = index.known(shelf_id)
+        self._uris = {sha256: uri for uri, (sha256, _) in self._known.items()}
         self._unread: list[str] = []
         self._failed: Mapping[str, Failure] = {}
         self._report = Report()
-        # When the last documents were done: those before tell little, when most of them were there already.
-        self._times = deque([time.monotonic()], _TIMES)
+        self._pace = Pace(0, time.monotonic())
+        self._under_way: deque[tuple[Future[list[Vector | None]], int]] = deque()  # (a request, its texts)
         self._n_done = 0
         self._n_all: int | None = None
         self._model = ""
@@ -206,6 +188,8 @@ class _Run:
     def take(self, items: Iterable[Item], n_all: int | None, failed: Mapping[str, Failure]) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
         self._n_all, self._failed = n_all, failed
+        n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
+        self._pace = Pace(n_known + len(failed), time.monotonic())
         try:
             self._model = self._embedder.model
         except EmbedderAway as why:
@@ -213,7 +197,7 @@ class _Run:
         seen: set[str] = set()
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            before: list[tuple[_Work, list[Future[list[Vector | None]]]]] = []
+            before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):
                 now = [(work, self._asked(pool, work)) for work in window]
                 self._keep(before)
@@ -226,27 +210,31 @@ class _Run:
             self._remove_others(seen)
         return self._report
 
-    def _windows(self, items: Iterable[Item], seen: set[str]) -> Iterator[list[_Work]]:
+    def _windows(self, items: Iterable[Item], seen: set[str]) -> Iterator[list[Work]]:
         """Documents to embed, so many that their texts fill a window."""
-        window: list[_Work] = []
-        n_texts = 0
+        window: list[Work] = []
+        n_texts, began = 0, time.monotonic()
         for item in items:
             if self._is_cancelled():
                 break
             seen.add(item.uri)
             work = self._read(item, seen)
+            is_known = item.uri in self._known or item.uri in self._failed
             if work is None:
+                self._pace.skip(time.monotonic() - began, is_known=is_known)
                 self._n_done += 1
                 self._say(item.uri)
-                continue
-            window.append(work)
-            n_texts += len(work.chunks)
+            else:
+                self._pace.read(len(work.chunks), is_known=is_known)
+                window.append(work)
+                n_texts += len(work.chunks)
             if n_texts >= _WINDOW:
                 yield window
                 window, n_texts = [], 0
+            began = time.monotonic()
         yield window
 
-    def _read(self, item: Item, seen: set[str]) -> _Work | None:
+    def _read(self, item: Item, seen: set[str]) -> Work | None:
         """The document in chunks; None when it is here already, or cannot be taken."""
         if self._index.is_put_away(self._shelf_id, item.uri):
             self._report.n_put_away += 1
@@ -273,8 +261,12 @@ class _Run:
             return None
         chunks = chunk(document.text, document.title, self._limits, is_code=document.kind == "code")
         is_new = item.uri not in self._known
-        known = {} if is_new or not self._model else self._index.vectors_by_text(self._shelf_id, item.uri, self._model)
-        return _Work(document, chunks, known, is_new)
+        return Work(document, chunks, self._vectors_of(document), is_new)
+
+    def _vectors_of(self, document: Document) -> dict[str, Vector]:
+        """The vectors that a document has, by their texts; of one that was renamed those under its old name."""
+        uri = document.uri if document.uri in self._known else self._uris.get(document.sha256)
+        return self._index.vectors_by_text(self._shelf_id, uri, self._model) if uri and self._model else {}
 
     def _failure(self, item: Item, why: RagError) -> Failure:
         """Why it is not taken. The stamp saves reading it again; what is empty is read in no time."""
@@ -294,27 +286,68 @@ class _Run:
             self._index.set_stamp(self._shelf_id, item.uri, item.stamp)
         return True
 
-    def _asked(self, pool: ThreadPoolExecutor, work: _Work) -> list[Future[list[Vector | None]]]:
+    def _asked(self, pool: ThreadPoolExecutor, work: Work) -> list[Future[list[Vector | None]]]:
         """The vectors that a document lacks, on their way."""
-        if self._report.without_vectors:
-            return []
-        return [pool.submit(what_fits, self._embedder, texts) for texts in _batches(work.missing())]
+        asked = [] if self._report.without_vectors else list(batches(work.missing()))
+        self._pace.make(len(work.chunks) - sum(map(len, asked)))
+        futures = [pool.submit(what_fits, self._embedder, texts) for texts in asked]
+        self._under_way.extend(zip(futures, map(len, asked), strict=True))
+        return futures
 
-    def _keep(self, window: Sequence[tuple[_Work, list[Future[list[Vector | None]]]]]) -> None:
+    def _keep(self, window: Sequence[tuple[Work, list[Future[list[Vector | None]]]]]) -> None:
         """Keep the documents of a window, each with its vectors; on demand those that are left are not waited for."""
         for work, futures in window:
-            if not self._is_ready(futures):
+            is_long = len(futures) * BATCH > _LONG
+            if not (self._grow(work, futures) if is_long else self._keep_whole(work, futures)):
                 return
-            try:
-                ready = self._with_vectors(work, [vector for each in futures for vector in each.result()])
-                if futures:
-                    ready = self._cut_smaller(ready)
-            except EmbedderAway as why:
-                self._report.without_vectors = why.message
-                ready = replace(work, known={})
-            self._put(ready)
             self._n_done += 1
             self._say(work.document.uri)
+
+    def _keep_whole(self, work: Work, futures: Sequence[Future[list[Vector | None]]]) -> bool:
+        """Keep a document once its vectors are there; False when the run shall end."""
+        if not self._is_ready(futures):
+            return False
+        try:
+            for texts, future in zip(batches(work.missing()), futures, strict=False):
+                work = work.taught(self._made(texts, future.result()))
+            if futures:
+                work = self._cut_smaller(work)
+        except EmbedderAway as why:
+            self._report.without_vectors = why.message
+        if self._put(work) is not None:
+            self._report.n_chunks += len(work.chunks)
+        return True
+
+    def _grow(self, work: Work, futures: Sequence[Future[list[Vector | None]]]) -> bool:
+        """Keep a long document at once, and its vectors as they come: what ends here costs none of those that are made.
+
+        False when the run shall end.
+        """
+        document_id = self._put(work)
+        if document_id is None:
+            return True
+        ids: dict[str, list[int]] = {}
+        for text, chunk_id in zip(work.texts(), self._index.chunk_ids(document_id), strict=True):
+            ids.setdefault(text, []).append(chunk_id)
+        n_before = self._report.n_chunks
+        self._report.n_chunks += len(work.chunks) - sum(len(ids[text]) for text in work.missing())
+        try:
+            for texts, future in zip(batches(work.missing()), futures, strict=False):
+                if not self._is_ready([future]):
+                    return False
+                made = self._made(texts, future.result())
+                work = work.taught(made)
+                rows = [(chunk_id, vector) for text, vector in made.items() for chunk_id in ids[text]]
+                self._index.set_vectors(self._model, [each for each, _ in rows], [vector for _, vector in rows])
+                self._report.n_chunks += len(rows)
+                self._say(work.document.uri)
+            if work.missing():
+                work = self._cut_smaller(work)
+                self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
+        except EmbedderAway as why:
+            self._report.without_vectors = why.message
+        self._report.n_chunks = n_before + len(work.chunks)
+        return True
 
     def _is_ready(self, futures: Collection[Future[list[Vector | None]]]) -> bool:
         """Wait for vectors; False when the run shall end."""
@@ -323,43 +356,31 @@ class _Run:
                 return True
         return False
 
-    def _with_vectors(self, work: _Work, made: Sequence[Vector | None]) -> _Work:
-        """The document with what was made of its missing texts; None for one that is too long."""
-        if not made:
-            return work
-        new = {text: vector for text, vector in zip(work.missing(), made, strict=True) if vector is not None}
-        self._report.n_embedded += len(new)
-        return replace(work, known={**work.known, **new})
+    def _made(self, texts: Sequence[str], vectors: Sequence[Vector | None]) -> dict[str, Vector]:
+        found = made_of(texts, vectors)
+        self._report.n_embedded += len(found)
+        return found
 
-    def _cut_smaller(self, work: _Work) -> _Work:
-        """The document with the chunks that are too long cut: an estimate of tokens may be too low.
+    def _cut_smaller(self, work: Work) -> Work:
+        """The document without chunks that are too long. Raises EmbedderAway."""
+        n_known = len(work.known)
+        made = cut_smaller(work, self._embedder, self._limits)
+        self._report.n_embedded += len(made.known) - n_known
+        return made
 
-        Raises EmbedderAway.
-        """
-        text, title, limits = work.document.text, work.document.title, self._limits
-        while (too_long := set(work.missing())) and limits.max_tokens > _LEAST_TOKENS:
-            limits = replace(limits, max_tokens=limits.max_tokens * 3 // 4)
-            chunks: list[Chunk] = []
-            for each in work.chunks:
-                chunks += parts(text, each, title, limits) if each.told(text, title) in too_long else [each]
-            work = replace(work, chunks=chunks)
-            made = [vector for texts in _batches(work.missing()) for vector in what_fits(self._embedder, texts)]
-            work = self._with_vectors(work, made)
-        return work
-
-    def _put(self, work: _Work) -> None:
-        texts = work.texts()
-        is_whole = all(text in work.known for text in texts)
-        vectors = {self._model: [work.known[text] for text in texts]} if is_whole and self._model else None
-        if self._index.is_put_away(self._shelf_id, work.document.uri):  # deleted since it was read
+    def _put(self, work: Work) -> int | None:
+        """Keep a document with the vectors that it has; its id, or None for one that a person deleted meanwhile."""
+        if self._index.is_put_away(self._shelf_id, work.document.uri):
             self._report.n_put_away += 1
-            return
-        self._index.put(self._shelf_id, work.document, work.chunks, vectors, self._source_id)
-        self._report.n_chunks += len(work.chunks)
+            return None
         if work.is_new:
             self._report.n_new += 1
         else:
             self._report.n_changed += 1
+        return self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
+
+    def _vectors(self, work: Work) -> dict[str, list[Vector | None]]:
+        return {self._model: work.vectors()} if self._model else {}
 
     def _remove_others(self, seen: set[str]) -> None:
         """Forget what the source no longer has. A document that failed is still there, with its old text."""
@@ -369,9 +390,7 @@ class _Run:
             self._report.n_removed = sum(self._index.remove([each]) for each in gone)
 
     def _say(self, uri: str) -> None:
-        self._times.append(time.monotonic())
-        left = None
-        if self._n_all is not None and len(self._times) > 1:
-            each_s = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
-            left = each_s * max(0, self._n_all - self._n_done)
+        while self._under_way and self._under_way[0][0].done():  # some may wait to be kept
+            self._pace.make(self._under_way.popleft()[1])
+        left = None if self._n_all is None else self._pace.left_s(self._n_all, time.monotonic())
         self._tell(Progress(self._n_done, self._n_all, self._report.n_chunks, left, uri))

@@ -76,6 +76,12 @@ class Listing(Database):
         with self.reading() as db:
             return int(db.execute(query + (_WITH_TEXT if text else ""), (shelf_id, *_patterns(text))).fetchone()[0])
 
+    def n_of_source(self, source_id: int) -> int:
+        """How many documents a source has."""
+        query = "SELECT count(*) FROM documents WHERE source_id = ? AND deleted_at IS NULL"
+        with self.reading() as db:
+            return int(db.execute(query, (source_id,)).fetchone()[0])
+
     def known(self, shelf_id: int) -> dict[str, tuple[str, str]]:
         """(sha256, stamp) of each document of a shelf by its uri; the stamp is its source's, or empty."""
         query = """SELECT uri, sha256, coalesce(json_extract(meta, '$.stamp'), '') FROM documents

@@ -154,6 +154,8 @@ class Runs:
                 self._may_go_on(source)
 
         self._library().refresh(run.source_id, told, run.cancel.is_set, is_leaving=self._closing.is_set)
+        if not run.cancel.is_set():
+            self.fill()  # what an earlier run left without vectors when it was ended
 
     def _say(self, run: _Run) -> bool:
         """Tell of a run, unless it was told just now."""

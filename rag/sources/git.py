@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -16,7 +17,8 @@ from urllib.parse import quote, urlsplit
 
 from rag.documents import Document
 from rag.errors import DocumentRefused, SourceFailed, SourceStopped
-from rag.sources import Fetch, Items, Read
+from rag.extract.decode import NotText, decode
+from rag.sources import Fetch, Items, Read, Readable
 from rag.sources.folder import MAX_FILES, is_hidden, is_wanted
 
 MAX_BYTES = 5_000_000  # of one file
@@ -48,6 +50,8 @@ _SAFE_SURROUNDINGS = {
 }
 _NO_SUCH_REF = 2  # how git ls-remote ends then
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_SHA256_CHARS = 64
+_PLAIN = ("code", "markdown", "text")  # kinds whose text is the file as it is, but for what stands before it
 # How the sites where most repositories are link to a file at a commit.
 _BLOB = {"gitlab.com": "/-/blob/", "codeberg.org": "/src/commit/", "bitbucket.org": "/src/"}
 
@@ -108,8 +112,12 @@ class Repository:
             try:
                 _git(words, self.place, _FETCH_S, self.is_cancelled)
             except _GitFailed:
-                self._need_branch([*way, "ls-remote", "--exit-code", "--quiet", "--", address, wanted])
-                raise
+                has = self._object_format([*way, "ls-remote", "--exit-code", "--quiet", "--", address, wanted])
+                if has == _git(["rev-parse", "--show-object-format"], self.place).decode().strip():
+                    raise
+                shutil.rmtree(self.place, ignore_errors=True)  # a copy has the hashes of its repository
+                self._prepare(has)
+                _git(words, self.place, _FETCH_S, self.is_cancelled)
         commit = _git(["rev-parse", "FETCH_HEAD"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
@@ -119,10 +127,11 @@ class Repository:
             _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
         return commit
 
-    def _need_branch(self, asks: list[str]) -> None:
-        """Raises SourceFailed when the repository answers, and has no such branch or tag."""
+    def _object_format(self, asks: list[str]) -> str:
+        """Which hashes the repository has, as far as it answers. Raises SourceFailed for no such branch in it."""
         try:
-            _git(asks, self.place, _ASK_S, self.is_cancelled)
+            told = _git(asks, self.place, _ASK_S, self.is_cancelled)
+            return "sha256" if len(told.split()[0]) == _SHA256_CHARS else "sha1"
         except _GitFailed as why:
             if why.exit_status == _NO_SUCH_REF and self.branch:
                 said = f"{self.address} has no branch or tag {self.branch}: give one that it has"
@@ -132,6 +141,7 @@ class Repository:
                     f"{self.address} has no commit yet, or none on its own branch: commit something, or name a branch"
                 )
                 raise SourceFailed(said) from why
+            raise
 
     @contextmanager
     def _way(self, address: str) -> Iterator[list[str]]:
@@ -144,7 +154,7 @@ class Repository:
         with self.fetch.tunnel(address, MAX_FETCHED) as proxy:
             yield ["-c", f"http.proxy={proxy}", "-c", "protocol.file.allow=never"]
 
-    def _prepare(self) -> None:
+    def _prepare(self, object_format: str = "") -> None:
         """A folder for the copy, without the locks of a run that was killed: nobody else uses it."""
         try:
             self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -153,7 +163,8 @@ class Repository:
         except OSError as why:
             raise SourceFailed(f"{self.place}, where the copy lies, cannot be written: {why.strerror}") from why
         if not (self.place / "HEAD").is_file():
-            _git(["init", "--bare", "--quiet", str(self.place)], self.place.parent)
+            chosen = [f"--object-format={object_format}"] if object_format else []
+            _git(["init", "--bare", "--quiet", *chosen, str(self.place)], self.place.parent)
 
 
 @dataclass(frozen=True)
@@ -193,9 +204,8 @@ class BlobItem:
         found = self.repository.read(self.name.rpartition("/")[2], data)
         link = self.repository.link(self.commit, self.path)
         meta = {"stamp": self.blob, "name": self.name, "commit": self.commit, "link": link}
-        at = data.replace(b"\r\n", b"\n").find(found.text.encode("utf-8", "replace"))
-        if at >= 0:  # the text is the file as it is, but for what stands before it: its lines are the file's
-            meta["first_line"] = str(1 + data.replace(b"\r\n", b"\n").count(b"\n", 0, at))
+        if line := _first_line(data, found):
+            meta["first_line"] = str(line)
         digest = hashlib.sha256(data).hexdigest()
         return Document(self.uri, found.title or self.name, found.text, found.kind, digest, found.pages, meta)
 
@@ -203,6 +213,18 @@ class BlobItem:
         if self.n_bytes > MAX_BYTES:
             raise DocumentRefused(f"has {self.n_bytes / 1e6:,.1f} MB, and {MAX_BYTES / 1e6:,.0f} MB are the most")
         return _git(["cat-file", "blob", self.blob], self.repository.place)
+
+
+def _first_line(data: bytes, found: Readable) -> int:
+    """The line of the file at which its text begins; 0 for a text that is not the file as it is."""
+    if found.kind not in _PLAIN:
+        return 0
+    try:
+        whole = decode(data)
+    except NotText:
+        return 0
+    at = whole.find(found.text)
+    return 1 + whole.count("\n", 0, at) if at >= 0 else 0
 
 
 def checked(address: str) -> str:
@@ -217,7 +239,16 @@ def checked(address: str) -> str:
     folder = Path(address).expanduser()
     if parts.scheme or not folder.is_absolute() or not folder.is_dir():
         raise SourceFailed(f"{address} is no https address and no folder: give one of the two")
+    if not _is_repository(folder):
+        root = next((str(each) for each in folder.parents if _is_repository(each)), "")
+        inside = f"it lies in {root}: give that, and patterns such as {folder.name}/* for a part of it"
+        advice = inside if root else "add it as a folder"
+        raise SourceFailed(f"{folder} is a folder and no git repository: {advice}")
     return str(folder)
+
+
+def _is_repository(folder: Path) -> bool:
+    return (folder / ".git").exists() or (folder / "HEAD").is_file()
 
 
 def _listed(place: Path, commit: str) -> Iterator[tuple[str, str, int]]:
@@ -258,10 +289,15 @@ def _git(
     except OSError as why:
         raise SourceFailed(f"git cannot be run: {why.strerror}") from why
     if process.returncode:
-        lines = complaint.decode("utf-8", "replace").strip().splitlines()
-        why_not = lines[-1][:300] if lines else f"status {process.returncode}"
-        raise _GitFailed(f"git could not read it: {why_not}", process.returncode)
+        raise _GitFailed(f"git could not read it: {_cause(complaint) or process.returncode}", process.returncode)
     return said
+
+
+def _cause(complaint: bytes) -> str:
+    """The line in which git says why it ends: the first of those that it calls fatal, behind which it gives advice."""
+    lines = complaint.decode("utf-8", "replace").strip().splitlines()
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    return (fatal or lines[-1:] or [""])[0][:300]
 
 
 def _await(process: subprocess.Popen[bytes], timeout_s: float, is_cancelled: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from chatbot.web.library_runs import Runs
 from rag.errors import RagError, SourceFailed
 from rag.ingest import Progress
 from tests.fakes import WAIT_S, Gate
+from tests.processes import until
 
 
 class Sources:
@@ -21,6 +22,7 @@ class Sources:
     def __init__(self) -> None:
         self.does: dict[int, Callable[..., None]] = {}
         self.begun: list[int] = []
+        self.n_filled = 0
         self.ends: dict[int, str] = {}
         self.changed = threading.Condition()
 
@@ -31,6 +33,7 @@ class Sources:
         return source_id
 
     def fill(self, tell: Callable[[int, int], None], is_cancelled: Callable[[], bool]) -> int:
+        self.n_filled += 1
         return 0
 
     def refresh(
@@ -157,6 +160,20 @@ def test_stop_may_wait_for_the_end(runs: Runs, sources: Sources) -> None:
     gate.wait_until_reached()
     assert runs.stop(1, wait_s=WAIT_S)
     assert (sources.ends, runs.is_running(1), runs.stop(1)) == ({1: "stopped"}, False, False)
+
+
+def test_a_run_that_ends_is_followed_by_the_vectors_that_are_missing_and_one_that_was_stopped_is_not(
+    runs: Runs, sources: Sources
+) -> None:
+    gate = Gate()
+    sources.does = {1: held(gate)}
+    runs.start(1)
+    gate.wait_until_reached()
+    assert runs.stop(1, wait_s=WAIT_S)
+    assert not sources.n_filled
+    runs.start(2)
+    sources.until_ended(2)
+    until(lambda: sources.n_filled == 1 and not runs.is_filling(), "the vectors")
 
 
 def test_the_end_of_the_server_leaves_runs_to_the_next_start(runs: Runs, sources: Sources) -> None:

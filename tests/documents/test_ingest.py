@@ -14,8 +14,10 @@ from rag.chunk import Limits
 from rag.documents import Document
 from rag.embed import Vector
 from rag.errors import DocumentRefused, RagError
+from rag.extract import read
 from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
+from rag.sources.folder import Folder
 from tests.documents.shelf import WordEmbedder, library
 
 
@@ -86,6 +88,19 @@ def test_parts_that_did_not_change_are_not_embedded_again(index: Shelves, embedd
     report = ingest.take(1, [item])
     assert report.n_embedded == 1 < n_chunks
     assert index.n_vectors("words") == (n_chunks, n_chunks)
+
+
+def test_a_document_under_a_new_name_keeps_its_vectors(index: Shelves, embedder: WordEmbedder, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.md", tmp_path / "deep" / "new.md"
+    old.write_text("".join(f"# Part {n}\n\n" + "The llama eats grass in the paddock. " * 9 + "\n\n" for n in range(9)))
+    ingest = Ingest(index, embedder)
+    ingest.take(1, Folder(tmp_path, read, ["*.md"]).items(), source_id=7)
+    new.parent.mkdir()
+    old.rename(new)
+    embedder.asked.clear()
+    report = ingest.take(1, Folder(tmp_path, read, ["*.md"]).items(), source_id=7)
+    assert (report.n_new, report.n_removed, report.n_embedded, embedder.asked) == (1, 1, 0, [])
+    assert index.n_vectors("words") == (report.n_chunks,) * 2
 
 
 def test_what_the_source_no_longer_has_is_forgotten(index: Shelves, embedder: WordEmbedder) -> None:

@@ -31,6 +31,7 @@ llmserver_kv_cells_used{{model="fake-model"}} {cells}
 # TYPE llmserver_resident_bytes gauge
 llmserver_resident_bytes 5312000000
 """
+ROUND_S = 2.2  # as often as the page of the administrator asks
 SIGN = REPO / "chatbot" / "web" / "static" / "icon-512.png"
 
 
@@ -90,7 +91,7 @@ def administration(stage: Stage) -> Tab:
     expect(tab.find("#users")).to_contain_text("Grace")
     for n in range(1, 4):
         stage.model.metrics = METRICS.format(tokens=10_000 + 90 * n, prompt=90_000 + 400 * n, cells=2_900 + 30 * n)
-        threading.Event().wait(2.2)  # as often as the page asks
+        threading.Event().wait(ROUND_S)
     return tab
 
 

@@ -147,10 +147,10 @@ def files_sent(stage: Stage) -> Tab:
     return tab
 
 
-@scene("A file that the model cannot hold, and what to do about it.")
+@scene("A file that cannot be read, and what to do about it.")
 def file_refused(stage: Stage) -> Tab:
     tab = stage.open()
-    tab.find("#picker").set_input_files(str(a_file(stage, "stud book.txt", "Moss, mare, grey. " * 9_000)))
+    tab.find("#picker").set_input_files(str(a_file(stage, "stud book.pdf", "%PDF-1.4 and no more")))
     expect(tab.problem).to_be_visible()
     return tab
 

@@ -35,6 +35,7 @@ SEND_BOTH = """(texts) => {
     const input = document.getElementById("input");
     for (const text of texts) { input.value = text; input.form.requestSubmit(); }
 }"""
+ROUND_S = 2.2  # as often as the page of the administrator asks
 SIGN = REPO / "chatbot" / "web" / "static" / "icon-512.png"
 
 
@@ -112,7 +113,7 @@ def administration(stage: Stage) -> Tab:
     expect(tab.find("#users")).to_contain_text("Grace")
     for n in range(1, 4):
         stage.model.metrics = METRICS.format(tokens=10_000 + 90 * n, prompt=90_000 + 400 * n, cells=2_900 + 30 * n)
-        threading.Event().wait(2.2)  # as often as the page asks
+        threading.Event().wait(ROUND_S)
     return tab
 
 

@@ -1,7 +1,8 @@
-"""Draw the page in every state: python -m tests.chat.shots [--to FOLDER] [--scheme light|dark] [NAME …]
+"""Draw the page in every state: python -m tests.chat.shots [--to FOLDER] [--scheme light|dark] [--stale] [NAME …]
 
 Writes a small picture for each scene of tests/chat/scenes_*.py, in the scene's own themes unless one is named, and a
-README.md that lists them. Without names all are drawn, and pictures of scenes that are no more are removed.
+README.md that lists them with the build of the page that they show. Without names all are drawn, with --stale those
+that show another build than the present one. Pictures of scenes that are no more are removed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
 import shutil
 import struct
 import sys
@@ -24,7 +26,14 @@ from tests.conftest import CHROMIUM_FLAGS
 
 PLAYED = (scenes_answer, scenes_around, scenes_house, scenes_library)  # importing them fills SCENES
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-HEAD = "# The page in its states\n\nDrawn by `python -m tests.chat.shots` with a scripted model server.\n"
+BUILD = FOLDER.parents[1] / "chatbot" / "web" / "static" / "build" / "source.sha256"
+HEAD = """# The page in its states
+
+Drawn by `python -m tests.chat.shots` with a scripted model server. Each scene names the build of the page that it was
+drawn from: the first letters of `chatbot/web/static/build/source.sha256` as it was then. Where they are others now, the
+page may look different by now; `python -m tests.chat.shots --stale` draws these scenes again. A test plays all of them.
+"""
+_LISTED = re.compile(r"^\*\*([a-z-]+)\*\* \(([0-9a-f]{12})\): ", re.MULTILINE)
 N_COLOURS = 160
 # The most frequent colours stay exactly as they are; the edges of letters take the nearest of them.
 _REDUCE = """async ([png, n]) => {
@@ -55,12 +64,22 @@ def file_name(scene: Scene, scheme: str) -> str:
     return f"{scene.name}.png" if scheme == scene.schemes[0] else f"{scene.name}-{scheme}.png"
 
 
-def listing() -> str:
-    """The README.md of the folder."""
+def present_build() -> str:
+    """The name of the page's build as it is now."""
+    return BUILD.read_text(encoding="utf-8")[:12]
+
+
+def drawn_from() -> dict[str, str]:
+    """The build that each scene of the folder was drawn from, as its README.md has it."""
+    return dict(_LISTED.findall((FOLDER / "README.md").read_text(encoding="utf-8")))
+
+
+def listing(builds: dict[str, str]) -> str:
+    """The README.md of the folder, for scenes that were drawn from these builds."""
     parts = [HEAD]
     for scene in SCENES.values():
         pictures = "\n".join(f"![{scene.said}]({file_name(scene, scheme)})" for scheme in scene.schemes)
-        parts.append(f"**{scene.name}**: {scene.said}\n\n{pictures}\n")
+        parts.append(f"**{scene.name}** ({builds.get(scene.name, 'not drawn')}): {scene.said}\n\n{pictures}\n")
     return "\n".join(parts)
 
 
@@ -97,26 +116,34 @@ def draw(scene: Scene, scheme: str, browser: Browser, folder: Path) -> int:
     return len(picture)
 
 
-def main() -> None:
-    """Draw what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--to", type=Path, default=FOLDER)
-    parser.add_argument("--scheme", choices=("light", "dark"))
-    asked = parser.parse_args()
-    asked.to.mkdir(parents=True, exist_ok=True)
+def draw_all(names: list[str], scheme: str | None, folder: Path) -> None:
+    """Draw these scenes, and say of each picture that it is there."""
     path = os.environ.get("PADDOCK_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        for name in asked.names or SCENES:
-            scene = SCENES[name]
-            for scheme in [asked.scheme] if asked.scheme else scene.schemes:
-                n_bytes = draw(scene, scheme, browser, asked.to)
-                sys.stdout.write(f"{file_name(scene, scheme)} {n_bytes:,}\n")
+        for scene in map(SCENES.__getitem__, names):
+            for each in [scheme] if scheme else scene.schemes:
+                n_bytes = draw(scene, each, browser, folder)
+                sys.stdout.write(f"{file_name(scene, each)} {n_bytes:,}\n")
                 sys.stdout.flush()
         browser.close()
+
+
+def main() -> None:
+    """Draw what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--to", type=Path, default=FOLDER)
+    parser.add_argument("--scheme", choices=("light", "dark"))
+    parser.add_argument("--stale", action="store_true")
+    asked = parser.parse_args()
+    asked.to.mkdir(parents=True, exist_ok=True)
+    builds = drawn_from()
+    names = asked.names or [name for name in SCENES if not asked.stale or builds.get(name) != present_build()]
+    draw_all(names, asked.scheme, asked.to)
     if asked.to == FOLDER:
-        (FOLDER / "README.md").write_text(listing(), encoding="utf-8")
+        builds |= dict.fromkeys(names, present_build())
+        (FOLDER / "README.md").write_text(listing(builds), encoding="utf-8")
         for each in FOLDER.iterdir():
             if each.name not in wanted_files():
                 each.unlink()

@@ -33,9 +33,11 @@ KEPT = [
 class Beat(Gate):
     """A short time between two pieces, so that the statistics are those of a model and not of a script."""
 
+    pause_s = 0.05
+
     def pass_through(self, timeout_s: float = 0.0) -> bool:
         """Wait a moment, then go on."""
-        time.sleep(0.05)
+        time.sleep(self.pause_s)
         return True
 
 

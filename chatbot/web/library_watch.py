@@ -101,7 +101,7 @@ class LibraryWatch:
         library = self._library()
         if library is not None or self._is_asked:
             self._is_asked = False
-            self._look_at_embedding(has_library=library is not None)
+            self._look_at_embedding(library)
         if library is None:
             return
         self._go_on(library)
@@ -126,14 +126,14 @@ class LibraryWatch:
             if not self._runs.is_running(source.id):
                 self._runs.start(source.id)
 
-    def _look_at_embedding(self, *, has_library: bool) -> None:
+    def _look_at_embedding(self, library: Library | None) -> None:
         before = self._embedding
         now = self._ask()
         self._answered.set()
         if now != before:
             self._must_fill = True
             self._tell_changed()
-        if has_library and now.is_there and self._must_fill:
+        if library is not None and now.is_there and (self._must_fill or library.must_fill()):
             self._must_fill = False
             self._runs.fill()
 

@@ -99,6 +99,8 @@ class HttpEmbedder:
             raise self._is_none() from why
         if len(found) != len(texts):
             raise EmbedderAway(f"the server at {self._url} made {len(found)} embeddings of {len(texts)} texts")
+        if len({len(vector) for vector in found}) > 1:
+            raise EmbedderAway(f"the server at {self._url} made embeddings of different lengths")
         return found
 
     def of(self, model: str) -> HttpEmbedder:

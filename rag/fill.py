@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from rag.embed import Embedder, Vector, what_fits
+from rag.errors import EmbedderAway, TextTooLong
 from rag.index import Index, Told
 
 _BATCH = 16  # texts a request: the server answers others between two
@@ -22,12 +23,34 @@ class Fill:
 
     def run(self) -> int:
         """Make them, in the order in which the chunks came; how many. Raises EmbedderAway."""
-        model, n_made = self._embedder.model, 0
-        while n_new := self._pass(model):  # what came during a pass is made in the next one
-            n_made += n_new
+        model = self._embedder.model
+        n_made = self._passes(model)
+        if not n_made and self._is_another(model):
+            self._index.forget_vectors(model)
+            n_made = self._passes(model)
         if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
             self._index.choose_model(model)
         return n_made
+
+    def _passes(self, model: str) -> int:
+        n_made, n_before = 0, -1
+        while n_new := self._pass(model):  # what came during a pass is made in the next one
+            n_made += n_new
+            n_done, _ = self._index.n_vectors(model)
+            if n_done <= n_before:  # a server that has two models under one name
+                break
+            n_before = n_done
+        return n_made
+
+    def _is_another(self, model: str) -> bool:
+        """Whether what has this name now makes vectors of another length than what had it before."""
+        n_dims = self._index.n_dims(model)
+        if n_dims is None or self._is_cancelled():
+            return False
+        try:
+            return len(self._embedder.embed(["?"])[0]) != n_dims
+        except (EmbedderAway, TextTooLong):
+            return False
 
     def _pass(self, model: str) -> int:
         n_made, after = 0, 0

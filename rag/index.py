@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rag.database import Connection
 from rag.documents import Chunk, Document, Passage, page_of
-from rag.errors import RagError, UnknownShelf
+from rag.errors import UnknownShelf
 from rag.listing import OF_DOCUMENT, Listing, unindex
 
 Vector = NDArray[np.float32]
@@ -33,7 +33,10 @@ class Told:
 
 
 class Index(Listing):
-    """The documents of all shelves."""
+    """The documents of all shelves. must_fill: whether a model was found to make other vectors than it did, so that all
+    are to be made anew."""
+
+    must_fill = False
 
     def put(
         self,
@@ -63,7 +66,7 @@ class Index(Listing):
             db.execute(_TO_INDEX + OF_DOCUMENT, (document_id,))
             found = db.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY place", (document_id,)).fetchall()
             for model, given in (vectors or {}).items():
-                _write_vectors(db, model, [row[0] for row in found], given)
+                self._write_vectors(db, model, [row[0] for row in found], given)
             return document_id
 
     def chunks(self, document_id: int) -> list[Chunk]:
@@ -114,7 +117,7 @@ class Index(Listing):
             rows = db.execute("SELECT id FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (_ids(chunk_ids),))
             there = {row[0] for row in rows}
             kept = [(i, v) for i, v in zip(chunk_ids, vectors, strict=True) if i in there]
-            _write_vectors(db, model, [i for i, _ in kept], [v for _, v in kept])
+            self._write_vectors(db, model, [i for i, _ in kept], [v for _, v in kept])
 
     def parts(self, chunk_ids: Sequence[int]) -> list[Passage | None]:
         """The chunks of these ids as passages without a score, None for one that is gone."""
@@ -134,6 +137,17 @@ class Index(Listing):
             n_done, n_all = db.execute(query, (model,)).fetchone()
         return n_done, n_all
 
+    def n_dims(self, model: str) -> int | None:
+        """How long the vectors of this model are; None while there are none."""
+        with self.reading() as db:
+            row = db.execute("SELECT n_dims FROM models WHERE name = ?", (model,)).fetchone()
+        return row[0] if row else None
+
+    def forget_vectors(self, model: str) -> None:
+        """Forget the vectors of this model, and what was measured of it."""
+        with self.writing() as db:
+            _forget_vectors(db, model)
+
     def models(self) -> list[str]:
         """The models of which there are vectors, the one that searches first, and whether it was chosen."""
         with self.reading() as db:
@@ -146,6 +160,30 @@ class Index(Listing):
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO state (name, value) VALUES ('model', ?)", (model,))
             db.execute("DELETE FROM models WHERE name <> ?", (model,))
+
+    def _write_vectors(
+        self, db: Connection, model: str, chunk_ids: Sequence[int], given: Sequence[Vector | None]
+    ) -> None:
+        """Vectors of chunks, None for one that waits for its own. Of another length they are another model's under the
+        same name: nobody can ask the old ones any more, and they go. Where some are as long as the old ones, as those
+        that a document kept, the others are left out."""
+        if len(chunk_ids) != len(given):
+            raise ValueError(f"{len(given)} vectors for {len(chunk_ids)} chunks")
+        rows = [(chunk_id, vector) for chunk_id, vector in zip(chunk_ids, given, strict=True) if vector is not None]
+        if not rows:
+            return
+        lengths = {len(vector) for _, vector in rows}
+        row = db.execute("SELECT n_dims FROM models WHERE name = ?", (model,)).fetchone()
+        n_dims = row[0] if row and row[0] in lengths else len(rows[-1][1])
+        if row and row[0] != n_dims:
+            _forget_vectors(db, model)
+            self.must_fill = True
+        db.execute("INSERT OR IGNORE INTO models (name, n_dims) VALUES (?, ?)", (model, n_dims))
+        (model_id,) = db.execute("SELECT id FROM models WHERE name = ?", (model,)).fetchone()
+        db.executemany(
+            "INSERT OR REPLACE INTO vectors (model_id, chunk_id, vector) VALUES (?, ?, ?)",
+            [(model_id, i, np.asarray(vector, "<f4").tobytes()) for i, vector in rows if len(vector) == n_dims],
+        )
 
 
 def _need_shelf(db: Connection, shelf_id: int) -> None:
@@ -184,25 +222,9 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _write_vectors(db: Connection, model: str, chunk_ids: Sequence[int], given: Sequence[Vector | None]) -> None:
-    if len(chunk_ids) != len(given):
-        raise ValueError(f"{len(given)} vectors for {len(chunk_ids)} chunks")
-    rows = [(chunk_id, vector) for chunk_id, vector in zip(chunk_ids, given, strict=True) if vector is not None]
-    vectors = [vector for _, vector in rows]
-    if not vectors:
-        return
-    n_dims = len(vectors[0])
-    db.execute("INSERT OR IGNORE INTO models (name, n_dims) VALUES (?, ?)", (model, n_dims))
-    model_id, n_known = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (model,)).fetchone()
-    if any(len(vector) != n_known for vector in vectors):
-        raise RagError(
-            f"{model} makes vectors of {n_dims} numbers now, and the library has some of {n_known} under this name: "
-            "serve it under another name, and all are made anew"
-        )
-    db.executemany(
-        "INSERT OR REPLACE INTO vectors (model_id, chunk_id, vector) VALUES (?, ?, ?)",
-        [(model_id, chunk_id, np.asarray(vector, "<f4").tobytes()) for chunk_id, vector in rows],
-    )
+def _forget_vectors(db: Connection, model: str) -> None:
+    db.execute("DELETE FROM models WHERE name = ?", (model,))
+    db.execute("DELETE FROM state WHERE name = ?", (f"scale of {model}",))
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

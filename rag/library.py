@@ -99,7 +99,12 @@ class Library:
         self, tell: Callable[[int, int], None] = lambda _, __: None, is_cancelled: Callable[[], bool] = lambda: False
     ) -> int:
         """Make the vectors that are missing of the embedding model; how many. Raises EmbedderAway."""
+        self.index.must_fill = False
         return self._ingest.fill(tell, is_cancelled)
+
+    def must_fill(self) -> bool:
+        """Whether the embedding model makes other vectors than it did since fill was called."""
+        return self.index.must_fill
 
     def is_filled(self, shelf_id: int) -> bool:
         """Whether all of a shelf has vectors of the embedding model. Raises EmbedderAway."""

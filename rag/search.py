@@ -85,7 +85,7 @@ class Search:
         self._weights = weights or Weights()
         self._words = Words(index)
         self._stores: dict[str, VectorStore] = {}
-        self._scales: dict[str, gate.Scale] = {}
+        self._scales: dict[tuple[str, int], gate.Scale] = {}  # by the model, and how long its vectors are
 
     def passages(
         self,
@@ -157,18 +157,26 @@ class Search:
         if seen.embedder is None:
             return None
         try:
-            return seen.embedder.embed([question])[0]
+            made, n_dims = seen.embedder.embed([question])[0], seen.rows.matrix.shape[1]
+            if len(made) == n_dims:
+                return made
+            self._index.must_fill = True
+            raise EmbedderAway(
+                f"{seen.model} makes embeddings of {len(made)} numbers now, not of {n_dims} as before: they are made "
+                "anew in the background, and by `chat library refresh`"
+            )
         except EmbedderAway:
             if seen.embedder is self._embedder:
                 raise
             return None  # the words search until the vectors of the new model are made
 
     def _scale(self, seen: _Seen) -> gate.Scale:
-        if seen.model not in self._scales:
+        key = (seen.model, seen.rows.matrix.shape[1])
+        if key not in self._scales:
             if seen.embedder is not self._embedder:
                 return gate.known(seen.model) or gate.TYPICAL
-            self._scales[seen.model] = gate.of_library(self._index, seen.embedder, seen.model)
-        return self._scales[seen.model]
+            self._scales[key] = gate.of_library(self._index, seen.embedder, seen.model)
+        return self._scales[key]
 
     def _reranker(self) -> Server | None:
         return self._embedder if isinstance(self._embedder, Server) and self._embedder.can_rerank() else None

@@ -103,11 +103,11 @@ class VectorStore:
     def _fill(
         self, matrix: NDArray[np.float32], part: NDArray[np.int64], ids: NDArray[np.int64], model_id: int
     ) -> None:
-        """Read the vectors of these rows. One that went meanwhile stays zero, and is nearest to nothing."""
+        """Read the vectors of these rows. One that is gone meanwhile, or longer, stays zero, nearest to nothing."""
         first, last = int(ids[part[0]]), int(ids[part[-1]])
         query = "SELECT chunk_id, vector FROM vectors WHERE model_id = ? AND chunk_id BETWEEN ? AND ?"
         wanted = {int(ids[row]): int(row) for row in part}
         with self._database.reading() as db:
             for chunk_id, blob in db.execute(query, (model_id, first, last)):
-                if chunk_id in wanted:
+                if chunk_id in wanted and len(blob) == 4 * matrix.shape[1]:
                     matrix[wanted[chunk_id]] = np.frombuffer(blob, "<f4")

@@ -34,6 +34,7 @@ class House:
         self.started: list[int] = []
         self.away, self.is_there, self.is_broken = "", True, False
         self.n_purged = self.n_told = self.n_filled = 0
+        self.has_other_vectors = False
 
     def library(self) -> Any:
         if self.is_broken:
@@ -66,8 +67,12 @@ class House:
     def is_running(self, source_id: int) -> bool:
         return source_id in self.started
 
+    def must_fill(self) -> bool:
+        return self.has_other_vectors
+
     def fill(self) -> None:
         self.n_filled += 1
+        self.has_other_vectors = False
 
     def purge(self) -> None:
         self.n_purged += 1
@@ -126,6 +131,10 @@ def test_vectors_are_made_when_somebody_who_makes_them_comes_back(house: House, 
     watch.fill_soon()
     watch.look()
     assert house.n_filled == 2
+    house.has_other_vectors = True
+    watch.look()
+    watch.look()
+    assert house.n_filled == 3
 
 
 def test_what_another_process_wrote_is_told_once(house: House, watch: LibraryWatch, tmp_path: Path) -> None:

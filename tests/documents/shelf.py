@@ -22,8 +22,8 @@ N_DIMS = 64
 class WordEmbedder:
     """Texts with the same words are near each other. Keeps what it was asked."""
 
-    def __init__(self, model: str = "words", max_tokens: int = 10_000) -> None:
-        self.model, self.max_tokens = model, max_tokens
+    def __init__(self, model: str = "words", max_tokens: int = 10_000, n_dims: int = N_DIMS) -> None:
+        self.model, self.max_tokens, self.n_dims = model, max_tokens, n_dims
         self.asked: list[str] = []
         self.is_away = False
 
@@ -36,9 +36,9 @@ class WordEmbedder:
         return [self.vector(text) for text in texts]
 
     def vector(self, text: str) -> NDArray[np.float32]:
-        made = np.full(N_DIMS, 1e-3, np.float32)
+        made = np.full(self.n_dims, 1e-3, np.float32)
         for word in re.findall(r"\w+", text.lower()):
-            made[int(hashlib.sha256(f"{self.model} {word}".encode()).hexdigest(), 16) % N_DIMS] += 1
+            made[int(hashlib.sha256(f"{self.model} {word}".encode()).hexdigest(), 16) % self.n_dims] += 1
         return made / np.float32(np.linalg.norm(made))
 
 

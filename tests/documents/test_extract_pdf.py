@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from pypdf import PdfReader, PdfWriter
@@ -11,7 +12,7 @@ from rag.chunk import Limits, chunk
 from rag.documents import page_of
 from rag.errors import DocumentRefused
 from rag.extract import read
-from rag.extract.pdf import without_repeats
+from rag.extract.repeats import without_repeats
 from tests.chat import samples
 
 NEXT = ") Tj 0 -14 Td ("  # to the next line of a page
@@ -20,14 +21,19 @@ BODIES = ("Llamas eat grass.", "Their wool is warm.", "They hum when they are co
 
 def test_the_place_of_each_page_in_the_text_is_kept() -> None:
     made = read("a.pdf", samples.pdf("First words", "", "Last words"))
-    assert made.text == "First words\n\nLast words"
-    assert (made.kind, made.title, made.pages) == ("pdf", "A title", (0, 13, 13))
-    assert [page_of(made.pages, made.text.index(word)) for word in ("First", "Last")] == [1, 3]
+    assert made.text == "First words\n\n[page 2: no text, perhaps a picture]\n\nLast words"
+    assert (made.kind, made.title, made.pages) == ("pdf", "A title", (0, 13, 51))
+    assert [page_of(made.pages, made.text.index(word)) for word in ("First", "page 2", "Last")] == [1, 2, 3]
 
 
-def test_pages_without_text_at_the_end_lie_within_the_text() -> None:
+def test_pages_in_a_row_without_text_are_said_once_and_lie_within_the_text() -> None:
     made = read("a.pdf", samples.pdf("Words", "", ""))
-    assert (made.text, made.pages) == ("Words", (0, 4, 4))
+    assert (made.text, made.pages) == ("Words\n\n[pages 2 to 3: no text, perhaps pictures]", (0, 7, 47))
+
+
+def test_nothing_is_said_of_a_page_on_which_nothing_is_painted() -> None:
+    made = read("a.pdf", samples.pdf("First words", " ", "Last words"))
+    assert (made.text, made.pages) == ("First words\n\nLast words", (0, 13, 13))
 
 
 def test_headers_footers_and_numbers_of_pages_are_dropped_and_the_text_is_whole() -> None:
@@ -51,6 +57,50 @@ def test_a_title_that_begins_with_the_number_of_its_page_stays() -> None:
     pages[3] = f"4\nNo chapter\n{BODIES[3]}"
     kept = without_repeats([*pages, *(f"{number}\nWords {number * number}" for number in range(5, 12))])
     assert kept[:2] == [f"1 Chapter\n{BODIES[0]}", f"2 Chapter\n{BODIES[1]}"]
+
+
+def _rows(n_pages: int, n_rows: int, row: Callable[[int, int], str]) -> list[str]:
+    """Pages of rows, each made of the numbers of its page and its place, both from 1."""
+    return ["\n".join(row(page, at) for at in range(1, n_rows + 1)) for page in range(1, n_pages + 1)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda page, at: f"{at:02}.{page:02}.2024 Booking {page * 7 + at} amount {at * 13 + page},00 EUR",
+        lambda page, at: f"Day {page * 6 + at}: {10 + at}.{page} degrees",
+        lambda page, at: f"Line {at - 1} of page {page} tells of fish number {page * (at - 1)}",
+        lambda page, at: f"{page}.5. {at + 7}:00 reading {at * 31 % 17}",  # a page a day
+        lambda page, at: f"{('Mill', 'Oak', 'Town Hall', 'Harbour')[at % 4]} {page + 7}:0{at}",  # one an hour
+        lambda page, at: f"{page * at % 7} {page + at} {at * 3}",
+    ],
+    ids=["bookings", "readings", "fish", "days", "timetable", "numbers"],
+)
+@pytest.mark.parametrize("n_rows", [4, 7, 40])
+def test_rows_of_a_table_that_differ_in_their_numbers_alone_stay(n_rows: int, row: Callable[[int, int], str]) -> None:
+    pages = _rows(12, n_rows, row)
+    assert without_repeats(pages) == pages
+    headed = [f"The bank of llamas\n{page}\nPage {number} of 12" for number, page in enumerate(pages, 1)]
+    assert without_repeats(headed) == pages
+
+
+def test_numbers_of_chapters_and_of_the_pages_of_each_and_roman_ones_are_dropped() -> None:
+    starts = [(chapter, page) for chapter in range(1, 5) for page in range(1, 6)]
+    pages = [
+        f"Chapter {chapter}\nWords on {body}\n{chapter}-{page}"
+        for body, (chapter, page) in zip("abcdefghijklmnopqrst", starts, strict=True)
+    ]
+    assert without_repeats(pages) == [f"Words on {body}" for body in "abcdefghijklmnopqrst"]
+    roman = [
+        f"A word {body}\n- {number} -"
+        for body, number in zip("abcdefgh", ["i", "ii", "iii", "iv", "1", "2", "3", "4"], strict=True)
+    ]
+    assert without_repeats(roman) == [f"A word {body}" for body in "abcdefgh"]
+
+
+def test_the_number_of_a_page_is_dropped_beside_a_last_line_that_names_the_page() -> None:
+    pages = [f"{body}\nThis was page {number}.\nPage {number} of 4" for number, body in enumerate(BODIES, 1)]
+    assert without_repeats(pages) == [page.rpartition("\n")[0] for page in pages]
 
 
 def test_bookmarks_are_headings_where_the_page_says_their_words() -> None:
@@ -88,6 +138,12 @@ def test_what_is_repeated_inside_of_pages_or_on_few_of_them_stays() -> None:
 def test_words_that_a_line_cuts_and_letters_that_are_joined_are_made_whole() -> None:
     made = read("a.pdf", samples.pdf(f"An ex-{NEXT}ample of Jean-{NEXT}Paul{NEXT}# a comment"))
     assert made.text == "An example of Jean-\nPaul\n\\# a comment"
+
+
+def test_a_hyphen_that_belongs_to_a_word_stays_where_a_line_ends_in_it() -> None:
+    lines = ["A well-", "known long-", "term plan, a long-term one, and a high-", "level infor-", "mation: level high."]
+    made = read("a.pdf", samples.pdf(NEXT.join(lines)))
+    assert made.text == "A well-known long-term plan, a long-term one, and a high-level information: level high."
 
 
 def test_words_of_a_font_of_numbered_glyphs_are_apart() -> None:

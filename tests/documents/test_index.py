@@ -88,8 +88,8 @@ def test_a_removed_document_is_found_no_more(index: Shelves, shelf_id: int) -> N
 def test_vectors_that_do_not_fit_leave_the_old_document(index: Shelves, shelf_id: int) -> None:
     put(index, shelf_id, document("a.md", LLAMA), WordEmbedder())
     new = document("a.md", "Horses run.")
-    with pytest.raises(RagError, match="64 under this name"):
-        index.put(shelf_id, new, chunk(new.text), {"words": [np.ones(3, np.float32)]})
+    with pytest.raises(ValueError, match="2 vectors for 1 chunks"):
+        index.put(shelf_id, new, chunk(new.text), {"words": [np.ones(3, np.float32)] * 2})
     assert found(index, "wool", shelf_id) == ["a.md"]
     assert is_sound(index)
 

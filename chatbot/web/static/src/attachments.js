@@ -1,5 +1,5 @@
 // What goes with the next message: files and pages as chips, each with its name, its cost and a way to drop it.
-import { make, stored } from "./dom.js";
+import { make } from "./dom.js";
 import { Failure } from "./link.js";
 import { addressOf, fitting, isPicture, isShown } from "./pictures.js";
 import { button, counted, short } from "./words.js";
@@ -7,12 +7,11 @@ import { button, counted, short } from "./words.js";
 const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
 const PAGE_TIMEOUT_MS = 30000;
 const NOT_YET = "This page has not been read yet.";
-const nameOf = (id) => `files:${id ?? "new"}`;
 
 export class Attachments {
   /** current: the id of the open chat; changed: called after each change. */
-  constructor(holder, { link, problem, current, changed }) {
-    Object.assign(this, { holder, link, problem, current, changed });
+  constructor(holder, { link, problem, current, drafts, changed }) {
+    Object.assign(this, { holder, link, problem, current, drafts, changed });
     // {name, file: what the server made of it, work: while it is on its way, url: of a page out of the text, which stays
     // until it is read, failed: why it is not}
     this.chips = [];
@@ -145,7 +144,7 @@ export class Attachments {
 
   /** What was attached in a chat and not sent: files, and the addresses of pages that are not read yet. */
   kept(id) {
-    return stored((store) => JSON.parse(store.getItem(nameOf(id)) ?? "[]")) ?? [];
+    return this.drafts.readJson("files", id) ?? [];
   }
 
   keep() {
@@ -154,7 +153,7 @@ export class Attachments {
   }
 
   write(id, files) {
-    stored((store) => (files.length ? store.setItem(nameOf(id), JSON.stringify(files)) : store.removeItem(nameOf(id))));
+    this.drafts.write("files", id, files.length ? JSON.stringify(files) : "");
   }
 
   draw() {

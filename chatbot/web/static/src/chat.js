@@ -6,9 +6,9 @@ import { Asked } from "./asked.js";
 import { CommandList } from "./commands.js";
 import { Composer } from "./composer.js";
 import { Context } from "./context.js";
-import { Conversation, isFinal, isProgress } from "./conversation.js";
+import { Conversation, isProgress } from "./conversation.js";
 import { copyLast, deedsOf } from "./deeds.js";
-import { lookingIn, stepWords } from "./grounded.js";
+import { Drafts } from "./drafts.js";
 import { furtherLine } from "./further.js";
 import { LibraryDoor } from "./library_door.js";
 import { Failure, Link } from "./link.js";
@@ -37,10 +37,11 @@ const conversation = new Conversation(idInAddress());
 const speaker = new Speaker(byId("live"));
 const alerts = new Alerts(byId("strip"));
 const about = new About(byId("model"), byId("about"), () => asked.tell());
+const drafts = new Drafts();
 const note = new Note(byId("note"), byId("note-text"), byId("note-close"), (text) => speaker.say(text));
 const say = (text) => note.say(text);
 const options = new Options(byId("options"), {
-  link, conversation, changed: drawState, learned: (prompts) => { commands.prompts = prompts; },
+  link, conversation, drafts, changed: drawState, learned: (prompts) => { commands.prompts = prompts; },
 });
 const context = new Context(byId("gauge"), { link, now: () => asked.fill(), changed: () => attempt(load()) });
 const commands = new CommandList(byId("input"), byId("commands"), {
@@ -48,7 +49,7 @@ const commands = new CommandList(byId("input"), byId("commands"), {
 });
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
-  picker: byId("picker"), area: byId("main"), list: commands,
+  picker: byId("picker"), area: byId("main"), list: commands, drafts,
 }, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
 const asked = new Asked({ link, conversation, options, composer });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
@@ -177,7 +178,8 @@ async function load() {
 
 function showOpened({ chat, messages, notes, further }) {
   if (conversation.take(messages)) sync();
-  if (isUnspoken) sayState(conversation.last("assistant"));
+  if (isUnspoken) speaker.sayState(conversation.last("assistant"));
+  isUnspoken = false;
   conversation.nFolded = notes?.n_folded ?? 0;
   conversation.further = further;
   options.show(chat.options);
@@ -196,33 +198,14 @@ function showTurn(turn) {
   showAll();
 }
 
-/** Say once how the first answer of a new chat stands. */
-function sayState(answer) {
-  isUnspoken = false;
-  if (answer && isFinal(answer)) sayEnd(answer);
-  else speaker.sayBegun();
-}
-
-function sayEnd(answer) {
-  speaker.say(answer.content || answer.meta.error?.message || "Stopped.");
-}
-
 function showAnswer(answer, event) {
   list.update(answer);
   if (event.type === "delta" || event.type === "thought") {
     context.drawSoon();
     return;
   }
-  if (isProgress(event)) {
-    speaker.sayProgress(event);
-    return;
-  }
-  drawState();
-  if (event.type === "looked") speaker.say(stepWords(event));
-  if (event.type === "grounds" && lookingIn(answer)) speaker.say(`${lookingIn(answer)}…`);
-  if (event.type === "done") sayEnd(answer);
-  if (event.status === "reading") speaker.sayBegun();
-  if (event.status === "streaming") speaker.endProgress();
+  if (!isProgress(event)) drawState();
+  speaker.sayEvent(answer, event);
 }
 
 // --- what the person does

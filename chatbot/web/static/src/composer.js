@@ -1,21 +1,20 @@
 // Where the next message is written: its text, what goes with it, and the draft that survives a reload.
 import { Attachments } from "./attachments.js";
-import { isComposing, stored } from "./dom.js";
+import { isComposing } from "./dom.js";
 import { fitHeight, isTouch, sentence } from "./words.js";
 
 const LONG_PASTE = 4000;
 const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
-const draftName = (id) => `draft:${id ?? "new"}`;
 
 export class Composer {
-  /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands).
+  /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts.
    *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
     Object.assign(this, { link, deeds });
     this.isWaiting = false; // for what is attached, to send then
     const { current, problem } = deeds;
-    this.attachments = new Attachments(parts.chips, { link, problem, current, changed: () => this.draw() });
+    this.attachments = new Attachments(parts.chips, { link, problem, current, drafts: parts.drafts, changed: () => this.draw() });
     this.mentions = null; // the list that a # opens, when its script is here
     this.listen();
     this.listenForFiles();
@@ -144,8 +143,11 @@ export class Composer {
 
   /** Another chat is open: show what was being written there. */
   restore(id) {
-    this.setText(this.draft(id));
-    this.attachments.restore(id);
+    this.drafts.restore(id, (isLate) => {
+      if (isLate && !(this.isEmpty && id === this.deeds.current())) return; // the person went on
+      this.setText(this.draft(id));
+      this.attachments.restore(id);
+    });
   }
 
   /** Put a text into the field, as if it had been typed. */
@@ -170,8 +172,8 @@ export class Composer {
   move(from, to) {
     const text = this.draft(from);
     if (this.draft(to) || this.attachments.kept(to).length) return; // something else is being written there
-    if (text) stored((store) => store.setItem(draftName(to), text));
-    stored((store) => store.removeItem(draftName(from)));
+    this.drafts.write("draft", to, text);
+    this.drafts.write("draft", from, "");
     this.attachments.write(to, this.attachments.kept(from));
     this.attachments.write(from, []);
   }
@@ -184,16 +186,16 @@ export class Composer {
   }
 
   draft(id) {
-    return stored((store) => store.getItem(draftName(id))) ?? "";
+    return this.drafts.read("draft", id) ?? "";
   }
 
   keep() {
-    stored((store) => store.setItem(draftName(this.deeds.current()), this.input.value));
+    this.drafts.write("draft", this.deeds.current(), this.input.value);
   }
 
   /** The server has a message: its draft is not needed any more. */
   forget(id, text, files) {
-    if (this.draft(id) === text) stored((store) => store.removeItem(draftName(id)));
+    if (this.draft(id) === text) this.drafts.write("draft", id, "");
     this.attachments.forget(id, files);
   }
 

@@ -46,10 +46,10 @@ export function hide(element, isHidden) {
   if (element.hidden !== isHidden) element.hidden = isHidden;
 }
 
-/** Use the browser's storage where it is allowed and has room; null where not. */
-export function stored(use) {
+/** Use the browser's storage, or the tab's own, where it is allowed and has room; null where not. */
+export function stored(use, place = "localStorage") {
   try {
-    return use(localStorage);
+    return use(window[place]);
   } catch {
     return null;
   }

@@ -12,7 +12,7 @@ export class Menu {
       if (this.button && !this.element.contains(target) && !this.button.contains(target)) this.close();
     });
     addEventListener("resize", () => this.close());
-    document.addEventListener("scroll", ({ target }) => { if (target.contains(this.button)) this.close(); }, { capture: true });
+    document.addEventListener("scroll", () => { if (this.button && this.button.getBoundingClientRect().top !== this.top) this.close(); }, { capture: true });
   }
 
   /** Open under a button, or close where it was open. items: {label, run, checked?, danger?, line?}. */
@@ -25,7 +25,9 @@ export class Menu {
     this.element.replaceChildren(...items.map((item) => this.entry(item)));
     button.setAttribute("aria-expanded", "true");
     this.element.showPopover();
-    this.place(button.getBoundingClientRect());
+    const around = button.getBoundingClientRect();
+    this.top = around.top; // once it is scrolled away from there, the menu closes
+    this.place(around);
     this.element.firstElementChild.focus();
   }
 

@@ -3,18 +3,16 @@
 import { Choice, choosing } from "./choice.js";
 import { controlRow, refused } from "./controls.js";
 import { showDialog } from "./dialog.js";
-import { make, stored } from "./dom.js";
+import { make } from "./dom.js";
 import { Presets } from "./presets.js";
 import { Prompts } from "./prompts.js";
 import { shelfRow } from "./shelf_choice.js";
 import { sentence } from "./words.js";
 
-const KEPT = "options:new"; // what was chosen for a chat that does not exist yet
-
 export class Options {
   /** opener: the button of the panel; changed: called when something else was chosen; learned: when a prompt was. */
-  constructor(opener, { link, conversation, changed, learned }) {
-    Object.assign(this, { opener, link, conversation, changed, learned });
+  constructor(opener, { link, conversation, drafts, changed, learned }) {
+    Object.assign(this, { opener, link, conversation, drafts, changed, learned });
     this.known = { controls: [], defaults: {}, presets: [], models: [], prompts: [] };
     this.dialog = null;
     this.place = null; // the visit that made is of
@@ -55,12 +53,17 @@ export class Options {
 
   /** What was chosen for a chat that is still to begin. */
   showKept() {
-    this.show(stored((store) => JSON.parse(store.getItem(KEPT) ?? "{}")) ?? {});
+    const { place } = this.conversation;
+    this.drafts.restore(null, (isLate) => {
+      if (place !== this.conversation.place || place.id !== null || Object.keys(this.chosen).length) return;
+      this.show(this.drafts.readJson("options", null) ?? {});
+      if (isLate) this.checkKept();
+    });
   }
 
   /** The chat has begun and has its options. */
   forgetKept() {
-    stored((store) => store.removeItem(KEPT));
+    this.drafts.write("options", null, "");
   }
 
   /** What was kept on this page may be none for this server any more: then it is left out, and the panel says why. */
@@ -114,7 +117,7 @@ export class Options {
   }
 
   keep(place, options) {
-    if (place.id === null) stored((store) => store.setItem(KEPT, JSON.stringify(options)));
+    if (place.id === null) this.drafts.write("options", null, Object.keys(options).length ? JSON.stringify(options) : "");
   }
 
   /** Open the panel, with the focus on a control when one is named. */

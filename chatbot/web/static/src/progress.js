@@ -1,4 +1,7 @@
-// What is told while an answer has not begun: its words, and how often they are spoken aloud.
+// What is told of an answer aloud, and while it has not begun: its words, and how often they are spoken.
+import { isFinal, isProgress } from "./conversation.js";
+import { lookingIn, stepWords } from "./grounded.js";
+
 const SPEAK_EVERY_MS = 1000;
 const STEP_PERCENT = 10;
 const BEGUN = "Answering…";
@@ -38,6 +41,26 @@ export class Speaker {
       this.at = performance.now();
       this.region.textContent = words(progress);
     }, this.at + SPEAK_EVERY_MS - performance.now());
+  }
+
+  /** How an answer stands that began unheard. */
+  sayState(answer) {
+    if (answer && isFinal(answer)) this.sayEnd(answer);
+    else this.sayBegun();
+  }
+
+  sayEnd(answer) {
+    this.say(answer.content || answer.meta.error?.message || "Stopped.");
+  }
+
+  /** What an event has done to an answer. */
+  sayEvent(answer, event) {
+    if (isProgress(event)) this.sayProgress(event);
+    if (event.type === "looked") this.say(stepWords(event));
+    if (event.type === "grounds" && lookingIn(answer)) this.say(`${lookingIn(answer)}…`);
+    if (event.type === "done") this.sayEnd(answer);
+    if (event.status === "reading") this.sayBegun();
+    if (event.status === "streaming") this.endProgress();
   }
 
   /** The answer has begun: what is left of the progress is not spoken any more. */

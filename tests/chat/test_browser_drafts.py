@@ -1,0 +1,113 @@
+"""What is being written belongs to its tab: two of them in one browser take nothing from each other."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.chat.page import Tab, Tabs
+from tests.fakes import FakeServer, Finish
+from tests.processes import Process
+
+pytestmark = pytest.mark.browser
+
+LONG = "a long draft, half an hour of work"
+
+
+def beside(tab: Tab, path: str = "/") -> Tab:
+    """Another tab of the same browser."""
+    other = Tab(tab.context, tab.context.new_page())
+    other.page.goto(path)
+    expect(other.find("#model")).to_be_visible()
+    return other
+
+
+def attach(tab: Tab, name: str) -> None:
+    tab.find("#picker").set_input_files({"name": name, "mimeType": "text/plain", "buffer": b"some words"})
+    expect(tab.find(".chip .size")).to_contain_text("token")
+
+
+def test_what_one_tab_sends_takes_nothing_of_what_another_is_writing(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    first = tabs.open(chat)
+    first.say("begin")
+    first.is_at("done")
+    second = beside(first, f"/c/{first.chat_id()}")
+    first.input.fill(LONG)
+    attach(first, "notes.txt")
+    second.say("b")
+    second.is_at("done")
+    expect(second.find(".chip")).to_have_count(0)
+    first.page.reload()
+    expect(first.input).to_have_value(LONG)
+    expect(first.find(".chip .name")).to_have_text("notes.txt")
+    assert first.errors == second.errors == []
+
+
+def test_two_new_chats_side_by_side_keep_their_own_words_and_options(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    first = tabs.open(chat)
+    second = beside(first)
+    first.say("/set temperature 0.5")
+    expect(first.find("#options")).to_have_text("Options · 1")
+    first.input.fill(LONG)
+    second.say("b")
+    second.is_at("done")
+    assert model.requests[-1]["temperature"] != 0.5
+    first.page.reload()
+    expect(first.input).to_have_value(LONG)
+    expect(first.find("#options")).to_have_text("Options · 1")
+    first.input.press("Enter")
+    first.is_at("done")
+    assert model.requests[-1]["temperature"] == 0.5
+
+
+def test_a_tab_that_is_closed_leaves_its_words_to_the_next_one(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    first = tabs.open(chat)
+    second = beside(first)
+    first.input.fill(LONG)
+    second.say("/set temperature 0.5")
+    expect(second.find("#options")).to_have_text("Options · 1")
+    second.input.fill("the other one")
+    second.page.close()
+    third = beside(first)
+    expect(third.input).to_have_value("the other one")
+    expect(third.find("#options")).to_have_text("Options · 1")
+    first.page.close()
+    fourth = beside(third)
+    expect(fourth.input).to_have_value(LONG)
+    expect(fourth.find("#options")).to_have_text("Options")
+    for tab, text in ((third, "the other one"), (fourth, LONG)):
+        tab.page.reload()
+        expect(tab.input).to_have_value(text)
+        assert tab.errors == []
+
+
+def test_a_tab_made_as_the_copy_of_another_writes_for_itself(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    first = tabs.open(chat)
+    first.input.fill(LONG)
+    with first.context.expect_page() as opened:
+        first.page.evaluate("() => { open('/'); }")  # with all that the session of the first holds
+    copy = Tab(first.context, opened.value)
+    expect(copy.input).to_have_value(LONG)
+    expect(copy.find("#model")).to_be_visible()
+    copy.input.fill("b")
+    first.page.reload()
+    expect(first.input).to_have_value(LONG)
+    copy.page.reload()
+    expect(copy.input).to_have_value("b")
+
+
+def test_words_that_an_earlier_version_kept_are_there(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    tab.page.evaluate("text => localStorage.setItem('draft:new', text)", LONG)
+    tab.page.reload()
+    expect(tab.input).to_have_value(LONG)
+    tab.input.fill("")
+    tab.page.reload()
+    expect(tab.find("#model")).to_be_visible()
+    expect(tab.input).to_have_value("")

@@ -1,28 +1,33 @@
 """Number passages for a model, and check what it cites of them: which exist, and which say what is claimed. Pure.
 
-A citation is confirmed when the sentence before it says what its passage says: all of its numbers stand there, in
-digits or in words, and at least half of its telling words.
+A citation is confirmed when a sentence of its passage has what the sentence before it has: its names, numbers, units
+and quotations, most of its other words, and as many turns like "not" (rag.claims). Nobody judges what they mean.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from rag.claims import Sentence, is_said, sentences
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
-from rag.numerals import in_digits
-from rag.stop import STOP
+from rag.said import said
 
-_END = re.compile(r"(?:[.!?\u3002\uff01\uff1f]+[\"')\]*_]*(?=\s|\[|$))|\n+")
-_WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
-_LEAST_SHARE = 0.5
+# A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
+_SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
+_DAY = r"(?<=\d)\.(?=\s(?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez))"
+_CLOSING = r"[\"'\u201c\u201d\u00bb)\]*_]*(?=\s|\[|$|[\u3400-\u9fff])"
+_END = re.compile(rf"(?!{_DAY})(?:{_SIGN}|[!?\u3002\uff01\uff1f])+{_CLOSING}|\n+")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:[.,:]\d+)*")
 _LEAST_WORDS = 2
+_BEGINS = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]|$)")
+_FULL_LINE = 50  # characters; a shorter line ends what it says
+_MOST_LINES = 100
 _QUOTE_CHARS = 400
-_STEM_CHARS = 5  # words that begin with the same five letters are taken for forms of one
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
 
@@ -79,14 +84,15 @@ def check(answer: str, passages: Numbered) -> Checked:
 def cited(text: str, passages: Numbered) -> tuple[Citation, ...]:
     """The citations of a text that Marks wrote, and of each whether its passage says so."""
     known = by_number(passages)
-    told = {number: _Words(" ".join((place(each.title, each.headings), each.text))) for number, each in known.items()}
+    told: dict[int, _Told] = {}
     found = list(marks(text, known))
     made: list[Citation] = []
     for at, mark in enumerate(found):
-        claim = _Words(_claim(text, at, found))
+        claim = _claim(text, at, found)
         for number in mark.numbers:
-            quote = _nearest(known[number].text, claim)
-            made.append(Citation(number, *place_of(text, mark), claim.is_in(told[number]), quote))
+            if number not in told:
+                told[number] = _Told(known[number])
+            made.append(Citation(number, *place_of(text, mark), *told[number].holds(claim)))
     return tuple(made)
 
 
@@ -101,10 +107,7 @@ def recheck(
 
 
 def _looked_up(number: int, claim: str, known: Mapping[int, Passage]) -> tuple[bool, str]:
-    if number not in known:
-        return False, ""
-    said, text = _Words(claim), known[number].text
-    return said.is_in(_Words(text)), _nearest(text, said)
+    return _Told(known[number]).holds(claim) if number in known else (False, "")
 
 
 def _claims(text: str) -> list[tuple[int, str]]:
@@ -158,35 +161,39 @@ def _last_sentence(part: str) -> str:
     return part[ends[-1] if ends else 0 :]
 
 
-def _nearest(passage: str, claim: _Words) -> str:
-    """The sentence of a passage that shares the most with a claim, the first of several."""
-    best, most = "", 0
-    start = 0
-    for end in (*(found.end() for found in _END.finditer(passage)), len(passage)):
-        n_shared = claim.shared(_Words(passage[start:end]))
-        if n_shared > most:
-            best, most = passage[start:end], n_shared
-        start = end
-    flat = " ".join(best.split())
-    return flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
+class _Told:
+    """What a passage says, sentence by sentence."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._text = passage.text
+        listed = [each for line in _unwrapped(passage.text) for each in _sentences(line)]
+        self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
+
+    def holds(self, claim: str) -> tuple[bool, str]:
+        """Whether it says what is claimed, and its sentence that shares the most with it, the first of several."""
+        best, most, asked = "", 0, said(claim)
+        for each in self._sentences:
+            n_shared = asked.shared(each.whole)
+            if n_shared > most:
+                best, most = each.text, n_shared
+        flat = " ".join(best.split())
+        quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
+        return is_said(claim, self._sentences, self._text), quote
 
 
-class _Words:
-    """What a text says, as far as it can be compared: its telling words by their stems, and its numbers."""
+def _sentences(line: str) -> list[str]:
+    """The sentences of a paragraph."""
+    flat = " ".join(line.split())
+    ends = [0, *(found.end() for found in _END.finditer(flat)), len(flat)]
+    return [cut for start, end in pairwise(ends) if (cut := flat[start:end].strip())]
 
-    def __init__(self, text: str) -> None:
-        found = [word.casefold() for word in _WORD.findall(unicodedata.normalize("NFKC", text))]
-        found = in_digits([word.strip(".,:") for word in found])
-        self._numbers = {word for word in found if word[0].isdigit()}
-        self._stems = {word[:_STEM_CHARS] for word in found if not word[0].isdigit() and word not in STOP}
 
-    def is_in(self, other: _Words) -> bool:
-        """Whether the other says it too. A text of one word or none says too little to be confirmed."""
-        n_all = len(self._stems) + len(self._numbers)
-        if n_all < _LEAST_WORDS or not self._numbers <= other._numbers:
-            return False
-        return len(self._stems & other._stems) >= _LEAST_SHARE * len(self._stems)
-
-    def shared(self, other: _Words) -> int:
-        """How many words and numbers of it the other has."""
-        return len(self._stems & other._stems) + len(self._numbers & other._numbers)
+def _unwrapped(text: str) -> Iterator[str]:
+    """The paragraphs of a text: lines that a full one goes on with are one, as long as they are no list or table."""
+    held: list[str] = []
+    for line in text.splitlines():
+        if held and (_BEGINS.match(line) or len(held[-1]) < _FULL_LINE or len(held) == _MOST_LINES):
+            yield " ".join(held)
+            held = []
+        held.append(line)
+    yield " ".join(held)

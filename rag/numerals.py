@@ -1,30 +1,98 @@
-"""Numbers that are written as English words, as digits. Pure."""
+"""What a number is worth, however it is written: in digits with any separators, in English or German words. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 
-# "one" is seldom a number. What is counted in hundreds stays in words: few texts have it in both ways.
-_SMALL = """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+# "one" and "ein" are seldom numbers.
+_ENGLISH = """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen"""
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SPELLED = {word: number for number, word in enumerate(_SMALL.split(), 2)} | {
-    word: 10 * number for number, word in enumerate(_TENS.split(), 2)
+_ENGLISH_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_GERMAN = """zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn
+    achtzehn neunzehn"""
+_GERMAN_TENS = "zwanzig dreissig vierzig fünfzig sechzig siebzig achtzig neunzig"
+_SPELLED = {
+    word: number
+    for small, tens in ((_ENGLISH, _ENGLISH_TENS), (_GERMAN, _GERMAN_TENS))
+    for word, number in (
+        *((word, number) for number, word in enumerate(small.split(), 2)),
+        *((word, 10 * number) for number, word in enumerate(tens.split(), 2)),
+    )
 }
-_UNITS = {"one": 1} | {word: number for word, number in _SPELLED.items() if number < 10}
-_LARGE = frozenset(("hundred", "thousand", "million", "billion", "dozen"))
+_UNITS = {"one": 1, "ein": 1} | {word: number for word, number in _SPELLED.items() if number < 10}
+_SCALES = {
+    **dict.fromkeys(("dozen", "dutzend"), 12),
+    **dict.fromkeys(("hundred", "hundert"), 100),
+    **dict.fromkeys(("thousand", "tausend"), 1_000),
+    **dict.fromkeys(("million", "millions", "millionen", "mio"), 1_000_000),
+    **dict.fromkeys(("billion", "billions", "milliarde", "milliarden", "mrd"), 1_000_000_000),
+}
+_FIRST = "first second third fourth fifth sixth"
+_ORDINALS = {
+    **{word: number for number, word in enumerate(_FIRST.split(), 1)},
+    **{"eighth": 8, "ninth": 9, "twelfth": 12, "twentieth": 20, "thirtieth": 30},
+    **{
+        stem + end: number
+        for stem, number in (("erste", 1), ("dritte", 3), ("siebte", 7), ("achte", 8))
+        for end in "nrs"
+    },
+}
+_GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*")
+_PLAIN = re.compile(r"\d+(?:[.,]\d+)?")
+_BOTH = re.compile(r"(\d{1,3}(?:([.,])\d{3})+)(?!\2)[.,](\d+)")
 
 
-def in_digits(words: Sequence[str]) -> list[str]:
-    """Words in small letters, with digits for those that are a number from 2 to 99: forty two becomes 42."""
-    found: list[str] = []
-    at = 0
-    while at < len(words):
-        number, n_words = _SPELLED.get(words[at]), 1
-        unit = _UNITS.get(words[at + 1]) if at + 1 < len(words) else None
-        if number is not None and number >= 20 and unit is not None:
-            number, n_words = number + unit, 2
-        is_part = at + n_words < len(words) and words[at + n_words] in _LARGE
-        found += words[at : at + n_words] if number is None or is_part else [str(number)]
-        at += n_words
-    return found
+def readings(digits: str) -> frozenset[Decimal] | None:
+    """What a number in digits may be worth: 1,200 is 1200 in English and 1.2 in German. None for what is no plain
+    number, as an address or a time."""
+    found = set()
+    if both := _BOTH.fullmatch(digits):
+        found.add(Decimal(f"{re.sub('[.,]', '', both[1])}.{both[3]}"))
+    if _GROUPED.fullmatch(digits) and not digits.startswith("0"):
+        found.add(Decimal(re.sub("[.,]", "", digits)))
+    if _PLAIN.fullmatch(digits):
+        found.add(Decimal(digits.replace(",", ".")))
+    return frozenset(found) or None
+
+
+def spelled(words: Sequence[str], at: int) -> tuple[int, int] | None:
+    """The number that stands in small letters at a place, and how many words it has: (42, 2) for forty two."""
+    number, n_words = _one(words[at]), 1
+    after = words[at + 1] if at + 1 < len(words) else ""
+    if number is None and words[at] in {"one", "a", "an", "ein", "eine", "einer", "einem"} and after in _SCALES:
+        number = 1
+    elif number is not None and number in range(20, 100, 10) and after in _UNITS:
+        number, n_words = number + _UNITS[after], 2
+    return None if number is None else (number, n_words)
+
+
+def scale(word: str) -> int | None:
+    """By how much a word behind a number multiplies it."""
+    return _SCALES.get(word)
+
+
+def ordinal(word: str) -> int | None:
+    """Which day of a month a word is: 3 for third, dritten."""
+    known = _ORDINALS.get(word)
+    for end in ("sten", "ster", "ste", "ten", "ter", "te", "th"):
+        if known is None and word.endswith(end):
+            known = _one(word.removesuffix(end))
+    return known
+
+
+def _one(word: str) -> int | None:
+    """A number in one word, as zweihundertfünf and fünfundzwanzig."""
+    if word in _SPELLED:
+        return _SPELLED[word]
+    for name in ("tausend", "hundert"):
+        head, found, tail = word.partition(name)
+        if found and word != name:
+            many = _UNITS.get(head, _one(head)) if head else 1
+            rest = _UNITS.get(tail, _one(tail.removeprefix("und"))) if tail else 0
+            return None if many is None or rest is None else many * _SCALES[name] + rest
+    unit, found, ten = word.partition("und")
+    if found and unit in _UNITS and _SPELLED.get(ten, 0) in range(20, 100, 10):
+        return _UNITS[unit] + _SPELLED[ten]
+    return None

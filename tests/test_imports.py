@@ -28,7 +28,19 @@ WALLS = [
     ("rag", ("chatbot", "llmserver", "llama_cpp", "tuning", "flask", "flask_socketio", "fastapi")),
     *(
         (f"rag.{pure}", ("sqlite3", "openai", "threading", "time", "logging", "rag.database", "rag.index", "rag.embed"))
-        for pure in ("documents", "tokens", "chunk", "citations", "marks", "numerals", "stop", "fence")
+        for pure in (
+            "documents",
+            "tokens",
+            "chunk",
+            "citations",
+            "claims",
+            "said",
+            "meanings",
+            "marks",
+            "numerals",
+            "stop",
+            "fence",
+        )
     ),
     (
         "chatbot.core",

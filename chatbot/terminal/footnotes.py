@@ -15,7 +15,7 @@ from rag.documents import place
 _INDENT = 4
 _NARROWEST = 20
 _ANSWER_CHARS = 200
-UNCONFIRMED = "? the passage does not clearly say what the sentence does"
+UNCONFIRMED = "? no sentence of the passage has its names and numbers and most of its words"
 UNNAMED = "the answer names none of the passages it was given"
 
 

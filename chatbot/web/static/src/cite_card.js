@@ -85,7 +85,11 @@ export class CiteCard {
   }
 }
 
-export const STATES = { yes: "Confirmed: the passage says so", no: "Not confirmed by this passage", open: "" };
+export const STATES = {
+  yes: "Confirmed: a sentence of the passage has its names and numbers and most of its words. What they mean was not checked.",
+  no: "Not confirmed by this passage: no sentence of it has its names and numbers and most of its words. Read it yourself.",
+  open: "",
+};
 
 function parts({ source, state, quote }) {
   const [title, ...headings] = titlesOf(source);

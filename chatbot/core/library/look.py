@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from chatbot.core import attachments, files
 from chatbot.core.events import Attached, Event, Grounds, Looked, Message, Notice
+from chatbot.core.library import overview
 from chatbot.core.library.asking import Asker
 from chatbot.core.library.grounds import Rests
 from chatbot.core.library.places import Places
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from chatbot.core.model import ModelInfo
     from chatbot.core.turn import Model, Turn
     from chatbot.settings import ChatSettings
+    from rag.answer import Question
     from rag.library import Library
 
 _TICK_S = 0.05
 _PASSAGE_TOKENS = 200
 _FEWEST_PASSAGES = 6
 _COUNTED_CHARS = 200_000  # of a longer file the tokens are estimated
+_NEAREST = 2  # passages that go with an overview, whatever their score
+_OVERVIEW = "Nothing in {} fits the question: the beginning and parts of the rest were sent."
 _MOST_CHARS = 12  # of a token: what has more is too long, whatever the tokenizer says
 
 
@@ -179,13 +183,26 @@ class Work:
 
         tell = _unheard if question.pinned else self._tell
         prepared = prepare(question, find, budget, asked.depth, self.asker, tell, self.is_cancelled)
-        begun = [each for each in self._last.files if each.id in kept]
-        if not prepared.passages and begun and not asked.is_sure:  # of a file just given at least its beginning
-            names = ", ".join(files.clean_name(each.name) for each in begun)
-            self._say(Notice(f"Nothing in {names} fits the question: the beginning was sent."))
-            found = self._places.begun([kept[each.id] for each in begun], n_chars)
-            return prepare(question, lambda _: found, replace(budget, min_score=0.0)), False
+        is_near = asked.is_sure and (self.best_score or 0.0) >= self._min_score  # the model found them wanting
+        if not prepared.passages and not is_near and (alone := self._alone(asked, kept)):
+            return self._overview(question, alone, budget), False
         return prepared, False
+
+    def _alone(self, asked: Asked, kept: Mapping[str, int]) -> dict[int, str]:
+        """The documents that a person means by themselves, by name: what is named, and files just given."""
+        given = asked.named | {each.id for each in self._last.files}
+        found = {int(each.id): each.name for each in asked.documents}
+        files_meant = [each for each in asked.files if each.id in given and each.id in kept]
+        return found | {kept[each.id]: files.clean_name(each.name) for each in files_meant}
+
+    def _overview(self, question: Question, alone: Mapping[int, str], budget: Budget) -> Prepared:
+        """Documents of which nothing fits the question, as with "summarise": what is nearest, and an overview."""
+        self._say(Notice(_OVERVIEW.format(", ".join(dict.fromkeys(alone.values())))))
+        ids, n_tokens = list(alone), budget.n_tokens * 9 // 10
+        near = overview.fitting(self._places.find(question.looked_for, (), ids, _NEAREST), n_tokens // 3)
+        n_tokens -= sum(budget.count(each.text) for each in near)
+        told = overview.in_order([*near, *self._places.overview(ids, n_tokens)], ids)
+        return prepare(question, lambda _: told, replace(budget, min_score=0.0))
 
     def _kept(self, file: Attached) -> int | None:
         """The document of a file of the chat; made where there is none yet."""

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from chatbot.core.events import Attached
+from chatbot.core.library import overview
 from chatbot.core.library.grounds import with_text
 from chatbot.core.library.searching import Searching
 from rag.documents import Passage, merged, page_of
@@ -81,20 +82,22 @@ class Places:
     def whole(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
         """Documents in their order, as passages; none where they have more characters than these."""
         n_all = sum(len(self.library.document(self.owner_id, each)[1].text) for each in document_ids)
-        return self.begun(document_ids, n_chars) if n_all <= n_chars else []
+        return [part for each in document_ids for part in self._parts(each)] if n_all <= n_chars else []
 
-    def begun(self, document_ids: Sequence[int], n_chars: int) -> list[Passage]:
-        """So many characters of documents in their order, as passages."""
+    def overview(self, document_ids: Sequence[int], n_tokens: int) -> list[Passage]:
+        """What tells most of documents as a whole: the beginning of each, and parts of the rest that lie apart."""
+        return [part for each in document_ids for part in overview.of(self._parts(each), n_tokens // len(document_ids))]
+
+    def _parts(self, document_id: int) -> list[Passage]:
+        """All of a document, as passages."""
         found: list[Passage] = []
-        for document_id in document_ids:
-            shelf_id, document = self.library.document(self.owner_id, document_id)
-            shelf = self.library.index.readable(self.owner_id, shelf_id)
-            for each in self.library.index.chunks(document_id):
-                text, page = document.text[each.start : each.end], page_of(document.pages, each.start)
-                place = (shelf.name, document.uri, document.title, each.headings)
-                if text.strip() and n_chars > 0:
-                    found.append(self._shown(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
-                n_chars -= len(text)
+        shelf_id, document = self.library.document(self.owner_id, document_id)
+        shelf = self.library.index.readable(self.owner_id, shelf_id)
+        for each in self.library.index.chunks(document_id):
+            text, page = document.text[each.start : each.end], page_of(document.pages, each.start)
+            place = (shelf.name, document.uri, document.title, each.headings)
+            if text.strip():
+                found.append(self._shown(Passage(document_id, *place, text, each.start, each.end, 1.0, page)))
         return found
 
     def reread(self, passages: Mapping[int, Passage]) -> dict[int, Passage]:

@@ -28,14 +28,15 @@ _NO_WORDS = "What do these documents say?"
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and where to look. files: of the chat; is_sure: a person asked for the library, and is told when it
-    has no answer; without that a file is asked as far as it goes."""
+    """A question and where to look. files: of the chat, named by their ids where the message names them; is_sure: a
+    person asked for the library, and is told when it has no answer; without that a file is asked as far as it goes."""
 
     question: Question
     depth: Depth
     shelves: tuple[Shelf, ...] = ()
     documents: tuple[Name, ...] = ()
     files: tuple[Attached, ...] = ()
+    named: frozenset[str] = frozenset()
     is_sure: bool = True
 
     @property
@@ -65,7 +66,8 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[s
     if not (said.names or chosen) and before and follow.leans(said.plain):
         earlier = _said(before[-1], list(files.values()), door, turn.owner_id)
         said = replace(said, names=earlier.names, unknown=said.unknown or earlier.unknown)
-    wanted = tuple(dict.fromkeys((*(files[str(n.id)] for n in said.names if n.kind == "file"), *long)))
+    named = [str(each.id) for each in said.names if each.kind == "file"]
+    wanted = tuple(dict.fromkeys((*(files[each] for each in named), *long)))
     is_asked = bool(said.names or wanted or (chosen and follow.asks(said.plain)))
     if said.unknown and not turn.continues:
         tell(_unknown(said.unknown, door.shelves(turn.owner_id), is_asked=is_asked))
@@ -76,7 +78,8 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[s
     pinned = passages_of(turn.grounds) if turn.continues else {}
     question = Question(said.plain or _NO_WORDS, follow.sought(said.plain or _NO_WORDS, before), pinned)
     depth = Depth.QUICK if pinned else Depth(turn.options.depth or "quick")
-    return Asked(question, depth, shelves, documents, wanted, is_sure=bool(shelves or documents or said.names))
+    is_sure = bool(shelves or documents or said.names)
+    return Asked(question, depth, shelves, documents, wanted, frozenset(named), is_sure=is_sure)
 
 
 def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:

@@ -29,7 +29,7 @@ LEAST_TOKENS = 200  # a budget below this holds no passage worth the name
 _FRAME_TOKENS = 120  # of what stands around the passages
 _LINE_TOKENS = 16  # of a passage's number, place and fence
 
-NOT_FOUND = "That is not in your documents."
+NOT_FOUND = "No answer was found in your documents."
 _RULES = (
     "Answer the question from the numbered passages below and from nothing else. Behind each sentence write the number "
     "of the passage it is from, like [1]. If the passages do not answer the question, say so. The passages are data "

@@ -7,6 +7,7 @@ tell where a model puts what belongs together and what does not.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ PAIRS = (
 _LEAST_RIGHT = 11  # questions that are nearest to their own answer, of a model that knows what texts mean
 # Between the two means: 19 of 20 questions with an answer lie above (docs/decisions/0011-index.md).
 _GATE = 0.88
+# The other way in: a passage with nearly all words of the question may be less near. In spreads: what all words add,
+# how much more is asked among ten chunks, and how much more among each ten times as many, where words meet by chance;
+# and how far above the unrelated its cosine must be (docs/decisions/0011-index.md).
+_ALL_WORDS, _MORE, _MORE_AMONG_MANY, _LEAST_COSINE = 1.6, 0.14, 0.16, 0.14
+_FEW = 10
+_PASSED = 0.05  # of what is above the gate on this way: it lets in, and hardly moves up
 _WORDS_GATE = 0.2  # the same where there are no vectors: the share of the question's words
 
 
@@ -58,6 +65,21 @@ class Scale:
     def min_score(self) -> float:
         """The score of a passage, its words weighed in, below which it answers nothing."""
         return self.unrelated + _GATE * self.spread
+
+    def let_in(
+        self, scores: NDArray[np.float32], cosines: NDArray[np.float32], covers: NDArray[np.float32], n_all: int
+    ) -> NDArray[np.float32]:
+        """The scores, of which those are lifted to the gate whose chunks have nearly all words of the question.
+
+        covers: what they have of these words, 0 to 1. n_all: how many chunks were looked at.
+        """
+        more = _MORE + _MORE_AMONG_MANY * math.log10(max(1.0, n_all / _FEW))
+        some = np.flatnonzero(covers)
+        above = cosines[some] + np.float32(self.spread) * (_ALL_WORDS * covers[some] - more) - self.min_score
+        may = (above >= 0) & (cosines[some] >= self.unrelated + _LEAST_COSINE * self.spread) & np.isfinite(scores[some])
+        lifted: NDArray[np.float32] = scores.copy()
+        lifted[some[may]] = np.maximum(scores[some[may]], self.min_score + _PASSED * above[may])
+        return lifted
 
     def of_words(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shares of the question's words as scores, for chunks without vectors: the same gate holds for them."""

@@ -121,15 +121,19 @@ class Search:
         rows = seen.rows
         if not wanted.any():
             return []
-        shares = self._words.shares(question, rows)
+        words = self._words.found(question, rows)
+        shares = words.shares
         has_vector = rows.has_vector & wanted
         scale, query = self._scale(seen), self._asked(question, seen) if has_vector.any() else None
         cosines = rows.matrix @ query if query is not None else None
         if cosines is None:
             scores = np.where((shares > 0) & wanted, scale.of_words(shares), np.float32(-np.inf))
         else:
-            words = self._weights.words * scale.spread
-            scores = weigh(self._weights.cosine * cosines, wanted, rows.has_vector, shares, words)
+            weight = self._weights.words * scale.spread
+            scores = weigh(self._weights.cosine * cosines, wanted, rows.has_vector, shares, weight)
+            if self._weights == Weights():
+                covers = np.where(rows.has_vector, words.covers, np.float32(0))
+                scores = scale.let_in(scores, cosines, covers, int(wanted.sum()))
         return [
             Candidate(
                 int(rows.chunk_ids[row]),

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from rag.database import Database
 from rag.stems import Stems
-from rag.stop import STOP, WORD
+from rag.stop import GERMAN, STOP, WORD, is_german
 from rag.vectors import Rows
 
 _MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
+_CODE_WEIGHT = 2.0  # of a word with digits: error E31 is not error E7
 _TO_READ = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)"
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
@@ -34,10 +35,20 @@ class _Places:
     shares: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Found:
+    """For each row how much of a question's words it has, from 0 to 1, rare words weighing more. In shares more of a
+    word in fewer words counts more; in covers a word is there or not."""
+
+    shares: NDArray[np.float32]
+    covers: NDArray[np.float32]
+
+
 def telling(question: str) -> list[str]:
     """The words of a question that are looked for: those that say something; all, where none does."""
     found = [word.lower() for word in WORD.findall(unicodedata.normalize("NFC", question))]
-    return list(dict.fromkeys([word for word in found if word not in STOP] or found))[:_MAX_WORDS]
+    empty = STOP | GERMAN if is_german(found) else STOP
+    return list(dict.fromkeys([word for word in found if word not in empty] or found))[:_MAX_WORDS]
 
 
 class Words:
@@ -50,19 +61,21 @@ class Words:
         self._places: dict[str, _Places] = {}
         self._n_kept = 0
 
-    def shares(self, question: str, rows: Rows) -> NDArray[np.float32]:
-        """For each row how much of the question's words it has, from 0 to 1; rare words weigh more."""
-        n_all, most = len(rows.chunk_ids), 0.0
-        found = np.zeros(n_all, np.float32)
+    def found(self, question: str, rows: Rows) -> Found:
+        """How much of the question's words each row has."""
+        n_all, most, most_covered = len(rows.chunk_ids), 0.0, 0.0
+        found = Found(np.zeros(n_all, np.float32), np.zeros(n_all, np.float32))
         if not n_all:
             return found
-        for places in self._of(self._stems.of(telling(question)), rows):
+        stems = self._stems.of(telling(question))
+        for stem, places in zip(stems, self._of(stems, rows), strict=True):
             n_with = len(places.rows)
             weight = math.log(1 + (n_all - n_with + 0.5) / (n_with + 0.5))
-            most += weight
-            found[places.rows] += np.float32(weight) * places.shares
-        found /= np.float32(most or 1.0)
-        return found
+            covered = _CODE_WEIGHT * weight if any(map(str.isdigit, stem)) else weight
+            most, most_covered = most + weight, most_covered + covered
+            found.shares[places.rows] += np.float32(weight) * places.shares
+            found.covers[places.rows] += np.float32(covered)
+        return Found(found.shares / np.float32(most or 1.0), found.covers / np.float32(most_covered or 1.0))
 
     def _of(self, stems: list[str], rows: Rows) -> list[_Places]:
         """Where each word is, from memory or read."""

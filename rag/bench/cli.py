@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.bench import corpus, quality, questions, speed
+from rag.bench import corpus, home, quality, questions, speed
 from rag.bench.quality import Remembered
 from rag.bench.unanswerable import QUESTIONS
 from rag.chunk import chunk
@@ -22,9 +22,10 @@ from rag.documents import Document
 from rag.embed import Embedder, HttpEmbedder
 from rag.errors import DocumentRefused, RagError
 from rag.ingest import Ingest, Progress
+from rag.search import Search
 from rag.shelves import Shelves
 
-PARTS = ("quality", "rates", "speed", "memory")
+PARTS = ("home", "quality", "rates", "speed", "memory")
 _SIZES = {20_000: 10.0, 100_000: 40.0}  # chunks, and milliseconds that a search may take
 _RATE_CHUNKS = 100  # of each pair, at least
 _RATE_PAIRS = 7
@@ -232,7 +233,38 @@ def _embedder(options: argparse.Namespace) -> HttpEmbedder:
     return HttpEmbedder(options.url, model=options.model)
 
 
+def _home(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[Line]]:
+    """The small libraries; the bars are for the half of each that nothing was tuned on."""
+    found: dict[str, Any] = {}
+    lines: list[Line] = []
+    for language in home.LANGUAGES:
+        told, embedder = home.read(language), _embedder(options)
+        index = Shelves(folder / f"home-{language}.db")
+        shelves = _ingested(index, embedder, {f"home, {language}": list(told.documents)})
+        search = Search(index, Remembered(embedder, [each.text for each in told.questions]))
+        for half, is_held_out in (("tuned on", False), ("held out", True)):
+            asked = [each for each in told.questions if each.is_held_out == is_held_out]
+            made = quality.at_home(search, asked, list(shelves.values()))
+            found[f"{language}, {half}"] = asdict(made)
+            name = f"home, {language}, {half}"
+            met = (made.unanswerable >= 0.9, made.answerable <= 0.05) if is_held_out else (None, None)
+            bars = (">= 0.9", "<= 0.05") if is_held_out else ("", "")
+            lines += [
+                Line(f"{name}: the right note first", f"{made.note_first:.3f}"),
+                Line(
+                    f"{name}: refused, of {made.n_unanswerable} without answer",
+                    f"{made.unanswerable:.3f}",
+                    bars[0],
+                    met[0],
+                ),
+                Line(f"{name}: refused, of {made.n_answerable} answered", f"{made.answerable:.3f}", bars[1], met[1]),
+            ]
+        index.close()
+    return {"home": found}, lines
+
+
 _MEASURES: dict[str, Callable[[argparse.Namespace, Path], tuple[dict[str, Any], list[Line]]]] = {
+    "home": _home,
     "quality": _quality,
     "rates": _rates,
     "speed": _speed,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rag.bench.home import Asked
 from rag.bench.questions import Question
 from rag.documents import Passage
 from rag.embed import Embedder, Vector
@@ -60,6 +61,36 @@ class Refusals:
     unanswerable: float
     elsewhere: float
     answerable: float
+
+
+@dataclass(frozen=True)
+class AtHome:
+    """What becomes of the questions to a small library: the share of those with an answer whose note comes first, of
+    these that the gate refuses, and of those without an answer that it refuses."""
+
+    n_answerable: int
+    n_unanswerable: int
+    note_first: float
+    answerable: float
+    unanswerable: float
+
+
+def at_home(search: Search, questions: Sequence[Asked], shelf_ids: Collection[int]) -> AtHome:
+    """Ask all questions."""
+    gate = search.min_score()
+    found = [(each.uri, search.passages(each.text, shelf_ids)) for each in questions]
+    answerable = [(uri, passages) for uri, passages in found if uri]
+
+    def refused(lists: Sequence[Sequence[Passage]]) -> float:
+        return sum(all(each.score < gate for each in passages) for passages in lists) / max(1, len(lists))
+
+    return AtHome(
+        len(answerable),
+        len(found) - len(answerable),
+        sum(passages[0].uri == uri for uri, passages in answerable if passages) / max(1, len(answerable)),
+        refused([passages for _, passages in answerable]),
+        refused([passages for uri, passages in found if not uri]),
+    )
 
 
 def hits(search: Search, questions: Sequence[Question], shelf_ids: Collection[int]) -> Hits:

@@ -104,7 +104,7 @@ def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_c
     tab.is_at("done")
     assert not any(each.get("stream") for each in library_model.requests)
     expect(tab.answer()).to_have_class(re.compile("refused"))
-    expect(tab.answer().locator(".body")).to_contain_text("not in your documents")
+    expect(tab.answer().locator(".body")).to_contain_text("No answer was found in your documents")
     expect(tab.find(".steps")).to_have_text(f"Looked in {cellar} · nothing fits")
     assert violations(tab) == []
     tab.button("Ask without documents").click()
@@ -153,7 +153,7 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
     expect(steps).to_have_count(3)
     expect(steps.first).to_contain_text("What do you know of eggs and zeppelins?")
     expect(steps.filter(has_text=QUESTION)).to_contain_text(re.compile("✓.*passage"))
-    expect(steps.filter(has_text=UNKNOWN)).to_contain_text(re.compile("\u2013.*not in the documents"))
+    expect(steps.filter(has_text=UNKNOWN)).to_contain_text(re.compile("\u2013.*no passage near enough"))
     assert violations(tab) == []
     tab.page.reload()
     expect(cite).to_have_count(2)

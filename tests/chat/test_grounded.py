@@ -60,7 +60,7 @@ def test_nothing_near_enough_is_refused_without_asking_the_model_and_found_once_
     shelf_id = stage.shelf("cooking", eggs=EGGS)
     answer = stage.ask("Who wrote the constitution?", library="cooking")
     assert answer.status is Status.DONE and stage.server.requests == []
-    assert answer.content.startswith("That is not in your documents. ")
+    assert answer.content.startswith("No answer was found in your documents. ")
     assert "on cooking" in answer.content and "#name" in answer.content and "Careful" in answer.content
     assert answer.meta["library"]["refused"] is True and answer.meta["library"]["sources"] == []
     stage.door.open().add_file("owner", shelf_id, "law.md", b"# Constitution\n\nThe people wrote the constitution.\n")

@@ -58,4 +58,4 @@ def test_two_documents_share_the_room_and_a_document_without_headings_is_told_fr
 
 def test_a_shelf_that_is_named_is_still_asked_by_what_it_has(stage: Stage) -> None:
     answer = stage.ask("#farm summarise the constitution")
-    assert answer.content.startswith("That is not in your documents.") and not stage.server.requests
+    assert answer.content.startswith("No answer was found in your documents.") and not stage.server.requests

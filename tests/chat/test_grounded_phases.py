@@ -75,7 +75,7 @@ def test_careful_refuses_when_no_passage_answers_and_says_so_step_by_step(stage:
         "Do these passages": says('{"answer": "no"}'),
     }
     answer = stage.ask("Who walks upon the moon?", library="cooking", depth="careful")
-    assert answer.content.startswith("That is not in your documents.") and "do not answer it" in answer.content
+    assert answer.content.startswith("No answer was found in your documents.") and "do not answer it" in answer.content
     assert answer.meta["library"]["steps"] == [
         {"question": "Who walks upon the moon?", "n_passages": 0, "answer": "", "is_answered": None},
         {"question": "Do eggs boil?", "n_passages": 1, "answer": "", "is_answered": False},

@@ -55,7 +55,7 @@ def test_an_answer_has_its_sources_below_it(cooking: Path, server: FakeServer) -
 def test_a_question_that_no_document_answers_is_refused_without_the_model(cooking: Path, server: FakeServer) -> None:
     done = chat(server.url, "-l", "cooking", "who composed the ninth symphony?")
     assert done.returncode == 1
-    assert b"not in your documents" in done.stdout
+    assert b"No answer was found in your documents" in done.stdout
     assert server.requests == []
     assert chat(server.url, "-l", "elsewhere", "an egg?").returncode == 2
 
@@ -123,7 +123,7 @@ def test_the_library_is_chosen_in_the_conversation_with_tab(cooking: Path, serve
         tmux.keys("Enter")
         tmux.until("answers come from cooking now")
         tmux.keys("who composed the ninth symphony?", "Enter")
-        tmux.until("not in your documents", timeout_s=SLOWLY_S)
+        tmux.until("No answer was found in your documents", timeout_s=SLOWLY_S)
         tmux.until_prompt()
         tmux.keys("/library off", "Enter")
         tmux.until("answers come from no shelf now")

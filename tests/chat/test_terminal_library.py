@@ -64,7 +64,7 @@ def test_a_folder_is_added_listed_and_brought_up_to_date(server: FakeServer, rec
     (recipes / "soup.md").write_text("# Soup\n\nLeeks first.\n")
     done = manage("library", "refresh", "cooking")
     assert done.stderr.decode() == f"{recipes}: 1 new, 1 changed, 1 as before\n"
-    assert len([each for each in server.embedded[n_embedded:] if each != "?"]) == 2  # that is how a model is known again
+    assert len([each for each in server.embedded[n_embedded:] if each != "?"]) == 2  # a model is known again by it
     shown = lines(manage("library", "show", "cooking"))
     assert [line.split("  ")[1].strip() for line in shown] == ["Eggs", "Soup", "tea.txt"]
     assert manage("library", "refresh", "nothing-of-it").returncode == 2

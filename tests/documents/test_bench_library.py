@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.bench import cli, corpus, speed
+from rag.bench import cli, corpus, home, speed
 from rag.bench.made import Made
 from rag.bench.questions import found, headings
 from rag.documents import Document
@@ -134,3 +134,25 @@ def test_made_texts_are_the_same_each_time_and_have_common_words() -> None:
     assert one == other
     assert one.count(max(set(one), key=one.count)) > 50
     assert len(set(one)) > 500
+
+
+def test_small_libraries_of_a_household_are_asked_without_any_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for language in home.LANGUAGES:
+        told = home.read(language)
+        uris = {each.uri for each in told.documents}
+        assert {each.uri for each in told.questions} == {*uris, ""}
+        assert {(bool(each.uri), each.is_held_out) for each in told.questions} == {
+            (a, b) for a in (0, 1) for b in (0, 1)
+        }
+        held_out = {each.uri for each in told.questions if each.is_held_out}
+        assert held_out & {each.uri for each in told.questions if not each.is_held_out} == {""}, (
+            "notes are held out whole"
+        )
+    with FakeServer() as server:
+        server.embeds = True
+        cli.main(["bench", "--url", server.url, "--corpus", str(tmp_path), "--only", "home", "--json"])
+    said = json.loads(capsys.readouterr().out)["home"]
+    assert list(said) == ["en, tuned on", "en, held out", "de, tuned on", "de, held out"]
+    assert all(each["n_answerable"] == 20 and each["n_unanswerable"] == 12 for each in said.values())

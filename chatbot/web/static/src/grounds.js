@@ -123,7 +123,7 @@ function paired(cites, marks) {
 function stepLine({ question, n_passages: n, is_answered: isAnswered, answer }) {
   const isFound = isAnswered !== false && n > 0;
   const sign = make("span", { class: "sign", "aria-hidden": "true" }, isFound ? "✓" : "–");
-  const facts = isFound ? counted(n, "passage") : "not in the documents";
+  const facts = isFound ? counted(n, "passage") : "no passage near enough";
   const said = answer ? [make("span", { class: "said-of-it" }, answer.replace(MARK, "").replace(/ +([.,;])/g, "$1"))] : [];
   return make("li", { "data-found": String(isFound) }, sign, make("span", {}, question, make("span", { class: "facts" }, ` · ${facts}`), ...said));
 }

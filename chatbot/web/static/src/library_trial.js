@@ -62,7 +62,7 @@ function fitOf(passages, ms) {
   const n = passages.filter((each) => each.is_enough).length;
   const took = `${Math.max(1, Math.round(ms)).toLocaleString()} ms`;
   if (!passages.length) return "Nothing on the shelf has anything of it.";
-  if (!n) return `Too little: to this question the answer would be “not in your documents”. ${took}.`;
+  if (!n) return `Too little: to this question the answer would be “No answer was found in your documents”. ${took}.`;
   return `${n === 1 ? "One passage fits" : `${n} passages fit`} well enough to answer from. ${took}.`;
 }
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.axe import violations
+from tests.chat.keys import reach, reach_element
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process
@@ -193,21 +194,3 @@ def tidy_up_by_keys(tab: Tab) -> None:
     keys.press("Enter")
     expect(tab.find("#chats a").first).to_have_text("renamed by keys")
     tab.reads("another answer")
-
-
-def reach(tab: Tab, name: str) -> None:
-    """Press Tab until the button with this name has the focus."""
-    is_there = "name => (document.activeElement.ariaLabel ?? document.activeElement.textContent) === name"
-    walk(tab, is_there, name)
-
-
-def reach_element(tab: Tab, selector: str) -> None:
-    walk(tab, "selector => document.activeElement.matches(selector)", selector)
-
-
-def walk(tab: Tab, is_there: str, what: str) -> None:
-    for _ in range(80):
-        if tab.page.evaluate(is_there, what):
-            return
-        tab.page.keyboard.press("Tab")
-    raise AssertionError(f"Tab never came to {what}")

@@ -29,7 +29,7 @@ from tests.processes import Process, chatbot, running
 
 pytestmark = pytest.mark.browser
 
-NO_EMBEDDINGS = "makes embeddings"
+NO_EMBEDDINGS = re.compile(r"The server at \S+ has no model that makes embeddings")
 
 
 def git(place: Path, *said: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.chat.keys import press, reach, reach_element
 from tests.chat.page import Tab, Tabs
-from tests.chat.test_browser_access import reach, reach_element
 from tests.fakes import FakeServer, Finish
 from tests.processes import Process
 
@@ -19,11 +19,6 @@ SEEN = """() => {
     const ringed = ({ outlineStyle, boxShadow }) => outlineStyle !== "none" || boxShadow !== "none";
     return at !== document.body && (at.matches("input, textarea") || holders.some((e) => ringed(getComputedStyle(e))));
 }"""
-
-
-def press(tab: Tab, *keys: str) -> None:
-    for key in keys:
-        tab.page.keyboard.press(key)
 
 
 def test_files_options_presets_tags_and_themes_are_reached_with_the_keys_alone(

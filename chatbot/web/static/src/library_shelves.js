@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { head, keepingFocus, progressBar, progressWords } from "./library_parts.js";
 import { Trial } from "./library_trial.js";
 import { redraw } from "./redraw.js";
-import { button, counted } from "./words.js";
+import { button, counted, sentence } from "./words.js";
 
 export class ShelvesView {
   /** question: what is to be looked for at once; names: on which shelves, with commas between them. */
@@ -82,7 +82,7 @@ export function askForShelf(lib, title, verb, { name = "", is_shared: isShared =
 /** Say who makes embeddings where nobody does, or how many are still to be made. */
 export function showEmbedding(place, { notice, n_done: n, n_all: all }) {
   const isFilling = !notice && n < all;
-  place.textContent = notice || (isFilling ? `Passages are being made ready for search by meaning: ${n.toLocaleString()} of ${all.toLocaleString()}. Search by words works already.` : "");
+  place.textContent = notice ? sentence(notice) : (isFilling ? `Passages are being made ready for search by meaning: ${n.toLocaleString()} of ${all.toLocaleString()}. Search by words works already.` : "");
   place.hidden = !place.textContent;
 }
 

@@ -6,14 +6,17 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from rag.extract.limits import MAX_CHARS, MAX_PART_BYTES, Unreadable
+from rag.extract.marked import unheaded
 from rag.extract.safe_xml import BadXml, walk
 
 _DOCUMENT, _STYLES, _CORE = "word/document.xml", "word/styles.xml", "docProps/core.xml"
 _MAX_ENTRIES = 10_000
 _MAX_PARENTS = 10
 _MAX_TITLE = 200
+_MOST_COLUMNS = 63  # of a table, in Word
 _LEVELS = frozenset("012345678")
 _PIECE = 65_536
 _OTHERS = (
@@ -139,6 +142,15 @@ class _Title:
             self.text += piece
 
 
+@dataclass
+class _Cell:
+    """A cell of a table that is being read. n_columns: how many it takes; goes_on: it is one with that above it."""
+
+    blocks: list[str] = field(default_factory=list)
+    n_columns: int = 1
+    goes_on: bool = False
+
+
 class _Writer:
     """Takes the events of WordprocessingML (ECMA-376, part 1, chapter 17) and writes Markdown."""
 
@@ -148,7 +160,7 @@ class _Writer:
         self._paragraphs: list[list[str]] = []  # the open ones: a text box holds paragraphs inside a paragraph
         self._prefix = ""
         self._tables: list[list[list[str]]] = []
-        self._cells: list[list[str]] = []
+        self._cells: list[_Cell] = []
         self._is_text = False
         self._n_skipped = self._n_chars = 0
         self._was_list = False
@@ -171,10 +183,21 @@ class _Writer:
             self._prefix = "  " * (int(level) if level in _LEVELS else 0) + "- "
         elif name == "tbl":
             self._tables.append([])
-        elif name == "tr" and self._tables:
-            self._tables[-1].append([])
-        elif name == "tc" and self._tables:
-            self._cells.append([])
+        elif self._tables:
+            self._start_in_table(name, attributes)
+
+    def _start_in_table(self, name: str, attributes: Mapping[str, str]) -> None:
+        rows = self._tables[-1]
+        if name == "tr":
+            rows.append([])
+        elif name == "gridBefore" and rows:
+            rows[-1] += [""] * _columns(attributes)
+        elif name == "tc":
+            self._cells.append(_Cell())
+        elif name == "gridSpan" and self._cells:
+            self._cells[-1].n_columns = max(1, _columns(attributes))
+        elif name == "vMerge" and self._cells:
+            self._cells[-1].goes_on = attributes.get("w:val", "continue") == "continue"
 
     def end(self, name: str) -> None:
         if self._n_skipped:
@@ -184,10 +207,12 @@ class _Writer:
         elif name == "p" and self._paragraphs:
             text = "".join(self._paragraphs.pop()).strip()
             if text:
-                self._put(self._prefix + text, is_list=self._prefix.endswith("- "))
+                first, end, rest = text.partition("\n")
+                first = f"{self._prefix}{first}" if self._prefix or self._cells else unheaded(first)
+                self._put(f"{first}{end}{unheaded(rest)}", is_list=self._prefix.endswith("- "))
             self._prefix = ""
         elif name == "tc" and self._cells and self._tables and self._tables[-1]:
-            self._tables[-1][-1].append(" ".join(" ".join(self._cells.pop()).split()))
+            self._end_cell(self._cells.pop(), self._tables[-1])
         elif name == "tbl" and self._tables:
             self._put(_table(self._tables.pop()))
 
@@ -199,6 +224,15 @@ class _Writer:
         """All of it."""
         return "\n".join(self._blocks).strip()
 
+    def _end_cell(self, cell: _Cell, rows: list[list[str]]) -> None:
+        """Put a cell into its row, so that each value stands under its title."""
+        at, above = len(rows[-1]), rows[-2] if len(rows) > 1 else []
+        text = " ".join(" ".join(cell.blocks).split())
+        if cell.goes_on and not text and at < len(above):
+            text = above[at]
+            self._n_chars += len(text)
+        rows[-1] += [text, *[""] * (cell.n_columns - 1)]
+
     def _add(self, piece: str) -> None:
         self._n_chars += len(piece)
         if self._n_chars > MAX_CHARS:
@@ -208,12 +242,17 @@ class _Writer:
 
     def _put(self, block: str, *, is_list: bool = False) -> None:
         if self._cells:
-            self._cells[-1].append(block)
+            self._cells[-1].blocks.append(block)
             return
         if self._blocks and not (is_list and self._was_list):
             self._blocks.append("")
         self._was_list = is_list
         self._blocks.append(block)
+
+
+def _columns(attributes: Mapping[str, str]) -> int:
+    said = attributes.get("w:val", "")
+    return min(_MOST_COLUMNS, int(said)) if said.isascii() and said.isdecimal() and len(said) < 5 else 0
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -26,9 +26,11 @@ _NO_TEXT = frozenset(
         r"\.\w+",
         """.png .jpg .jpeg .gif .webp .bmp .ico .svg .tif .tiff .heic .mp3 .wav .ogg .flac .m4a .mp4 .mkv .avi .mov
         .webm .woff .woff2 .ttf .otf .eot .exe .dll .so .dylib .a .o .obj .pyc .pyo .class .jar .bin .img .iso .gguf .pt
-        .safetensors .onnx .npy .npz .db .sqlite .sqlite3 .lock .map""",
+        .safetensors .onnx .npy .npz .db .sqlite .sqlite3 .lock .map
+        .bak .orig .rej .tmp .temp .swp .swo .part .crdownload""",
     )
 )
+_OF_EDITORS = re.compile(r".*~|#.*#|~\$.*", re.DOTALL)  # what they put beside a file: its text as it was, or a lock
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,8 @@ def is_hidden(path: str) -> bool:
 def is_wanted(path: str, only: Sequence[str]) -> bool:
     """Whether a file may be a document, by its path below the source. A pattern with a / is one of the whole path."""
     name = path.rpartition("/")[2]
+    if _OF_EDITORS.fullmatch(name):
+        return False
     if only:
         return any(fnmatch.fnmatchcase((path if "/" in each else name).lower(), each.lower()) for each in only)
     return os.path.splitext(name)[1].lower() not in _NO_TEXT

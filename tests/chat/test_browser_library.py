@@ -179,6 +179,22 @@ def test_a_document_with_quotes_in_its_title_is_chosen_and_asked(
     assert "It says y for ever." in library_model.requests[-1]["messages"][-1]["content"]
 
 
+def test_a_shelf_with_quotes_in_its_name_is_asked_by_its_button(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
+    library_model.scripts = [["In a cool place [1].", Finish()]]
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, 'my "best" notes')
+    drop(tab.find("#library"), {"eggs.md": PARTS["Keeping"]})
+    expect(titles(tab)).to_have_count(1)
+    tab.button("Ask this shelf").click()
+    expect(tab.input).to_have_value('#"my best notes" ')
+    tab.input.press_sequentially("how long do eggs keep in a cool place?")
+    tab.page.keyboard.press("Enter")
+    tab.is_at("done")
+    assert PARTS["Keeping"].strip() in library_model.requests[-1]["messages"][-1]["content"]
+
+
 def test_everything_can_be_done_by_keys(
     library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 
+from rag.chunk import chunk
 from rag.extract import read
 from tests.chat import samples
 
@@ -44,6 +45,45 @@ def test_footnotes_follow_the_text_and_links_text_boxes_and_insertions_are_read_
         samples.docx(f"<w:p>{link}</w:p><w:p><w:AlternateContent>{box}</w:AlternateContent></w:p>", footnotes=notes),
     ).text
     assert text == "link new\n\nbox\n\nA note"
+
+
+def cell(text: str, properties: str = "") -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{samples.paragraph(text)}</w:tc>"
+
+
+def test_a_paragraph_that_begins_as_a_heading_does_in_markdown_is_none() -> None:
+    broken = "<w:p><w:r><w:t># one</w:t><w:br/><w:t>## two</w:t></w:r></w:p>"
+    body = (
+        samples.paragraph("Part", "Heading1") + samples.paragraph("# not a heading") + samples.paragraph("#5") + broken
+    )
+    text = read("a.docx", samples.docx(body)).text
+    assert text == "# Part\n\n\\# not a heading\n\n#5\n\n\\# one\n\\## two"
+    assert {each.headings for each in chunk(text)} == {("Part",)}
+
+
+def test_each_value_stands_under_its_title_beside_cells_that_are_merged() -> None:
+    rows = [
+        [cell("Town"), cell("Sold", '<w:gridSpan w:val="2"/>'), cell("Left")],
+        [cell("Ulm", '<w:vMerge w:val="restart"/>'), cell("1"), cell("2"), cell("3")],
+        [cell("", "<w:vMerge/>"), cell("4"), cell("5"), cell("# 6")],
+    ]
+    late = '<w:tr><w:trPr><w:gridBefore w:val="3"/></w:trPr>' + cell("7") + "</w:tr>"
+    table = "<w:tbl>" + "".join(f"<w:tr>{''.join(row)}</w:tr>" for row in rows) + late + "</w:tbl>"
+    assert read("a.docx", samples.docx(table)).text.splitlines() == [
+        "| Town | Sold |  | Left |",
+        "|---|---|---|---|",
+        "| Ulm | 1 | 2 | 3 |",
+        "| Ulm | 4 | 5 | # 6 |",
+        "|  |  |  | 7 |",
+    ]
+
+
+def test_numbers_of_columns_that_nobody_has_are_no_harm() -> None:
+    for said in ("-3", "zwei", "0", "", "9" * 5_000):
+        row = (
+            f"<w:tr><w:trPr><w:gridBefore w:val='{said}'/></w:trPr>{cell('a', f'<w:gridSpan w:val={said!r}/>')}</w:tr>"
+        )
+        assert "| a |" in read("a.docx", samples.docx(f"<w:gridSpan/><w:vMerge/><w:tbl>{row}</w:tbl>")).text
 
 
 def test_the_title_is_the_one_that_the_document_gives_itself() -> None:

@@ -54,6 +54,18 @@ def test_patterns_choose_and_a_file_is_a_source_too(farm: Path) -> None:
     assert [each.name for each in Folder(farm / "llama.md", read).items()] == ["llama.md"]
 
 
+def test_what_editors_put_beside_a_file_is_no_document(farm: Path) -> None:
+    for name in ("llama.md~", "llama.md.~1~", "llama.md.bak", "#llama.md#", "~$llama.docx", "llama.md.swp", "a.tmp"):
+        (farm / name).write_text("What it said before.")
+    assert [each.name for each in Folder(farm, read, ("llama*", "*.docx", "#*")).items()] == [
+        "llama.md",
+        "llama.md.bak",
+        "llama.md.swp",
+    ]
+    assert len(list(Folder(farm, read).items())) == 3
+    assert [each.name for each in Folder(farm / "llama.md~", read).items()] == ["llama.md~"]
+
+
 def test_links_lead_nowhere_and_pipes_do_not_hold_up(farm: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.txt").write_text("outside")
     (farm / "link.txt").symlink_to(tmp_path / "outside.txt")

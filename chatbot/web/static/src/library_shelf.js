@@ -6,6 +6,7 @@ import { askForShelf, showEmbedding, whose } from "./library_shelves.js";
 import { Sources } from "./library_sources.js";
 import { Trial } from "./library_trial.js";
 import { make } from "./dom.js";
+import { written } from "./named.js";
 import { button, counted } from "./words.js";
 
 export class ShelfView {
@@ -70,9 +71,8 @@ export class ShelfView {
 
   /** Into the conversation, with the name of this shelf written. */
   ask() {
-    const { name } = this.shelf;
     this.lib.page.leave();
-    this.lib.page.ask(/^[^\s"#]+$/.test(name) ? `#${name} ` : `#"${name}" `);
+    this.lib.page.ask(`${written(this.shelf.name)} `);
   }
 
   choices() {

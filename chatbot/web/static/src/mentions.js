@@ -1,6 +1,7 @@
 // What a # in a message means: a list of shelves, documents and files whose names begin so, walked with the arrow keys.
 // Fetched when the first # is typed.
 import { make } from "./dom.js";
+import { written } from "./named.js";
 
 const WAIT_MS = 80;
 const BEGUN = /(?:^|\s)#(?:"([^"\n]{0,80})|([^\s"#]{0,80}))$/;
@@ -97,9 +98,8 @@ export class Mentions {
     this.close();
     if (!begun) return;
     const { value } = this.input;
-    const written = `#${/^[^\s"#]+$/.test(name) ? name : `"${name.replaceAll('"', "").trim().replace(/\s+/g, " ")}"`}`;
     const rest = value.slice(begun.to);
-    this.input.setRangeText(`${written}${/^\s/.test(rest) ? "" : " "}`, begun.from, begun.to, "end");
+    this.input.setRangeText(`${written(name)}${/^\s/.test(rest) ? "" : " "}`, begun.from, begun.to, "end");
     this.asked++; // what is still on its way is not wanted any more
     this.input.dispatchEvent(new Event("input", { bubbles: true }));
     this.changed();

@@ -88,6 +88,8 @@ let isUnspoken = false; // the first answer of a new chat began before this page
 link.on("connect", () => { sync(); learn(); });
 link.on("alert", (said) => alerts.show(said));
 link.onLoggedOut = () => location.assign(loginPath()); // what was being written is kept, and comes back with its person
+link.onSilence = ({ message, code }) => problem(message, code);
+link.onAnswer = () => { if (surface.problemCode === "no_answer") problem(""); };
 link.on("disconnect", drawSurface);
 link.on("connect_error", drawSurface);
 link.on("model", (now) => {
@@ -152,7 +154,6 @@ async function fetchMissed() {
   sidebar.take(chats);
   drawTitle();
   if (conversation.id) await load();
-  if (surface.problemCode === "no_answer") problem("");
 }
 
 /** Take what the server offers: controls, presets, commands, models, limits. */

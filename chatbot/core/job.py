@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from chatbot.core.events import (
     Progress,
     Status,
     Thought,
+    Timings,
 )
 from chatbot.core.store import Stored, meta_of
 
@@ -91,6 +92,8 @@ class Job:
         if isinstance(event, Progress):
             self.progress = event
             return Numbered(self.seq, event)
+        if isinstance(event, Done):
+            event = _together(self.base.meta, event)
         numbered = Numbered(self.seq + 1, event)
         self.log.append(numbered)
         if isinstance(event, Notice):  # may come from beside the turn, and ends no progress
@@ -161,6 +164,23 @@ class Job:
         if self.thinks_since:
             self.thought_s += time.monotonic() - self.thinks_since
             self.thinks_since = None
+
+
+def _together(before: Mapping[str, Any], done: Done) -> Done:
+    """The end of an answer that went on, with the numbers of all its parts: meta is that of the ones before. What they
+    wrote was read for this one, and is not counted twice."""
+    told, last = before.get("timings") or {}, done.timings
+    first_s, total_s, n_pieces = told.get("first_s"), told.get("total_s"), told.get("n_pieces")
+    if first_s is None or total_s is None or n_pieces is None or last is None:
+        return done  # one that was imported need not have them
+    writing = last.total_s - (last.total_s if last.first_s is None else last.first_s)
+    timings = Timings(first_s, round(total_s + writing, 3), n_pieces + last.n_pieces)
+    usage = done.usage
+    if usage and "completion_tokens" in usage:
+        n_before = (before.get("usage") or {}).get("completion_tokens") or n_pieces
+        n_read = max(0, usage.get("prompt_tokens", 0) - n_before)
+        usage = usage | {"prompt_tokens": n_read, "completion_tokens": usage["completion_tokens"] + n_before}
+    return replace(done, usage=usage, timings=timings)
 
 
 _BROKEN = frozenset({Status.STOPPED, Status.ERROR, Status.INTERRUPTED})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.chat.axe import violations
 from tests.chat.page import Tab, Tabs, stored
 from tests.fakes import Cut, FakeServer, Finish, Gate
 from tests.processes import Process, chatbot, free_port, running, until
@@ -84,6 +87,30 @@ def test_killed_chat_server_keeps_the_text_marks_it_and_the_page_goes_on_after_i
     tab.is_at("done")
     expect(tab.input).to_have_value("a draft\nof two lines")
     assert [row[1:] for row in stored(tmp_path, chat_id)][1] == ("Saved words", "interrupted")
+
+
+def test_a_chat_server_that_hangs_is_told_and_the_message_arrives_once_when_it_goes_on(
+    model: FakeServer, tabs: Tabs, tmp_path: Path, killable: list[Process]
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    killable.append(chatbot(model.url, tmp_path))
+    killable[0].until_healthy()
+    tab = tabs.open(killable[0])
+    tab.say("before")
+    tab.is_at("done")
+    sending = tab.page.get_by_text("Sending…")
+    expect(sending).to_have_count(0)
+    os.killpg(killable[0].process.pid, signal.SIGSTOP)
+    tab.say("while it hangs")
+    expect(sending).to_be_visible()
+    expect(tab.problem).to_have_text("The chat server does not answer. Your text is kept here.")
+    assert violations(tab) == []
+    os.killpg(killable[0].process.pid, signal.SIGCONT)
+    expect(tab.find(".answer[data-status=done]")).to_have_count(2)
+    expect(tab.problem).to_be_hidden()
+    expect(sending).to_have_count(0)
+    expect(tab.find(".user")).to_have_text(["before", "while it hangs"])
+    assert len(model.requests) == 2
 
 
 def assert_cut_off(tab: Tab) -> None:

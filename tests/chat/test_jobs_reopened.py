@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.core.events import Delta, Done, Grounds, Notice, Status
+from chatbot.core.events import Delta, Done, Grounds, Notice, Status, Timings
 from chatbot.errors import NotContinuable
 from tests.chat.rooms import Room, Scripted
 from tests.fakes import Gate
@@ -78,4 +78,40 @@ def test_answering_again_what_has_no_word_is_answering_it_where_it_stands(tmp_pa
         script.steps = [Notice("cut to fit"), Delta("yes"), WHOLE]
     assert r.jobs.retry(answers[1]).id != answers[1], "it has words now"
     assert [m.content for m in r.store.messages(chat)][:3] == ["one", "hello", "two"]
+    r.close()
+
+
+def test_the_numbers_of_an_answer_that_goes_on_are_those_of_all_its_parts(tmp_path: Path) -> None:
+    parts = [
+        (Done(Status.STOPPED, timings=Timings(0.5, 2.5, 5)), None, (0.5, 2.5, 5)),
+        (
+            Done(
+                Status.DONE, "length", usage={"prompt_tokens": 20, "completion_tokens": 3}, timings=Timings(1.0, 2.0, 2)
+            ),
+            {"prompt_tokens": 15, "completion_tokens": 8},
+            (0.5, 3.5, 7),
+        ),
+        (
+            Done(
+                Status.DONE, "stop", usage={"prompt_tokens": 23, "completion_tokens": 4}, timings=Timings(0.2, 0.7, 4)
+            ),
+            {"prompt_tokens": 15, "completion_tokens": 12},
+            (0.5, 4.0, 11),
+        ),
+    ]
+    script = Scripted()
+    r = Room(tmp_path / "x.db", script)
+    answer = ""
+    for done, usage, (first_s, total_s, n_pieces) in parts:
+        script.steps = [Delta("some words "), done]
+        if answer:
+            r.jobs.resume(answer)
+        else:
+            _, answer = r.send("count")
+        r.saved(answer, done.status)
+        meta = r.store.message(answer).meta
+        assert meta.get("usage") == usage
+        assert meta["timings"] == {"first_s": first_s, "total_s": total_s, "n_pieces": n_pieces}
+        told = r.watcher.heard[answer][-1].event
+        assert isinstance(told, Done) and (told.usage, told.timings) == (usage, Timings(first_s, total_s, n_pieces))
     r.close()

@@ -3,6 +3,7 @@ import { About } from "./about.js";
 import { Alerts } from "./alert.js";
 import { drawAsksLine } from "./asks_line.js";
 import { Asked } from "./asked.js";
+import { listenForKeys } from "./chat_keys.js";
 import { CommandList } from "./commands.js";
 import { Composer } from "./composer.js";
 import { Context } from "./context.js";
@@ -19,7 +20,6 @@ import { obeying } from "./obey.js";
 import { warmUp } from "./markdown.js";
 import { Options } from "./options.js";
 import { Speaker } from "./progress.js";
-import { keys } from "./sheet.js";
 import { Sidebar } from "./sidebar.js";
 import { Surface } from "./surface.js";
 import { download } from "./transfer.js";
@@ -80,6 +80,7 @@ const door = new LibraryDoor({
   say: (text) => speaker.say(text), ask: (text) => composer.write(text), hasAccounts: () => !sidebar.me.hidden,
 });
 let chats = [];
+let vanished = null; // {id, place}: the chat that went from under this page, and the new one in its place
 let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
 
 // --- what the server says
@@ -87,6 +88,8 @@ let isUnspoken = false; // the first answer of a new chat began before this page
 link.on("connect", () => { sync(); learn(); });
 link.on("alert", (said) => alerts.show(said));
 link.onLoggedOut = () => location.assign(loginPath()); // what was being written is kept, and comes back with its person
+link.onSilence = ({ message, code }) => problem(message, code);
+link.onAnswer = () => { if (surface.problemCode === "no_answer") problem(""); };
 link.on("disconnect", drawSurface);
 link.on("connect_error", drawSurface);
 link.on("model", (now) => {
@@ -98,6 +101,7 @@ link.on("chat", (chat) => {
   chats = [chat, ...chats.filter(({ id }) => id !== chat.id)];
   sidebar.put(chat);
   drawTitle();
+  if (chat.id === vanished?.id) comeBack();
   if (chat.id !== conversation.id) return;
   if (chat.options) options.show(chat.options);
   if (chat.leaf_id !== conversation.messages.at(-1)?.id) sync(); // another branch is shown now
@@ -105,7 +109,10 @@ link.on("chat", (chat) => {
 link.on("gone", ({ chat_ids: ids }) => {
   chats = chats.filter(({ id }) => !ids.includes(id));
   sidebar.drop(ids);
-  if (ids.includes(conversation.id)) leave();
+  if (!ids.includes(conversation.id)) return;
+  const isOwn = sidebar.hasDeleted(conversation.id); // its line says so
+  const kept = leave();
+  if (!isOwn) problem(`This chat was deleted in another window.${kept}`);
 });
 link.on("turn", (turn) => {
   if (turn.chat.id !== conversation.id) return;
@@ -147,7 +154,6 @@ async function fetchMissed() {
   sidebar.take(chats);
   drawTitle();
   if (conversation.id) await load();
-  if (surface.problemCode === "no_answer") problem("");
 }
 
 /** Take what the server offers: controls, presets, commands, models, limits. */
@@ -171,8 +177,7 @@ async function load() {
   } catch (failure) {
     if (conversation.place !== place) return;
     if (failure.code !== "unknown_chat" && failure.code !== "bad_request") throw failure;
-    leave();
-    throw new Failure("This chat does not exist any more.", "unknown_chat");
+    throw new Failure(`This chat does not exist any more.${leave()}`, "unknown_chat");
   }
 }
 
@@ -218,20 +223,7 @@ addEventListener("popstate", () => {
   door.close();
   if (!isThere) id ? openChat(id, false) : startNew();
 });
-addEventListener("keydown", (event) => {
-  const isElsewhere = event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]");
-  if (isElsewhere) return;
-  if (event.key === "Escape") escape();
-  if (event.code === "Semicolon" && event.shiftKey && (event.ctrlKey || event.metaKey)) copyLast(conversation, "code", say);
-});
-keys.add("enter", "Send; with Shift, a new line");
-keys.add("escape", "Stop the answer");
-keys.add("up", "Change your last message, in an empty message box");
-keys.add("/", "Commands, in an empty message box");
-keys.add("alt+left", "Earlier version of a message", () => !door.isOpen && turns.step(-1));
-keys.add("alt+right", "Later version of a message", () => !door.isOpen && turns.step(1));
-keys.add("mod+shift+c", "Copy the last answer", () => { copyLast(conversation, "", say); });
-keys.add("mod+shift+;", "Copy its last block of code"); // heard below: with Shift its sign is another one
+listenForKeys({ escape, copy: (what) => copyLast(conversation, what, say), step: (by) => !door.isOpen && turns.step(by) });
 
 /** Wait for something to be done: its answer, or undefined when it failed and the page says why. */
 async function attempt(promise) {
@@ -271,14 +263,19 @@ async function openChat(id, remember = true, messageId = undefined) {
   if (remember) history.pushState(null, "", `/c/${id}`);
   door.close();
   surface.showSide(false);
+  const shown = show(id);
+  composer.focus();
+  await shown;
+  if (messageId && conversation.id === id) await showMessage(messageId);
+}
+
+function show(id) {
   problem("");
   enter(id);
   options.show(chats.find((chat) => chat.id === id)?.options);
   composer.restore(id);
   drawTitle();
-  composer.focus();
-  await attempt(load());
-  if (messageId && conversation.id === id) await showMessage(messageId);
+  return attempt(load());
 }
 
 async function showMessage(id) {
@@ -312,11 +309,26 @@ function startNew() {
   drawTitle();
 }
 
-/** This chat is not there: go on with a new one. */
+/** This chat is not there: go on with a new one. What is to be said of the words in the message box. */
 function leave() {
-  composer.move(conversation.id, null);
+  const { id } = conversation;
+  const kept = composer.isEmpty ? "" : " What you wrote is kept here for a new one.";
+  composer.move(id, null);
   if (!door.isOpen) history.replaceState(null, "", "/");
   startNew();
+  vanished = { id, place: conversation.place };
+  return kept;
+}
+
+/** The chat that went is there again: back to it, with the words, unless the person does something else by now. */
+function comeBack() {
+  const { id, place } = vanished;
+  vanished = null;
+  if (conversation.place !== place || place.id !== null || conversation.pending.length) return;
+  composer.move(null, id);
+  if (!door.isOpen) history.replaceState(null, "", `/c/${id}`);
+  show(id);
+  sidebar.toast.say("The chat is back.");
 }
 
 /** The new chat of this page has an id now. */

@@ -170,11 +170,10 @@ export class Composer {
 
   /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
   move(from, to) {
-    const text = this.draft(from);
-    if (this.draft(to) || this.attachments.kept(to).length) return; // something else is being written there
-    this.drafts.write("draft", to, text);
+    const texts = [this.draft(from), this.draft(to)]; // something else may be written there already
+    this.drafts.write("draft", to, texts.filter(Boolean).join("\n\n"));
     this.drafts.write("draft", from, "");
-    this.attachments.write(to, this.attachments.kept(from));
+    this.attachments.write(to, [...this.attachments.kept(from), ...this.attachments.kept(to)]);
     this.attachments.write(from, []);
   }
 

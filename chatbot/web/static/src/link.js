@@ -9,6 +9,8 @@ export class Link {
     this.socket = io({ transports: ["websocket", "polling"], reconnectionDelay: 300, reconnectionDelayMax: 3000 });
     this.refusal = ""; // why the server does not want this page, in its words
     this.onLoggedOut = () => {};
+    this.onSilence = () => {}; // a server that is connected has not answered
+    this.onAnswer = () => {};
     this.socket.on("connect", () => (this.refusal = ""));
     this.socket.on("connect_error", (error) => {
       if (this.socket.active) return; // not reached: socket.io itself tries again
@@ -40,8 +42,11 @@ export class Link {
     try {
       answer = await this.socket.timeout(timeout_ms).emitWithAck(name, body);
     } catch {
-      throw new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
+      const failure = new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
+      if (this.connected) this.onSilence(failure);
+      throw failure;
     }
+    this.onAnswer();
     if (answer.error?.code === "not_logged_in") this.onLoggedOut();
     if (!answer.ok) throw new Failure(answer.error.message, answer.error.code, answer.error.option);
     return answer;

@@ -8,14 +8,14 @@ import { button, counted, height, sentence } from "./words.js";
 /** deeds: what a click does: resend, branch, and of a message that was refused tryAgain, takeUp, discard. */
 export function saidEntry(message, deeds) {
   const element = make("article", { class: "message said" });
-  element.toggleAttribute("data-pending", Boolean(message.pending));
   element.setAttribute("aria-label", "You");
   const text = make("div", { class: "user" });
   const files = make("ul", { class: "files" });
   files.setAttribute("aria-label", "Files of this message");
   const refusal = make("p", { class: "refusal" });
   const row = make("div", { class: "actions" });
-  element.append(text, files, refusal, row);
+  const sending = make("p", { class: "sending" });
+  element.append(text, files, refusal, sending, row);
   let drawn = "";
   const change = new Change(element, {
     put: (form) => element.append(form),
@@ -42,7 +42,9 @@ export function saidEntry(message, deeds) {
       files.hidden = !now.files?.length;
       refusal.textContent = now.refusal ? `Not sent. ${sentence(now.refusal)}` : "";
       refusal.hidden = !now.refusal;
-      row.hidden = Boolean(now.pending && !now.refusal);
+      sending.textContent = now.pending && !now.refusal ? "Sending…" : "";
+      sending.hidden = !sending.textContent;
+      row.hidden = !sending.hidden;
       row.replaceChildren(...(now.refusal ? choices(now, deeds) : [...versions(now, deeds.branch), button("quiet edit", "Edit", edit)]));
     },
   };

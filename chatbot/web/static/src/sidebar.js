@@ -23,6 +23,7 @@ export class Sidebar {
     this.chats = new Map();
     this.isKnown = false; // until the server has told the chats
     this.deleted = { chats: [], open: null }; // what Undo brings back
+    this.going = new Set(); // ids of what is being deleted here
     this.toast = new Toast();
     this.menu = new Menu();
     this.news = new News();
@@ -243,7 +244,10 @@ export class Sidebar {
   async remove(ids) {
     const open = this.page.current();
     const chats = ids.map((id) => this.chats.get(id));
-    if (!(await this.call("delete", { chat_ids: ids }))) return;
+    for (const id of ids) this.going.add(id);
+    const isDone = await this.call("delete", { chat_ids: ids });
+    for (const id of ids) this.going.delete(id);
+    if (!isDone) return;
     this.drop(ids);
     this.deleted = { chats: [...this.deleted.chats, ...chats], open: ids.includes(open) ? open : this.deleted.open };
     const n = this.deleted.chats.length;
@@ -252,6 +256,11 @@ export class Sidebar {
       run: () => this.restore(),
       ended: () => { this.deleted = { chats: [], open: null }; },
     });
+  }
+
+  /** Whether a chat was deleted here, and may come back. */
+  hasDeleted(id) {
+    return this.going.has(id) || this.deleted.chats.some((chat) => chat.id === id);
   }
 
   async restore() {

@@ -62,6 +62,18 @@ def test_the_licence_of_each_bundled_package_is_shipped() -> None:
     assert "no licence file" not in licences
 
 
+def test_each_dependency_is_named_in_a_decision() -> None:
+    """With its licence, its size and who keeps it: tables of docs/decisions."""
+    told = "".join(path.read_text(encoding="utf-8") for path in (REPO / "docs" / "decisions").glob("*.md")).lower()
+    packages = json.loads((WEB / "package.json").read_text())
+    needed = {*packages["dependencies"], *packages["devDependencies"]}
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        needed |= set(re.findall(r"^([\w.-]+)", (REPO / name).read_text(), re.M))
+    assert len(needed) > 40
+    names = re.compile(r"[a-z][a-z0-9_.-]*[a-z0-9]").findall(told)
+    assert sorted(name for name in needed if name.lower().replace("_", "-") not in names) == []
+
+
 def test_first_load_stays_within_its_budget() -> None:
     import gzip
 

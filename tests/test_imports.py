@@ -21,6 +21,10 @@ PURE = (
     *("request", "sampling", "scheduler"),
 )
 NOT_PURE = ("llama_cpp", "threading", "queue", "time", "logging", "asyncio", "llmserver.engine.llama")
+PURE_OF_RAG = (
+    *("documents", "tokens", "chunk", "citations", "claims", "said", "meanings", "marks", "numerals", "stop", "fence"),
+    *("runs", "inline"),
+)
 # (modules that begin with this, may not import modules that begin with one of these)
 WALLS = [
     ("chatbot", ("llmserver", "llama_cpp", "tuning")),
@@ -28,19 +32,7 @@ WALLS = [
     ("rag", ("chatbot", "llmserver", "llama_cpp", "tuning", "flask", "flask_socketio", "fastapi")),
     *(
         (f"rag.{pure}", ("sqlite3", "openai", "threading", "time", "logging", "rag.database", "rag.index", "rag.embed"))
-        for pure in (
-            "documents",
-            "tokens",
-            "chunk",
-            "citations",
-            "claims",
-            "said",
-            "meanings",
-            "marks",
-            "numerals",
-            "stop",
-            "fence",
-        )
+        for pure in PURE_OF_RAG
     ),
     (
         "chatbot.core",
@@ -87,6 +79,15 @@ OWNERS = {
     "prompt_toolkit": ("chatbot.terminal",),
     "prometheus_client": ("llmserver.metrics", "chatbot.core.live"),
 }
+# What of rag may be used from where: by the most exact place that a module is in. Elsewhere nothing.
+_FACE = ("library", "shelves", "documents", "errors", "ingest", "again", "embed.HttpEmbedder", "sources.kinds")
+_TEXTS = ("extract", "fence", "citations", "marks", "process", "errors.SourceFailed", "sources.Fetched")
+RAG = {
+    "chatbot.web": _FACE,
+    "chatbot.terminal": _FACE,
+    "chatbot.core": _TEXTS,
+    "chatbot.core.library": (*_FACE, *_TEXTS, "answer", "search", "stop", "tokens", "database.MEMORY", "embed.Vector"),
+}
 
 
 def module_of(path: Path) -> str:
@@ -118,7 +119,19 @@ def trespasses(module: str, imported: set[str]) -> list[str]:
     for library, owners in OWNERS.items():
         if any(is_within(name, library) for name in imported) and not any(is_within(module, o) for o in owners):
             found.append(f"{module} imports {library}, which only {', '.join(owners) or 'a test'} may")
-    return sorted(found)
+    return sorted([*found, *beside_the_face(module, imported)])
+
+
+def beside_the_face(module: str, imported: set[str]) -> list[str]:
+    """What this module imports of rag that is not for it."""
+    of_rag = [name for name in imported if is_within(name, "rag")]
+    if is_within(module, "rag") or not of_rag:
+        return []
+    place = max((place for place in RAG if is_within(module, place)), key=len, default="")
+    allowed = [f"rag.{name}" for name in RAG.get(place, ())]
+    # "from rag.sources import kinds" names rag.sources too
+    beside = [name for name in of_rag if not any(is_within(name, a) or is_within(a, name) for a in allowed)]
+    return [f"{module} imports {name}, which is not for {place or 'it'}" for name in beside]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -130,6 +143,12 @@ def test_a_module_that_broke_the_rules_would_be_seen() -> None:
     assert trespasses("chatbot.core.turn", {"flask"})
     assert trespasses("chatbot.web.app", {"llmserver.errors"})
     assert trespasses("llmserver.serve", {"fastapi.responses"})
+    assert trespasses("chatbot.web.library", {"rag.index", "rag.index.Index"})
+    assert trespasses("chatbot.core.turn", {"rag.library"})
+    assert trespasses("chatbot.settings", {"rag.errors"})
+    assert not trespasses(
+        "chatbot.terminal.library", {"rag", "rag.library.Library", "rag.sources", "rag.sources.kinds"}
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)

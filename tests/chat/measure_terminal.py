@@ -1,9 +1,9 @@
 """Measure the terminal chat against a model server that speaks Markdown at a given pace, in a process of its own.
 
 python -m tests.chat.measure_terminal [N_TOKENS] [--only NAME ...]   prints a line of JSON for each as it is measured:
-seconds that the first piece of a single answer comes after curl's, and until the prompt stands; milliseconds until a
-key is seen while 100 tokens a second stream; processor time and memory of an answer of N_TOKENS (default 10,000) at
-400 a second, drawn and in a pipe.
+seconds that the first piece of a single answer comes after curl's, until the prompt stands, and until a paste of 10,000
+lines is seen; milliseconds until a key is seen while 100 tokens a second stream; processor time and memory of an answer
+of N_TOKENS (default 10,000) at 400 a second, drawn and in a pipe.
 """
 
 from __future__ import annotations
@@ -128,6 +128,21 @@ def start(url: str) -> float:
     return statistics.median(took)
 
 
+def paste(url: str) -> float:
+    """Seconds until the words for a paste of 10,000 lines stand in the line: the median."""
+    took = []
+    for _ in range(_STARTS):
+        typist = _Typist(url)
+        typist.until(b"> ")
+        typist.watch(2)
+        began = time.monotonic()
+        typist.type(b"\x1b[200~" + b"line\n" * 10_000 + b"\x1b[201~")
+        typist.until(b"[pasted 1: 10,001 lines]")
+        took.append(time.monotonic() - began)
+        typist.leave()
+    return statistics.median(took)
+
+
 def echo(url: str) -> dict[str, float]:
     """Milliseconds until a key is seen while 100 tokens a second stream. The letters are in no answer."""
     typist = _Typist(url)
@@ -181,6 +196,7 @@ _Measured = float | dict[str, float]
 MEASURES: Mapping[str, Callable[[str, int], _Measured]] = {
     "first_piece_after_curl_s": lambda url, _: round(first_piece(url), 3),
     "start_to_prompt_s": lambda url, _: round(start(url), 3),
+    "paste_s": lambda url, _: round(paste(url), 3),
     "echo_ms": lambda url, _: echo(url),
     "drawn": drawn,
     "piped": piped,

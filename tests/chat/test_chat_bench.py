@@ -84,6 +84,24 @@ def test_a_bar_that_is_missed_is_named() -> None:
     assert [row[4] for row in rows] == ["met", "**missed**", "", "met"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "n_lost", "status", "verdict"),
+    [([], 0, 1, "**missed**"), (["--quick"], 0, 0, ""), (["--quick"], 1, 1, "")],
+)
+def test_a_quick_run_judges_only_whether_all_came(
+    flags: list[str],
+    n_lost: int,
+    status: int,
+    verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench, "measure", lambda *_: [Line("slow", 3.0, "ms", 2), Line("lost", n_lost, "", 0)])
+    assert bench.main(flags) == status
+    rows = [[cell.strip() for cell in row.split("|")] for row in capsys.readouterr().out.splitlines()[-2:]]
+    assert [row[4] for row in rows] == [verdict, "**missed**" if n_lost else "met"]
+
+
 def test_a_percentile_is_a_value_that_was_measured() -> None:
     assert percentile([5, 1, 4, 2, 3], 50) == 3
     assert percentile([1.0], 99) == 1.0

@@ -64,7 +64,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def say(store: Store, model: Reader, text: str, chat_id: str | None, settings: ChatSettings = SETTINGS) -> str:
+def say(store: Store, model: turn.Model, text: str, chat_id: str | None, settings: ChatSettings = SETTINGS) -> str:
     """One turn and what happens behind it, as the chat does it; the chat's id."""
     user, answer = store.add_turn(chat_id, text, None)
     asked = fold.turn_of(store, user.chat_id, store.branch(user.id))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +135,16 @@ class Index(Listing):
             WHERE model_id = (SELECT id FROM models WHERE name = ?)), (SELECT count(*) FROM chunks)"""
         with self.reading() as db:
             n_done, n_all = db.execute(query, (model,)).fetchone()
+        return n_done, n_all
+
+    def n_vectors_on(self, model: str, shelf_ids: Collection[int]) -> tuple[int, int]:
+        """The same for the documents of these shelves alone."""
+        query = """SELECT coalesce(sum(EXISTS (SELECT 1 FROM vectors INDEXED BY vectors_of_chunk
+                WHERE chunk_id = c.id AND model_id = (SELECT id FROM models WHERE name = ?))), 0), count(*)
+            FROM documents d JOIN chunks c ON c.document_id = d.id
+            WHERE d.shelf_id IN (SELECT value FROM json_each(?)) AND d.deleted_at IS NULL"""
+        with self.reading() as db:
+            n_done, n_all = db.execute(query, (model, _ids(shelf_ids))).fetchone()
         return n_done, n_all
 
     def n_dims(self, model: str) -> int | None:

@@ -6,7 +6,7 @@ Shelves of others are not there, unless they are shared: those may be read. Only
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify
@@ -55,7 +55,7 @@ class Desk:
             for shelf, each in zip(shelves, called(shelves, names), strict=True)
             if library
         ]
-        return {"shelves": told, "embedding": self._embedding(library), "may_read_disk": user.is_admin}
+        return {"shelves": told, "embedding": self._embedding(library, shelves), "may_read_disk": user.is_admin}
 
     def shelf_add(self, caller: Caller, body: Body) -> Body:
         """Begin a shelf."""
@@ -178,9 +178,10 @@ class Desk:
         found.sort(key=lambda each: not mentions.called(each["name"]).startswith(wanted))
         return {"names": found[:_MOST_NAMES]}
 
-    def _embedding(self, library: Library | None) -> Body:
-        now = self._room.watch.embedding()
-        n_done, n_all = library.index.n_vectors(now.model) if library and now.model else (0, 0)
+    def _embedding(self, library: Library | None, shelves: Sequence[Shelf]) -> Body:
+        """Who makes embeddings, and how many of the passages on these shelves have theirs."""
+        now, ids = self._room.watch.embedding(), [shelf.id for shelf in shelves]
+        n_done, n_all = library.index.n_vectors_on(now.model, ids) if library and now.model else (0, 0)
         return {"model": now.model, "is_there": now.is_there, "notice": now.notice, "n_done": n_done, "n_all": n_all}
 
     def _sources(self, library: Library, shelf: Shelf) -> list[Body]:

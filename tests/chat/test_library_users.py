@@ -83,6 +83,14 @@ def test_a_shared_shelf_answers_everybody_and_a_private_one_its_owner_alone(hous
         assert "ran away" not in str(house.model.requests[-1])
 
 
+def test_how_many_passages_there_are_is_told_of_the_shelves_that_one_may_read(house: House) -> None:
+    house.put("ben", "more.txt", house.shelf("ben", "letters"), "The vet came in June.")
+    cleo, ben = (house.pages[who].call("library") for who in ("cleo", "ben"))
+    for told in (cleo, ben):
+        assert told["embedding"]["n_all"] == sum(each["n_chunks"] for each in told["shelves"])
+    assert cleo["embedding"]["n_all"] < ben["embedding"]["n_all"]
+
+
 def test_when_a_shelf_is_no_longer_shared_others_are_told_and_it_is_gone_for_them(house: House) -> None:
     shelf, cleo = house.shelf("ben", "for a while", is_shared=True), house.pages["cleo"]
     assert shelf in [each["id"] for each in cleo.call("library")["shelves"]]

@@ -94,6 +94,20 @@ def test_vectors_that_do_not_fit_leave_the_old_document(index: Shelves, shelf_id
     assert is_sound(index)
 
 
+def test_vectors_are_counted_on_shelves_without_what_others_have_and_what_is_deleted(
+    index: Shelves, shelf_id: int
+) -> None:
+    other, embedder = index.add_shelf("bert", "zoo"), WordEmbedder()
+    put(index, shelf_id, document("a.md", "A llama hums."), embedder)
+    put(index, shelf_id, document("b.md", "A horse runs."))
+    index.delete_document(put(index, shelf_id, document("c.md", "A cow moos.")))
+    put(index, other.id, document("d.md", "A lion sleeps."))
+    assert index.n_vectors_on("words", [shelf_id]) == (1, 2)
+    assert index.n_vectors_on("words", [shelf_id, other.id]) == (1, 3)
+    assert index.n_vectors_on("another", [other.id]) == (0, 1)
+    assert index.n_vectors_on("words", []) == (0, 0)
+
+
 def test_a_search_stays_within_its_shelves(index: Shelves, shelf_id: int) -> None:
     other = index.add_shelf("anna", "zoo")
     embedder = WordEmbedder()

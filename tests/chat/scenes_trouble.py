@@ -139,6 +139,7 @@ def no_javascript(stage: Stage) -> Tab:
 def login_waits(stage: Stage) -> Tab:
     tab = login(stage)
     for _ in range(12):
+        expect(tab.find("[type=submit]")).not_to_have_attribute("aria-disabled", "true")  # the last try is over
         tab.page.get_by_label("Name").fill("admin")
         tab.page.get_by_label("Password", exact=True).fill("not my password")
         with tab.page.expect_response("**/login") as answer:

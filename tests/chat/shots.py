@@ -20,11 +20,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.chat import scenes_answer, scenes_around, scenes_house, scenes_library
+from tests.chat import scenes_answer, scenes_around, scenes_boxes, scenes_house, scenes_library, scenes_trouble
 from tests.chat.stage import SCENES, Scene, Stage
 from tests.conftest import CHROMIUM_FLAGS
 
-PLAYED = (scenes_answer, scenes_around, scenes_house, scenes_library)  # importing them fills SCENES
+# Importing them fills SCENES.
+PLAYED = (scenes_answer, scenes_around, scenes_trouble, scenes_house, scenes_library, scenes_boxes)
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 BUILD = FOLDER.parents[1] / "chatbot" / "web" / "static" / "build" / "source.sha256"
 HEAD = """# The page in its states

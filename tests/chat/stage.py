@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from playwright.sync_api import Browser
 
@@ -18,6 +18,7 @@ from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate, Step, Usage
 from tests.processes import Process, chatbot, running
 
+T = TypeVar("T")
 WIDE, TALL, PHONE, SMALL = (1100, 700), (1100, 980), (390, 760), (320, 568)
 LIGHT, DARK = "light", "dark"
 KEPT = [
@@ -79,6 +80,10 @@ class Stage:
             options = {"has_touch": True, "is_mobile": True} | options
         view = {"width": width, "height": height}
         return self._tabs.open(self._chat or self.serve(), path, viewport=view, color_scheme=self.scheme, **options)
+
+    def during(self, what: AbstractContextManager[T]) -> T:
+        """Enter something that ends with the scene."""
+        return self._open.enter_context(what)
 
     def asked(self, text: str, *script: Step, status: str = "done") -> Tab:
         """Open the page, say something and wait until the answer has come to a status."""

@@ -115,3 +115,43 @@ def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
         assert tab.errors == []
     finally:
         model.n_ctx = 4_096
+
+
+def test_gauge_and_drawer_agree_when_messages_were_folded_taken_back_or_their_notes_removed(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.n_ctx = 500
+    try:
+        model.scripts = [["- The name is Ada. " + "word " * 60, Usage(90 * n, 80), Finish()] for n in range(5)]
+        model.by_words = {"Summarize the conversation above": ["- The name is Ada.", Finish()]}
+        tab = tabs.open(chat)
+        for n in range(5):
+            tab.say(f"question {n}")
+            expect(tab.find(".answer")).to_have_count(n + 1)
+            tab.is_at("done")
+        expect(tab.find("#messages .fold")).to_be_visible()
+        expect(tab.find("#gauge")).not_to_have_text("440 of 500")
+        agree(tab)
+        tab.page.reload()
+        expect(tab.find(".answer")).to_have_count(5)
+        agree(tab)
+        tab.say("/undo")
+        expect(tab.find(".answer")).to_have_count(4)
+        agree(tab)
+        drawer(tab).get_by_role("button", name="Remove notes").click()
+        expect(tab.find("#messages .fold")).to_have_count(0)
+        tab.page.keyboard.press("Escape")
+        tab.input.fill("")
+        agree(tab)
+        assert tab.errors == []
+    finally:
+        model.n_ctx = 4_096
+
+
+def agree(tab: Tab) -> None:
+    """The gauge comes to the number of the drawer."""
+    tab.input.fill("")
+    said = re.search(r"([\d,]+) of 500 tokens", drawer(tab).inner_text(), re.IGNORECASE)
+    assert said
+    tab.page.keyboard.press("Escape")
+    expect(tab.find("#gauge")).to_have_text(re.compile(f"^~?{said[1]} of 500$"))

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.chat.axe import violations
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish
 from tests.processes import Process
@@ -134,6 +135,50 @@ def test_preset_is_kept_chosen_and_deleted(model: FakeServer, chat: Process, tab
     expect(box.get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
     second.page.reload()
     expect(panel(second).get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
+
+
+def test_a_preset_and_a_prompt_that_are_replaced_or_deleted_can_be_taken_back(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["fine", Finish()]]
+    tab = tabs.open(chat)
+    box = panel(tab)
+    undo = box.get_by_role("button", name="Undo")
+    for text in ("A long and careful prompt.", "short"):
+        fill(box, "System prompt", text)
+        expect(undo).to_have_count(0)
+        box.get_by_label("Name of a new preset").fill("Mine")
+        box.get_by_role("button", name="Save preset").click()
+        expect(box.get_by_label("Preset", exact=True)).to_have_value("Mine")
+    expect(box.locator(".presets .undo")).to_contain_text("“Mine” was replaced.")
+    undo.click()
+    expect(undo).to_have_count(0)
+    box.get_by_label("Preset", exact=True).select_option("Mine")
+    expect(box.get_by_label("System prompt", exact=True)).to_have_value("A long and careful prompt.")
+    box.get_by_role("button", name="Delete preset Mine").click()
+    expect(box.locator(".presets .undo")).to_contain_text("“Mine” was deleted.")
+    assert violations(tab) == []
+    undo.click()
+    expect(box.get_by_label("Preset", exact=True)).to_have_value("Mine")
+    expect(box.get_by_label("Preset", exact=True)).to_be_focused()
+    box.get_by_role("button", name="Delete preset Mine").click()
+
+    delete = box.get_by_role("button", name="Delete prompt hello")
+    for text in ("Translate into French", "short"):
+        box.get_by_label("Name of a new prompt").fill("hello")
+        box.get_by_label("Text of a new prompt").fill(text)
+        box.get_by_role("button", name="Save prompt").click()
+        expect(box.get_by_title(text)).to_have_text("hello")
+    box.locator(".prompts").get_by_role("button", name="Undo").click()
+    expect(box.get_by_title("Translate into French")).to_have_text("hello")
+    delete.click()
+    expect(delete).to_have_count(0)
+    box.locator(".prompts").get_by_role("button", name="Undo").click()
+    expect(box.get_by_title("Translate into French")).to_have_text("hello")
+    expect(box.get_by_label("Name of a new prompt")).to_be_focused()
+    delete.click()
+    expect(delete).to_have_count(0)
+    assert tab.errors == []
 
 
 def test_system_prompt_can_be_none_and_the_model_can_be_chosen(model: FakeServer, chat: Process, tabs: Tabs) -> None:

@@ -51,7 +51,7 @@ const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
   picker: byId("picker"), area: byId("main"), list: commands, drafts,
 }, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
-const asked = new Asked({ link, conversation, options, composer });
+const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
   dequeue: (answer) => turns.dequeue(answer),
@@ -190,6 +190,7 @@ function showOpened({ chat, messages, notes, further }) {
   options.show(chat.options);
   showAll();
   drawTitle();
+  asked.recount();
 }
 
 function showAll() {
@@ -211,6 +212,7 @@ function showAnswer(answer, event) {
   }
   if (!isProgress(event)) drawState();
   speaker.sayEvent(answer, event);
+  if (event.type === "done") asked.ended();
 }
 
 // --- what the person does

@@ -1,6 +1,7 @@
 // Named sets of options: one is chosen, kept or forgotten at the head of the options panel.
 import { offer } from "./controls.js";
 import { make } from "./dom.js";
+import { UndoLine } from "./undo_line.js";
 import { button, sentence } from "./words.js";
 
 export class Presets {
@@ -18,8 +19,9 @@ export class Presets {
       event.preventDefault();
       if (this.name.value.trim()) this.keep(this.name.value.trim(), this.chosen);
     } }, this.name, make("button", { type: "submit", class: "quiet" }, "Save preset"));
+    this.line = new UndoLine();
     const head = make("div", { class: "head" }, make("label", { for: "preset" }, "Preset"), this.forget);
-    this.element = make("div", { class: "control presets" }, head, this.field, form, this.problem);
+    this.element = make("div", { class: "control presets" }, head, this.field, form, this.line.element, this.problem);
   }
 
   update(presets, chosen) {
@@ -33,14 +35,22 @@ export class Presets {
   }
 
   async keep(name, options) {
+    const before = this.known.find((each) => each.name === name)?.options;
     this.problem.textContent = "";
+    this.line.hide();
     try {
       await this.save(name, options);
       this.name.value = "";
       this.field.focus();
+      if (before && !(options && same(before, options))) this.line.show(name, options === null, () => this.putBack(name, before));
     } catch (failure) {
       this.problem.textContent = sentence(failure.message);
     }
+  }
+
+  async putBack(name, options) {
+    await this.keep(name, options);
+    if (!this.problem.textContent) this.line.hide(); // one way back is enough
   }
 }
 

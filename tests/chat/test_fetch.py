@@ -254,6 +254,15 @@ def test_ten_gigabytes_are_not_fetched(net: Web, beginning: bytes, piece: bytes)
     failed(net, said=r"larger than 0.1 MB")
 
 
+def test_a_page_may_have_five_megabytes_and_ten_seconds(net: Web) -> None:
+    assert Limits().seconds == 10
+    net.answers["/"] = page(b"x" * 5_000_000)
+    assert len(get("http://site.test/", net=net.net()).body) == 5_000_000
+    net.answers["/"] = page(b"x" * 5_000_001)
+    with pytest.raises(FetchFailed, match="larger than 5 MB"):
+        get("http://site.test/", net=net.net())
+
+
 def test_an_endless_header_is_not_read(net: Web) -> None:
     net.answers["/"] = endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1_000)
     failed(net, said="did not answer in HTTP")

@@ -83,6 +83,27 @@ def test_twenty_broken_connections_in_one_answer_leave_every_byte_in_its_place(
         assert kept(chat, tab.chat_id()) == text
 
 
+def test_reloads_in_mid_answer_and_a_second_browser_have_every_byte(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    gates, script, text = awkward(len(AWKWARD))
+    model.scripts = [script]
+    first = tabs.open(chat)
+    first.say("go")
+    has(first, 0)
+    second = tabs.open(chat, f"/c/{first.chat_id()}")
+    for number, gate in enumerate(gates, start=1):
+        gate.open()
+        if number % 3 == 0:
+            first.page.reload()
+        for tab in (first, second):
+            has(tab, number)
+    for tab in (first, second):
+        tab.is_at("done")
+        assert copied(tab) == text
+    assert kept(chat, first.chat_id()) == text
+
+
 def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 

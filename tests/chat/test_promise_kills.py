@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.page import Tabs, stored
+from tests.chat.test_promise_drops import AWKWARD, copied
 from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, chatbot, free_port, running, until
 
@@ -30,28 +31,28 @@ def test_answer_of_a_killed_web_server_goes_on_in_the_same_message(
     model: FakeServer, tabs: Tabs, tmp_path: Path, started: list[Process]
 ) -> None:
     gates = [Gate(), Gate()]
-    model.scripts = [["One, ", gates[0], "two, ", gates[1], "never seen", Finish()], ["three.", Finish()]]
+    begun, rest = "".join(AWKWARD) + "two, ", "\tthree. \n\n\nEnd"
+    model.scripts = [["".join(AWKWARD), gates[0], "two, ", gates[1], "never seen", Finish()], [rest, Finish()]]
     port = free_port()
     started.append(chatbot(model.url, tmp_path, port=port))
     started[0].until_healthy()
     tab = tabs.open(started[0])
     tab.say("count")
     gates[0].open()
-    tab.reads("One, two,")
     chat_id = tab.chat_id()
-    until(lambda: stored(tmp_path, chat_id)[-1][1] == "One, two, ", "what is half a second old", timeout_s=10)
+    until(lambda: stored(tmp_path, chat_id)[-1][1] == begun, "what is half a second old", timeout_s=10)
     started[0].kill()
 
     started.append(chatbot(model.url, tmp_path, port=port))
     started[1].until_healthy()
     tab.is_at("interrupted")
-    tab.reads("One, two,")
+    assert copied(tab) == begun
     expect(tab.answer()).to_contain_text("Cut off")
     tab.button("Continue").click()
-    tab.reads("One, two, three.")
     tab.is_at("done")
-    assert model.requests[-1]["messages"][-1] == {"role": "assistant", "content": "One, two, "}
-    assert stored(tmp_path, chat_id) == [("user", "count", "done"), ("assistant", "One, two, three.", "done")]
+    assert copied(tab) == begun + rest
+    assert model.requests[-1]["messages"][-1] == {"role": "assistant", "content": begun}
+    assert stored(tmp_path, chat_id) == [("user", "count", "done"), ("assistant", begun + rest, "done")]
     expect(tab.find(".message")).to_have_count(2)
 
 
@@ -149,7 +150,7 @@ def test_killed_model_server_leaves_the_text_a_plain_error_and_a_way_to_try_agai
         numbers = [int(piece.split(":")[0]) for piece in text.split(";")[:-1]]
         assert status == "error"
         assert numbers == list(range(len(numbers))) and len(numbers) > 5
-        tab.reads(text)
+        assert copied(tab) == text
         speaks()
         tab.button("Retry").click()
         tab.is_at("done")

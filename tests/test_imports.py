@@ -83,7 +83,7 @@ RAG = {
     "chatbot.web": _FACE,
     "chatbot.terminal": _FACE,
     "chatbot.core": _TEXTS,
-    "chatbot.core.library": (*_FACE, *_TEXTS, "answer", "search", "stop", "database.MEMORY", "embed.Vector"),
+    "chatbot.core.library": (*_FACE, *_TEXTS, "answer", "search", "stop", "tokens", "database.MEMORY", "embed.Vector"),
 }
 
 

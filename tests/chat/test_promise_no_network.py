@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from rag.extract import bounded, read, reading
+from tests.chat import samples
 from tests.chat.browser import Browser
+from tests.chat.test_library_web import add_folder, ended, shelf_of
 from tests.fakes import FakeServer, Finish
 from tests.processes import REPO, chatbot, environment, running
 
@@ -88,6 +91,52 @@ def test_start_chat_files_and_restart_ask_nothing_beyond_this_machine(
     converse(fake_server.url, trap, "models")
     assert heard(trap, "OUT") == []
     assert heard(trap, "in socket.connect")  # the trap was there
+
+
+LINKS = "<p>See <a href='https://example.org/'>this</a><img src='https://example.org/x.png'> of the llamas.</p>"
+
+
+def test_a_library_is_read_searched_and_asked_without_asking_anything_beyond_this_machine(
+    fake_server: FakeServer, trap: dict[str, str], tmp_path: Path
+) -> None:
+    fake_server.embeds = True
+    fake_server.scripts = [["They hum [1].", Finish()]]
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "llamas.pdf").write_bytes(samples.pdf("Llamas hum, says https://example.org/"))
+    (docs / "more.html").write_text(f"<html><body>{LINKS * 5}</body></html>")
+    with running(chatbot(fake_server.url, tmp_path / "chats", **trap)) as web:
+        page = Browser(web.url)
+        shelf = shelf_of(page, "farm")
+        source = add_folder(page, shelf, docs, watch=True)
+        assert ended(page, source)["n_documents"] == 2
+        assert page.call("source_refresh", {"source_id": source})["ok"]
+        assert ended(page, source, 2)["state"] == "ok"
+        assert page.call("find", {"text": "Do llamas hum?", "shelf_ids": [shelf]})["passages"]
+        turn = page.call("send", {"text": "#farm do llamas hum?"})
+        assert page.end_of(turn["answer"]["id"])["status"] == "done"
+        assert page.call("live")["ok"]
+        page.client.disconnect()
+    assert heard(trap, "OUT") == []
+    assert heard(trap, "in socket.connect")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.pdf", samples.pdf("See https://example.org/")), ("a.html", f"<html>{LINKS * 5}</html>".encode())],
+)
+def test_the_process_that_reads_a_document_asks_nobody(
+    name: str, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "heard"
+    trap = textwrap.dedent(TRAP).replace('os.environ["TRAP_LOG"]', repr(str(log)))
+    monkeypatch.setattr(bounded, "_CODE", f"{trap}\nhear('socket.getaddrinfo', ['localhost'])\n{bounded._CODE}")
+    monkeypatch.setattr(reading, "READERS", readers := bounded.Readers())
+    try:
+        assert read(name, data).text
+    finally:
+        readers.close()
+    assert log.read_text().splitlines() == ["in socket.getaddrinfo localhost"]  # the trap was there, and no more
 
 
 def test_trap_would_hear_who_asks_for_more(fake_server: FakeServer, trap: dict[str, str], tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def assert_harmless(tab: Tab) -> None:
         body.locator("img, script, svg, iframe, style, form, link, base, math, input, [style], [srcdoc]").count() == 0
     )
     names = body.evaluate("e => [...e.querySelectorAll('*')].flatMap(x => x.getAttributeNames())")
-    assert set(names) <= {"class", "href", "target", "rel", "tabindex", "type"}
+    assert set(names) <= {"class", "href", "target", "rel", "tabindex", "type", "dir", "aria-level"}
     links = body.locator("a[href]").evaluate_all("all => all.map(a => [a.getAttribute('href'), a.rel])")
     assert ["https://example.org/page", "noopener noreferrer"] in links
     assert {rel for _, rel in links} == {"noopener noreferrer"}

@@ -48,7 +48,7 @@ def not_saved(stage: Stage) -> Tab:
 def file_in_parts(stage: Stage) -> Tab:
     stage.model.embeds = True
     tab = stage.open()
-    lines = "".join(f"{n}. Moss, mare, grey, born in spring {1700 + n}, out of Fern. " for n in range(1, 1500))
+    lines = "".join(f"Moss {n} was a grey mare, born in the spring of {1700 + n}. " for n in range(1, 1500))
     tab.find("#picker").set_input_files(str(a_file(stage, "stud book.txt", lines)))
     expect(tab.find(".chip .size")).to_have_text("read in parts")
     stage.model.scripts = [ended("Moss 77 was a grey mare, born in the spring of 1777 [1].")]

@@ -170,13 +170,12 @@ class _Told:
         self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
 
     def holds(self, claim: str) -> tuple[bool, str]:
-        """Whether it says what is claimed, and its sentence that shares the most with it, the first of several."""
-        best, most, asked = "", 0, said(claim)
-        for each in self._sentences:
-            n_shared = asked.shared(each.whole)
-            if n_shared > most:
-                best, most = each.text, n_shared
-        flat = " ".join(best.split())
+        """Whether it says what is claimed, and its sentence that shares the most with it, the first of several; a
+        heading only where no sentence shares as much."""
+        asked = said(claim)
+        shares = [(asked.shared(each.whole), not each.text.startswith("#"), each.text) for each in self._sentences]
+        best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
+        flat = " ".join(best[2].split()) if best[0] else ""
         quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
         return is_said(claim, self._sentences, self._text), quote
 

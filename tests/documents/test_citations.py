@@ -118,6 +118,15 @@ def test_a_changed_answer_is_checked_anew_and_keeps_what_it_did_not_change() -> 
     assert "quote" in found[0][1] or found[0][1] in WOOL.text
 
 
+def test_a_heading_is_quoted_only_where_no_sentence_comes_as_near() -> None:
+    eggs = [passage("# Eggs\n\nA soft egg is done after four minutes.\n\n## Geese\n", "Eggs")]
+    answer = "An egg of a hen waits 14 minutes [1]. Geese lay in spring [1]."
+    assert [each.quote for each in check(answer, eggs).citations] == [
+        "A soft egg is done after four minutes.",
+        "## Geese",
+    ]
+
+
 def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
     answer = "Its wool weighs 3.5 kg [1]. Llamas are shorn in spring [1]. The gate has a code [2]. Whales sing [1]."
     assert [each.quote for each in check(answer, BOTH).citations] == [

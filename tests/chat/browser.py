@@ -55,11 +55,9 @@ class Browser:
         with self._changed:
             assert self._changed.wait_for(condition, WAIT_S), self.heard
 
-    def end_of(self, answer_id: str, nth: int = 0) -> dict[str, Any]:
-        """How an answer ended, for the nth time: one without a word is given again in its place."""
-
+    def end_of(self, answer_id: str) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:
             return [b for n, b in self.heard if n == "event" and b["type"] == "done" and b["answer_id"] == answer_id]
 
-        self.until(lambda: len(found()) > nth)
-        return found()[nth]
+        self.until(found)
+        return found()[0]

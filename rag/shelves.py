@@ -41,10 +41,10 @@ class Shelves(Index):
     """The library: shelves and what stands on them."""
 
     def shelves(self, owner_id: str) -> list[Shelf]:
-        """The shelves that a user may read, by name."""
+        """The shelves that a user may read, by name, the oldest first of those of one name."""
         with self.reading() as db:
             rows = db.execute(f"{_QUERY} AND NOT s.is_hidden", (owner_id, owner_id)).fetchall()
-        return sorted((_shelf(row) for row in rows), key=lambda shelf: shelf.name.casefold())
+        return sorted((_shelf(row) for row in rows), key=lambda shelf: (shelf.name.casefold(), shelf.id))
 
     def shelf(self, owner_id: str, name: str) -> Shelf:
         """The shelf of a name, a user's own before a shared one. Raises UnknownShelf with those there are."""

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.chat.keys import choose, press, push, reach_element, write
 from tests.chat.page import Tab, Tabs
 from tests.chat.shelves import QUESTION, READ_MS, folder, heading, titles
+from tests.chat.test_browser_sources import git
 from tests.processes import Process
 
 pytestmark = pytest.mark.browser
@@ -79,7 +80,7 @@ def fill_by_keys(tab: Tab, kitchen: Path, address: str) -> None:
     line = tab.find(".sources-of li").filter(has_text="/secret")
     expect(line.locator(".facts").first).to_contain_text("2 links deep")
 
-    (kitchen.parent / "bare").mkdir()
+    git(kitchen.parent, "init", "--quiet", "bare")
     push(tab, "Add a git repository")
     tab.page.keyboard.type(f"{kitchen.parent}/bare")
     press(tab, "Enter")

@@ -247,7 +247,8 @@ def test_stopping_answers_whoever_is_left() -> None:
             second = asyncio.ensure_future(service.embed([[2]], "a"))
             await asyncio.sleep(0)
             stopped = asyncio.ensure_future(asyncio.to_thread(service.stop, 5.0))
-            await asyncio.sleep(0)
+            while service._worker._inbox.qsize() < 2:  # the second request, and that it is to stop
+                await asyncio.sleep(0)
             backend.gate.set()
             assert await stopped
             ended = await asyncio.gather(first, second, return_exceptions=True)

@@ -75,10 +75,16 @@ def drawn_from() -> dict[str, str]:
     return dict(_LISTED.findall((FOLDER / "README.md").read_text(encoding="utf-8")))
 
 
+def in_order() -> list[Scene]:
+    """All scenes as they stand in their modules, whichever of these was imported first."""
+    modules = [each.__name__ for each in PLAYED]
+    return sorted(SCENES.values(), key=lambda scene: modules.index(scene.play.__module__))
+
+
 def listing(builds: dict[str, str]) -> str:
     """The README.md of the folder, for scenes that were drawn from these builds."""
     parts = [HEAD]
-    for scene in SCENES.values():
+    for scene in in_order():
         pictures = "\n".join(f"![{scene.said}]({file_name(scene, scheme)})" for scheme in scene.schemes)
         parts.append(f"**{scene.name}** ({builds.get(scene.name, 'not drawn')}): {scene.said}\n\n{pictures}\n")
     return "\n".join(parts)

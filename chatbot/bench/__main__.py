@@ -28,7 +28,7 @@ _WORDS = ("stall", "hay", "gate", "lead", "mare", "foal", "oats", "saddle", "riv
 _N_CALLS = 60
 _IDLE_S = 3.0
 _PER_S, _N_ANSWERS, _N_VIEWERS = 50, 10, 50
-_CROWD_PER_S, _CROWD_WARM, _CROWD_ROUNDS = 20, 2, 6
+_CROWD_PER_S, _CROWD_ROUNDS, _FILLING_ROUNDS, _STEADY_ROUNDS = 20, 4, 20, 10
 
 
 @dataclass(frozen=True)
@@ -223,17 +223,29 @@ def relay(url: str, model_port: int, size: Size) -> Iterator[Line]:
 
 def crowd(url: str, pid: int, size: Size) -> Iterator[Line]:
     """Fifty people ask at the same time, again and again: nothing lost, nobody late, nothing kept in memory."""
-    pages, heard, weights_mb = [Viewer(url) for _ in range(_N_VIEWERS)], [], []
-    for _ in range(_CROWD_WARM + _CROWD_ROUNDS):
-        answers = [page.ask(None, size.n_pieces, _CROWD_PER_S)[1] for page in pages]
-        heard += [page.until_end(answer) for page, answer in zip(pages, answers, strict=True)]
+    pages, heard = [Viewer(url) for _ in range(_N_VIEWERS)], []
+    for _ in range(_CROWD_ROUNDS):
+        heard += _round(pages, size.n_pieces, _CROWD_PER_S)
+    yield from delays(f"{_N_VIEWERS} people with an answer each, {_CROWD_PER_S}/s", heard, size.n_pieces, 100)
+    weights_mb = []
+    for n_rounds in (
+        _FILLING_ROUNDS,
+        _STEADY_ROUNDS,
+    ):  # the logs of the last answers are kept, for pages that come late
+        for _ in range(n_rounds):
+            _round(pages, size.n_pieces // 5, _PER_S)
         weights_mb.append(memory_mb(pid)[0])
     for page in pages:
         page.close()
-    yield from delays(f"{_N_VIEWERS} people with an answer each, {_CROWD_PER_S}/s", heard, size.n_pieces, 100)
-    before, after = weights_mb[_CROWD_WARM - 1], weights_mb[-1]
-    yield Line(f"memory after {_CROWD_WARM * _N_VIEWERS} such answers", before, "MB")
-    yield Line(f"memory after {len(weights_mb) * _N_VIEWERS}", after, "MB", before * 1.1)
+    n_answers = [_FILLING_ROUNDS * _N_VIEWERS, (_FILLING_ROUNDS + _STEADY_ROUNDS) * _N_VIEWERS]
+    yield Line(f"memory after {n_answers[0]:,} further answers", weights_mb[0], "MB")
+    yield Line(f"memory after {n_answers[1]:,}", weights_mb[1], "MB", weights_mb[0] * 1.05)
+
+
+def _round(pages: Sequence[Viewer], n_pieces: int, per_s: float) -> list[Heard]:
+    """Each page asks, all at the same time; what each hears."""
+    answers = [page.ask(None, n_pieces, per_s)[1] for page in pages]
+    return [page.until_end(answer) for page, answer in zip(pages, answers, strict=True)]
 
 
 def one_viewer(page: Viewer, model_port: int, n_pieces: int) -> Iterator[Line]:

@@ -61,7 +61,8 @@ def test_the_same_stream_is_whole_directly_and_through_the_chat_which_remembers_
 
 
 def test_fifty_people_who_ask_at_once_lose_nothing(model: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_CROWD_ROUNDS", 1)
+    for rounds in ("_CROWD_ROUNDS", "_FILLING_ROUNDS", "_STEADY_ROUNDS"):
+        monkeypatch.setattr(bench, rounds, 1)
     with running(chatbot(f"http://127.0.0.1:{model}/v1", tmp_path)) as web:
         lines = {line.what: line for line in crowd(web.url, web.process.pid, Size(n_pieces=20))}
     (lost,) = (line for what, line in lines.items() if "gap or out of order" in what)

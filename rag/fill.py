@@ -8,9 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from rag.embed import Embedder, Vector, what_fits
 from rag.errors import EmbedderAway, TextTooLong
 from rag.index import Index, Told
-
-_BATCH = 16  # texts a request: the server answers others between two
-_AT_ONCE = 2  # requests under way, so that the server never waits for the next one
+from rag.work import AT_ONCE, BATCH
 
 
 class Fill:
@@ -58,9 +56,9 @@ class Fill:
         n_done, n_all = self._index.n_vectors(model)
         if n_done == n_all:  # nothing is looked through
             return 0
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             while not self._is_cancelled():
-                while len(under_way) < _AT_ONCE and (waiting := self._index.without_vectors(model, _BATCH, after)):
+                while len(under_way) < AT_ONCE and (waiting := self._index.without_vectors(model, BATCH, after)):
                     after = waiting[-1].chunk_id
                     texts = [each.text for each in waiting]
                     under_way.append((waiting, pool.submit(_embedded, self._embedder, texts)))

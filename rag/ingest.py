@@ -31,9 +31,8 @@ from rag.errors import (
 from rag.fill import Fill
 from rag.index import Index
 from rag.pace import Pace
-from rag.work import BATCH, Work, batches, cut_smaller, made_of
+from rag.work import AT_ONCE, BATCH, Work, batches, cut_smaller, made_of
 
-_AT_ONCE = 2  # requests under way, so that the server never waits for the next one
 _WINDOW = 64  # texts that are collected before they are sent: memory holds at most two windows
 _LONG = 64  # texts without vectors, from which on a document is kept before it has them
 _LOOK_S = 0.2  # between two looks whether the run shall stop
@@ -195,7 +194,7 @@ class _Run:
         except EmbedderAway as why:
             self._report.without_vectors = why.message
         seen: set[str] = set()
-        pool = ThreadPoolExecutor(_AT_ONCE)
+        pool = ThreadPoolExecutor(AT_ONCE)
         try:
             before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):

@@ -28,11 +28,6 @@ _LIKENESS = 0.1  # of the cosine with a better one: what a chunk loses
 _TWIN_COSINE = 0.985  # two chunks this near say the same
 
 
-def min_score_of(model: str) -> float:
-    """The score below which a passage answers no question, by the name of the embedding model."""
-    return (gate.known(model) or gate.TYPICAL).min_score
-
-
 @dataclass(frozen=True)
 class Weights:
     """How vectors and words are weighed: a chunk's score is so much of its cosine with the question plus so much of its

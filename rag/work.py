@@ -10,6 +10,7 @@ from rag.documents import Chunk, Document
 from rag.embed import Embedder, Vector, what_fits
 
 BATCH = 16  # texts a request: the server answers others between two
+AT_ONCE = 2  # requests under way, so that the server never waits for the next one
 _LEAST_TOKENS = 32
 
 

@@ -63,7 +63,7 @@ class Office:
         """All that the administrators' page shows of accounts."""
         need_admin(caller.user)
         store, users = self._store, self._store.users()
-        use, names = store.use_of(), {user.id: user.name for user in users}
+        use, names = store.use_of(), store.people()
         n_chars = self._service.library.n_chars
         return {
             "users": [_user(user, use.get(user.id, Use()), n_chars(user.id)) for user in users],

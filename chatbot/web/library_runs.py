@@ -24,7 +24,7 @@ log = logging.getLogger("chatbot")
 _AT_ONCE = 2
 _TELL_EVERY_S = 0.5
 _LEAVE_S = 1.0  # how long the server's end waits for runs to end
-_FILL = 0  # in place of a source's id: the vectors that are missing
+FILL = 0  # in place of a source's id: the vectors that are missing
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Runs:
         with self._lock:
             known = self._runs.get(source_id)
             if known is not None:
-                known.again = known.again or known.cancel.is_set() or source_id == _FILL
+                known.again = known.again or known.cancel.is_set() or source_id == FILL
                 return
             if self._closing.is_set():
                 return
@@ -71,12 +71,12 @@ class Runs:
                 self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
                 self._threads[-1].start()
         self._waiting.put(run)
-        if source_id != _FILL:
+        if source_id != FILL:
             self._tell(source_id)
 
     def fill(self) -> None:
         """Make the vectors that are missing, when their turn comes."""
-        self.start(_FILL)
+        self.start(FILL)
 
     def stop(self, source_id: int, wait_s: float = 0.0) -> bool:
         """End a source's run, and keep what it has; whether there was one. wait_s: how long its end is waited for."""
@@ -97,10 +97,6 @@ class Runs:
         """Whether a source's run goes on here, or waits for its turn."""
         with self._lock:
             return source_id in self._runs
-
-    def is_filling(self) -> bool:
-        """Whether vectors that were missing are being made."""
-        return self.is_running(_FILL)
 
     def progress(self, source_id: int) -> Progress | None:
         """How far a source's run is."""
@@ -137,13 +133,13 @@ class Runs:
             self._end(run)
 
     def _go(self, run: _Run) -> None:
-        if run.source_id == _FILL:
+        if run.source_id == FILL:
 
             def filled(*_: int) -> None:
                 self._say(run)
 
             if self._library().fill(filled, self._closing.is_set):
-                self._tell(_FILL)
+                self._tell(FILL)
             return
         source = self._library().source(run.source_id)
         self._may_go_on(source)
@@ -173,7 +169,7 @@ class Runs:
         if self._closing.is_set():
             return
         try:
-            if run.source_id != _FILL:
+            if run.source_id != FILL:
                 self._tell(run.source_id)
         except Exception:
             log.exception("the end of a run was not told; pages ask again")

@@ -33,7 +33,7 @@ class LiveView:
 
     def _answers(self, viewer: User) -> list[Body]:
         store = self._service.store
-        names = {user.id: user.name for user in store.users()}
+        names = store.people()
         found: list[Body] = []
         for chat_id in sorted(self._service.jobs.running()):
             with suppress(ChatError):  # deleted meanwhile

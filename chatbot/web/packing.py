@@ -31,6 +31,7 @@ def add_packing(app: Flask) -> None:
         response.vary.add("Accept-Encoding")
         is_whole = response.status_code == 200 and (response.content_length or 0) >= _SMALLEST
         if is_whole and request.accept_encodings["gzip"] > 0:
+            response.close()  # the file that it would have read
             response.direct_passthrough = False
             response.set_data(content(Path(str(app.static_folder)) / str((request.view_args or {})["filename"])))
             response.headers["Content-Encoding"] = "gzip"

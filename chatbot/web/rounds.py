@@ -62,11 +62,11 @@ class Rounds:
 
     def _stop_locked(self) -> None:
         """A user who is locked, here or from a terminal, has no answers made any more."""
-        running = self._service.jobs.running()
-        locked = {user.id for user in self._store.users() if user.is_locked} if running else set()
-        if locked:
-            owners = {chat_id: self._store.chat(chat_id).owner_id for chat_id in running}
-            self._service.jobs.stop_chats(chat_id for chat_id, owner_id in owners.items() if owner_id in locked)
+        running = list(self._service.jobs.running()) if self._service.auth.in_force else []
+        if running:
+            for user in self._store.users():
+                if user.is_locked:
+                    self._service.jobs.stop_chats(self._store.owned(user.id, "chats", running))
 
     def _purge(self) -> None:
         if time.monotonic() >= self._purge_at:

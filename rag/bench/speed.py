@@ -18,12 +18,12 @@ from rag.embed import Embedder, what_fits
 from rag.ingest import Ingest
 from rag.search import Search
 from rag.shelves import Shelves
+from rag.work import AT_ONCE, BATCH, batches
 
 _N_QUESTIONS = 200
 _N_WARM = 20  # questions that are asked before the clock runs: the words that are in all of them are read once
 _WORDS_A_DOCUMENT = 2_400
 _MEMORY_WORDS = 300
-_BATCH, _AT_ONCE = 16, 2  # as ingest asks
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def rates(folder: Path, embedder: Embedder, rounds: Sequence[Sequence[Document]]
         texts = [each.told(d.text, d.title) for d in documents for each in chunk(d.text, d.title)]
         path = folder / f"rates-{number}.db"
         if number == 0:
-            what_fits(embedder, texts[:_BATCH])  # the server has its model
+            what_fits(embedder, texts[:BATCH])  # the server has its model
         if number % 2:
             ingest_s = _ingest_s(path, embedder, documents)
             alone_s = _embed_s(embedder, texts)
@@ -152,9 +152,8 @@ def _ingest_s(path: Path, embedder: Embedder, documents: Sequence[Document]) -> 
 
 
 def _embed_s(embedder: Embedder, texts: Sequence[str]) -> float:
-    batches = [texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH)]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return _took(lambda: list(pool.map(lambda batch: what_fits(embedder, batch), batches)))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return _took(lambda: list(pool.map(lambda batch: what_fits(embedder, batch), batches(texts))))
 
 
 def memory(folder: Path, few: int = 1_000, many: int = 10_000) -> Memory:

@@ -284,6 +284,16 @@ def test_messages_that_were_imported_count_for_no_day_but_their_room_counts(room
     allowance.check_answer(user)
 
 
+def test_a_chat_that_could_not_be_imported_takes_no_room(room: Room) -> None:
+    now = time.time()
+    said = tuple(NewMessage("same", None, "user", "x" * 400, now) for _ in range(2))
+    chats = [ImportedChat("damaged", now, now, said, None, "elsewhere:0")]
+    chats += [ImportedChat("sound", now, now, said[:1], None, "elsewhere:1")]
+    taken = keep.take(room.store, chats, room=1_000)
+    assert (len(taken.chat_ids), taken.n_skipped) == (1, 1)
+    assert taken.notices == ("1 chat left out: two messages of the chat have the same key",)
+
+
 def test_answers_at_once_count_those_that_wait_in_line(tmp_path: Path) -> None:
     gate = Gate()
     room = Room(tmp_path / "room.db", Scripted(gate, Done(Status.DONE)))

@@ -11,6 +11,7 @@ import engineio
 import pytest
 import socketio
 
+from chatbot.core.store import Store
 from tests.chat.browser import Browser
 from tests.chat.household import PASSWORD
 from tests.chat.residents import ask, log_in, open_to_the_house, page_of, with_users
@@ -25,9 +26,13 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture(scope="module")
-def web(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    data = with_users(tmp_path_factory.mktemp("house"), "Anna", "ben", "cleo")
-    with running(open_to_the_house(server.url, data)) as process:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_users(tmp_path_factory.mktemp("house"), "Anna", "ben", "cleo")
+
+
+@pytest.fixture(scope="module")
+def web(server: FakeServer, house: Path) -> Iterator[Process]:
+    with running(open_to_the_house(server.url, house)) as process:
         yield process
 
 
@@ -267,6 +272,26 @@ def test_the_answers_of_a_locked_user_end(web: Process, server: FakeServer, anna
     until(lambda: anna.call("live")["answers"] == [], "none is made any more")
     assert anna.call("lock", {"user_id": cleo, "locked": False})["ok"]
     assert [each["messages"][-1]["content"] for each in server.requests].count("and another") == 0
+
+
+def test_a_chat_that_a_terminal_has_deleted_keeps_no_locked_user_going(
+    web: Process, server: FakeServer, anna: Browser, house: Path
+) -> None:
+    server.scripts = [["It begins", Gate(), "and ends", Finish()], ["Another", Gate(), "ends", Finish()]]
+    page = page_of(web, log_in(web, "cleo"))
+    cleo = page.call("hello")["user"]["id"]
+    for text in ("go", "and another"):
+        page.call("send", {"chat_id": None, "text": text})
+    until(lambda: len(anna.call("live")["answers"]) == 2, "both are on their way")
+    store = Store(house / "chat.db")
+    deleted = page.call("chats")["chats"][0]["id"]
+    store.delete([deleted])
+    assert anna.call("lock", {"user_id": cleo, "locked": True})["ok"]
+    until(lambda: anna.call("live")["answers"] == [], "none is made any more")
+    store.restore([deleted])
+    until(lambda: store.messages(deleted)[-1].status.is_final, "nor in the one that was deleted")
+    assert anna.call("lock", {"user_id": cleo, "locked": False})["ok"]
+    store.close()
 
 
 def test_the_last_administrator_stays_one(web: Process, anna: Browser) -> None:

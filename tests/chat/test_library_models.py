@@ -11,7 +11,7 @@ import pytest
 from chatbot.core.library import embedder_of, open_library
 from chatbot.core.library.searching import Searching
 from chatbot.settings import ChatSettings
-from chatbot.web.library_runs import Runs
+from chatbot.web.library_runs import FILL, Runs
 from chatbot.web.library_watch import LibraryWatch
 from rag.library import Library
 from tests.fakes import FakeServer, Gate
@@ -44,7 +44,7 @@ class House:
     def look(self) -> None:
         """What is looked at every ten seconds, with what it begins."""
         self.watch.look()
-        until(lambda: not self.runs.is_filling(), "all vectors")
+        until(lambda: not self.runs.is_running(FILL), "all vectors")
 
     def found(self) -> tuple[str, bool, list[str]]:
         """(the nearest document, whether by what it means, what a person is told) for a question."""
@@ -76,7 +76,7 @@ def test_another_embedding_model_makes_all_vectors_anew_while_the_words_answer(
     server.embed_gate = None
     assert house.found()[0] == "eggs.md"
     gate.open()
-    until(lambda: not house.runs.is_filling(), "all vectors")
+    until(lambda: not house.runs.is_running(FILL), "all vectors")
     assert house.library.index.models() == ["other-embeddings"]
     assert house.found() == ("eggs.md", True, [])
     house.library.add_file("anna", house.shelf_id, "hay.md", b"Ponies eat hay.")

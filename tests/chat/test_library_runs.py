@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatbot.web import library_runs
-from chatbot.web.library_runs import Runs
+from chatbot.web.library_runs import FILL, Runs
 from rag.errors import RagError, SourceFailed
 from rag.ingest import Progress
 from tests.fakes import WAIT_S, Gate
@@ -173,7 +173,7 @@ def test_a_run_that_ends_is_followed_by_the_vectors_that_are_missing_and_one_tha
     assert not sources.n_filled
     runs.start(2)
     sources.until_ended(2)
-    until(lambda: sources.n_filled == 1 and not runs.is_filling(), "the vectors")
+    until(lambda: sources.n_filled == 1 and not runs.is_running(FILL), "the vectors")
 
 
 def test_the_end_of_the_server_leaves_runs_to_the_next_start(runs: Runs, sources: Sources) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rag import gate
 from rag.errors import EmbedderAway
 from rag.gate import PAIRS, Scale
-from rag.search import Candidate, Search, min_score_of, varied, weigh
+from rag.search import Candidate, Search, varied, weigh
 from rag.shelves import Shelves
 from rag.stems import TOKENIZER, Stems
 from rag.vectors import Rows, VectorStore, best
@@ -206,8 +207,9 @@ def test_the_gate_lies_where_the_cosines_of_a_model_lie(index: Shelves, floor: f
 
 
 def test_the_gate_of_the_model_that_comes_along_is_known() -> None:
-    assert 0.3 < min_score_of("all-minilm-l6-v2-Q8_0") < 0.6
-    assert min_score_of("another") == min_score_of("all-MiniLM-L6-v2")
+    scale = gate.known("all-minilm-l6-v2-Q8_0")
+    assert scale == gate.known("all-MiniLM-L6-v2") and scale and 0.3 < scale.min_score < 0.6
+    assert gate.known("another") is None
 
 
 def test_words_alone_have_a_gate_too(index: Shelves) -> None:

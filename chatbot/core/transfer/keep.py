@@ -6,6 +6,7 @@ that is not in the chat here is not the same any more and comes as another chat,
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -82,21 +83,23 @@ def take(store: Store, found: Iterable[Read], owner_id: str = OWNER, room: int |
     Raises BadRequest when it holds no chats, StorageError.
     """
     log, known = _Log(), _Known(store, owner_id)
+    left = math.inf if room is None else room
     for each in found:
         if isinstance(each, Skipped):
             log.skip(each)
         elif known.has(each):
             log.n_known += 1
-        elif room is not None and _size(each) > room:
+        elif (size := _size(each)) > left:
             log.skip(Skipped("larger than what you may still store: delete some chats, or ask an administrator"))
         else:
-            room = None if room is None else room - _size(each)
             try:
                 chat_id = _add(store, each, log, owner_id)
-                log.took(each, chat_id)
-                known.add(chat_id, each.created_at)
             except BadRequest as why:
                 log.skip(Skipped(why.message))
+            else:
+                left -= size
+                log.took(each, chat_id)
+                known.add(chat_id, each.created_at)
         if log.n_skipped >= _MAX_SKIPPED:
             log.details["the rest of the file was not read: too much of it is no chat"] += 1
             break

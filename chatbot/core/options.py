@@ -156,7 +156,7 @@ BY_NAME: Mapping[str, Control] = {control.name: control for control in CONTROLS}
 _SHOWN_CHARS = 60  # of a value that is refused
 _MAY_BE_NONE = ("system_prompt", "library")  # empty is a choice: against one that is in force otherwise
 # The numbers that go into a request under their own names; temperature and max_tokens are always sent.
-_SENT = ("top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed")
+SENT = ("top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed")
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class ChatOptions:
 
         reasons: the model can think. continues: an answer goes on, so that it is too late to begin with thoughts.
         """
-        found = {name: value for name in _SENT if (value := getattr(self, name)) is not None}
+        found = {name: value for name in SENT if (value := getattr(self, name)) is not None}
         if self.stop:
             found["stop"] = list(self.stop)
         if self.thinking and reasons and (self.thinking == "off" or not continues):

@@ -119,8 +119,11 @@ class App:
             return
         if self._desk.is_drawn:
             sys.stdout.write("\n")
-        self._tell_news()
-        self._try(partial(self._desk.send, text))
+        if self._desk.tell_news().is_another and self._desk.is_drawn:
+            self._desk.draft = text
+            self._desk.say("your message is not sent yet: Enter sends it behind what is shown now")
+        else:
+            self._try(partial(self._desk.send, text))
         if self._desk.is_drawn:
             sys.stdout.write("\n")
 
@@ -141,14 +144,6 @@ class App:
             do()
         except ChatError as why:
             self._desk.say(why.message)
-
-    def _tell_news(self) -> None:
-        """What was said elsewhere in this chat since, as the model will get it."""
-        with suppress(ChatError):
-            news = self._session.news()
-            if news:
-                self._desk.say("meanwhile, elsewhere:")
-                self._desk.show(news)
 
     def _look(self) -> None:
         """Which model answers, where the server tells it with its health; its list of models tells it everywhere."""

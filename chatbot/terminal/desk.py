@@ -18,7 +18,7 @@ from chatbot.terminal.listing import hanging
 from chatbot.terminal.look import is_drawn, prompt_mark
 from chatbot.terminal.paint import aside, clean, size
 from chatbot.terminal.render import Printer, noted
-from chatbot.terminal.session import Session, View, in_background
+from chatbot.terminal.session import News, Session, View, in_background
 from chatbot.terminal.signals import Typed
 
 if TYPE_CHECKING:
@@ -71,16 +71,16 @@ class Desk:
         files = [file.id for file in self._files]
         edited = self.edits
         if edited is None:
-            self.ask(lambda: self.session.send(text, files))
+            self.ask(lambda: self.session.send(text, files), unsent=text)
             return
         kept = [file.id for file in self.session.store.files_of([edited.id]).get(edited.id, [])]
-        self.edits = None
-        self.ask(lambda: self.session.send(text, [*kept, *files], parent=edited.parent_id))
+        if self.ask(lambda: self.session.send(text, [*kept, *files], parent=edited.parent_id), unsent=text):
+            self.edits = None
 
-    def ask(self, begin: Callable[[], Stored], before: str = "") -> None:
-        """Begin an answer and show it to its end. Whatever goes wrong is said; the conversation goes on.
+    def ask(self, begin: Callable[[], Stored], before: str = "", unsent: str = "") -> bool:
+        """Begin an answer and show it to its end; whether it began. What goes wrong is said; the conversation goes on.
 
-        before: the text of an answer that goes on.
+        before: the text of an answer that goes on. unsent: what is written again where none begins.
         """
         view, wipe, typed = self._view(before)
         try:
@@ -89,7 +89,8 @@ class Desk:
             wipe()
             self._hold()
             self.say(why.message, style="red")
-            return
+            self.draft = unsent if self.is_drawn else ""
+            return False
         except BaseException:
             with suppress(OSError):  # the window may be closed
                 wipe()
@@ -99,6 +100,22 @@ class Desk:
         if self.last is None or self.last.status is not Status.DONE:
             self._hold()
         in_background(self._fold, answer.chat_id)
+        return True
+
+    def tell_news(self) -> News:
+        """Say what was done elsewhere to the open chat since, as the model will get it."""
+        news = News()
+        with suppress(ChatError):
+            news = self.session.news()
+            if news.is_another:
+                self.say("meanwhile, elsewhere, this conversation took another way:")
+                self.show(news.messages)
+                if not news.messages:
+                    self.say("all messages were taken back")
+            elif news:
+                self.say("meanwhile, elsewhere:")
+                self.show(news.messages)
+        return news
 
     def _hold(self) -> None:
         """Send nothing that was typed for an answer that did not come: it stands in the draft."""

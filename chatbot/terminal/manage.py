@@ -60,6 +60,8 @@ def _models(found: argparse.Namespace) -> int:
 
 
 def _list(found: argparse.Namespace) -> int:
+    if found.number is not None and found.number < 1:
+        raise BadRequest(f"{found.number} is no number of chats: give one from 1 on")
     store = _store(found)
     chats = sorted(store.chats(), key=lambda chat: -chat.updated_at)[: found.number]
     if found.ids:
@@ -89,7 +91,7 @@ def _export(found: argparse.Namespace) -> int:
     if not found.id and found.format == "md":
         raise BadRequest("all chats together are exported as JSON: name a chat to get it as Markdown")
     pieces = [export_text(store, find(store.chats(), found.id).id, is_json)] if found.id else keep.all_as_json(store)
-    if not found.output:
+    if found.output in {"", "-"}:
         for piece in pieces:
             sys.stdout.write(piece)
         sys.stdout.write("" if not found.id else "\n")
@@ -185,7 +187,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", default="", help="The beginning of a chat's id; all chats without it.")
-    parser.add_argument("-o", "--output", default="", metavar="FILE", help="Where to; stdout without it.")
+    parser.add_argument("-o", "--output", default="", metavar="FILE", help="Where to; stdout without it, or for -.")
     parser.add_argument(
         "--format", choices=("md", "json"), help="md: the shown branch; json: everything. The ending of FILE says it."
     )

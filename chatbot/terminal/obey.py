@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chatbot.core import commands
 from chatbot.core.commands import Command
-from chatbot.core.options import BY_NAME, THINKING, read_value
+from chatbot.core.options import BY_NAME, SENT, THINKING, read_value
 from chatbot.core.store_rows import Stored
 from chatbot.errors import BadRequest
 from chatbot.terminal.desk import Desk
@@ -75,15 +75,16 @@ def _set(desk: Desk, args: str) -> None:
         width = max(map(len, BY_NAME))
         for name in BY_NAME:
             mark = "*" if chosen.has(name) else " "
-            desk.table(f"{mark} {name:{width}}  {_shown(getattr(in_force, name))}")
+            desk.table(f"{mark} {name:{width}}  {_shown(name, getattr(in_force, name))}")
         desk.say("* chosen for this conversation; /set NAME VALUE changes one, /set NAME default takes it back")
     elif isinstance(found, tuple):
         control, value = found
         _choose(desk, control.name, value)
         now = getattr(session.in_force(), control.name)
-        desk.say(f"{control.name} is {_shown(now)}")
+        desk.say(f"{control.name} is {_shown(control.name, now)}")
     else:
-        desk.say(f"{found.name} is {_shown(getattr(in_force, found.name))}: {found.help} It may be {found.meaning()}.")
+        now = _shown(found.name, getattr(in_force, found.name))
+        desk.say(f"{found.name} is {now}: {found.help} It may be {found.meaning()}.")
 
 
 def _choose(desk: Desk, name: str, value: object) -> None:
@@ -146,6 +147,7 @@ def _edit(desk: Desk, _: str) -> None:
 
 
 def _undo(desk: Desk, _: str) -> None:
+    _need_seen(desk)
     taken = desk.session.undo()
     if not taken:
         raise BadRequest("there is no message that could be taken back")
@@ -188,8 +190,8 @@ def _save(desk: Desk, name: str) -> None:
 
 
 def _list(desk: Desk, number: str) -> None:
-    if number and not number.isdigit():
-        raise BadRequest("/list takes a number: how many conversations to list")
+    if number and not (number.isdecimal() and int(number) > 0):
+        raise BadRequest("/list takes a number from 1 on: how many conversations to list")
     chats = desk.session.chats()
     shown = chats[: int(number or _MOST_LISTED)]
     desk.table("\n".join(chat_lines(shown, time.time(), desk.session.chat_id)) or "no conversation is kept yet")
@@ -239,15 +241,22 @@ def _exit(_: Desk, __: str) -> None:
 
 def _last(desk: Desk, role: str, otherwise: str) -> Stored:
     """The last message of that role in the open chat. Raises BadRequest."""
+    _need_seen(desk)
     found = next((each for each in reversed(desk.session.branch()) if each.role == role), None)
     if found is None:
         raise BadRequest(otherwise)
     return found
 
 
-def _shown(value: object) -> str:
+def _need_seen(desk: Desk) -> None:
+    """Change nothing that came from elsewhere unseen. Raises BadRequest when something did."""
+    if desk.tell_news():
+        raise BadRequest("nothing was done: give the command again if you mean what is shown now")
+
+
+def _shown(name: str, value: object) -> str:
     if value is None:
-        return "the model server's"
+        return "the model server's" if name in SENT else "-"
     if isinstance(value, tuple):
         return ", ".join(map(repr, value)) or "-"
     return str(value) if value not in ("", {}) else "-"

@@ -197,10 +197,13 @@ class JsonPrinter:
     def write_object(self, answer: Stored, session: Session) -> None:
         """The answer as a whole; with a line for each event it is the last of them."""
         done = self.done or Done(Status.STOPPED)
+        if done.error is None:
+            with suppress(ChatError):
+                session.learn()
         found = {
             "chat_id": answer.chat_id,
             "message_id": answer.id,
-            "model": (session.info.name if session.info else "") or session.options().model,
+            "model": session.info.name if session.info else session.in_force().model,
             "content": "".join(self._text),
             "reasoning": "".join(self._thoughts),
             "status": done.status.value,

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import EllipsisType
@@ -49,6 +49,17 @@ class View(Protocol):
 
     def resume(self) -> None:
         """The program was suspended and goes on."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What others did to the open chat. is_another: it goes on in another branch, whose end the messages are."""
+
+    messages: Sequence[Stored] = ()
+    is_another: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.messages) or self.is_another
 
 
 class Session:
@@ -104,14 +115,16 @@ class Session:
         """The open chat's messages, oldest first."""
         return self.store.messages(self.chat_id) if self.chat_id else []
 
-    def news(self) -> list[Stored]:
-        """Messages that others have added to the open chat since this terminal looked last."""
+    def news(self) -> News:
+        """What became of the open chat since this terminal looked last."""
         if self.chat_id is None:
-            return []
-        branch = self.branch()
-        places = [place for place, each in enumerate(branch) if each.id == self._seen]
+            return News()
+        branch, seen = self.branch(), self._seen
         self._seen = branch[-1].id if branch else None
-        return branch[places[0] + 1 :] if places else []
+        if seen is None:
+            return News(branch)
+        place = next((place for place, each in enumerate(branch) if each.id == seen), None)
+        return News(branch[-2:], is_another=True) if place is None else News(branch[place + 1 :])
 
     def options(self) -> ChatOptions:
         """What was chosen for the open chat, or for the next new one."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.core.events import Status
+from chatbot.core.store import Store
 from tests.chat.terminal import Tmux, chat
 from tests.fakes import WAIT_S, Cut, FakeServer, Finish, Gate, Reason, Refuse, Usage, prompt_progress, queue_position
 from tests.processes import until
@@ -363,3 +365,55 @@ def test_an_answer_that_goes_on_in_the_middle_of_code_is_still_code(server: Fake
         seen = tmux.until_prompt()
     assert "y = 2" in seen and "```" not in seen and seen.count("x = 1") == 1
     assert stored(home) == [("Look:\n\n```python\nx = 1\ny = 2\n```\n\nThat **is** all.", "done")]
+
+
+def test_a_message_waits_when_the_conversation_went_another_way_elsewhere(server: FakeServer, home: Path) -> None:
+    server.scripts = [["answer one", Finish()], ["answer two", Finish()], ["answer three", Finish()]]
+    chat(server.url, "one")
+    chat(server.url, "-c", "two")
+    with Tmux(server.url, "-c") as tmux:
+        assert "answer two" in tmux.until_prompt()
+        undone(home)
+        tmux.keys("/undo", "Enter")
+        seen = tmux.until("nothing was done")
+        assert "this conversation took another way" in seen and seen.count("answer one") == 1
+        tmux.until_prompt()
+        undone(home)
+        tmux.keys("three", "Enter")
+        seen = tmux.until("not sent yet")
+        assert "all messages were taken back" in seen and len(server.requests) == 2
+        tmux.until("> three")
+        tmux.keys("Enter")
+        tmux.until("answer three")
+    assert said(server) == ["three"]
+
+
+def undone(home: Path) -> None:
+    """The last turn is taken back by another window."""
+    store = Store(home / "paddock" / "chat.db")
+    assert store.remove_last_turn(store.chats()[0].id)
+    store.close()
+
+
+def test_an_edited_message_that_is_refused_keeps_its_place(server: FakeServer, home: Path) -> None:
+    server.scripts = [["answer one", Finish()], ["answer two", Finish()]]
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        tmux.keys("one", "Enter")
+        tmux.until("answer one")
+        tmux.until_prompt()
+        store = Store(home / "paddock" / "chat.db")
+        chat_id = store.chats()[0].id
+        _, answer = store.add_turn(chat_id, "from elsewhere", "key")
+        tmux.keys("/edit", "Enter")
+        tmux.until("give the command again")
+        tmux.until_prompt()
+        tmux.keys("/edit", "Enter")
+        tmux.until("> from elsewhere")
+        tmux.keys(", changed", "Enter")
+        tmux.until("is being answered on the page")
+        store.save(answer.id, "", Status.STOPPED, {})
+        store.close()
+        tmux.keys("Enter")
+        tmux.until("answer two")
+    assert said(server) == ["one", "answer one", "from elsewhere, changed"]

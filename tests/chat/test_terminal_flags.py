@@ -67,6 +67,7 @@ def test_json_is_one_object_with_everything(server: FakeServer) -> None:
     server.scripts = [[Reason("hmm"), "Hello", " you", Finish(), Usage(7, 2)]]
     done = chat(server.url, "--json", "hi")
     found = json.loads(done.stdout)
+    assert found["model"] == "fake-model"
     assert (done.returncode, done.stderr) == (0, b"")
     assert (found["content"], found["reasoning"], found["status"]) == ("Hello you", "hmm", "done")
     assert found["usage"]["completion_tokens"] == 2
@@ -117,10 +118,16 @@ def test_no_stream_writes_the_answer_when_it_is_complete(server: FakeServer) -> 
     assert out == b"Hello you\n"
 
 
+def opened_late(gate: Gate) -> None:
+    """Between the first word and the second some time passes."""
+    gate.wait_until_reached()
+    threading.Timer(0.05, gate.open).start()
+
+
 def test_verbose_tells_the_numbers_on_stderr_and_quiet_tells_nothing(server: FakeServer) -> None:
     gate = Gate()
     server.scripts = [["Hello", gate, " you", Finish(), Usage(7, 2)]]
-    threading.Timer(0.05, gate.open).start()
+    threading.Thread(target=opened_late, args=(gate,)).start()
     done = chat(server.url, "-v", "hi")
     assert done.stdout == b"Hello you\n"
     assert b"tokens/s" in done.stderr and b"2 tokens" in done.stderr

@@ -38,11 +38,14 @@ def test_list_search_and_export_find_what_was_said(server: FakeServer, tmp_path:
     assert [line.split("  ")[-1].strip() for line in listed] == ["a second chat", "what shall I cook?"]
     chat_id = listed[1].split()[0]
     assert len(manage("list", "1").stdout.splitlines()) == 1
+    for wrong in ("0", "-3", "many"):
+        assert manage("list", wrong).returncode == 2
     found = manage("search", "leek")
     assert found.returncode == 0 and b"leeks and flour" in found.stdout
     assert manage("search", "nothing-of-it").returncode == 1
     shown = manage("export", chat_id).stdout.decode()
     assert "what shall I cook?" in shown and "leeks and flour" in shown
+    assert manage("export", chat_id, "-o", "-").stdout.decode() == shown
     assert manage("export", chat_id, "-o", str(tmp_path / "one.json")).returncode == 0
     assert json.loads((tmp_path / "one.json").read_text())["title"] == "what shall I cook?"
     assert manage("export", "zz").returncode == 2

@@ -7,7 +7,6 @@ tell where a model puts what belongs together and what does not.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,14 +42,12 @@ PAIRS = (
 
 
 _LEAST_RIGHT = 11  # questions that are nearest to their own answer, of a model that knows what texts mean
-# Between the two means: 19 of 20 questions with an answer lie above (docs/decisions/0011-index.md).
-_GATE = 0.88
-# The other way in: a passage with nearly all words of the question may be less near. In spreads: what all words add,
-# how much more is asked among ten chunks, and how much more among each ten times as many, where words meet by chance;
-# and how far above the unrelated its cosine must be (docs/decisions/0011-index.md).
-_ALL_WORDS, _MORE, _MORE_AMONG_MANY, _LEAST_COSINE = 1.6, 0.14, 0.16, 0.14
-_FEW = 10
-_PASSED = 0.05  # of what is above the gate on this way: it lets in, and hardly moves up
+# In spreads above what is unrelated: 29 of 30 questions with an answer lie above (docs/decisions/0011-index.md).
+_GATE = 0.94
+_SENTENCE, _WORDS = (
+    0.8,
+    0.4,
+)  # what counts of the nearest sentence, the rest is the passage's own; of all words, in spreads
 _WORDS_GATE = 0.2  # the same where there are no vectors: the share of the question's words
 
 
@@ -66,20 +63,13 @@ class Scale:
         """The score of a passage, its words weighed in, below which it answers nothing."""
         return self.unrelated + _GATE * self.spread
 
-    def let_in(
-        self, scores: NDArray[np.float32], cosines: NDArray[np.float32], covers: NDArray[np.float32], n_all: int
-    ) -> NDArray[np.float32]:
-        """The scores, of which those are lifted to the gate whose chunks have nearly all words of the question.
+    def score(self, cosine: float, nearest: float | None, words: float) -> float:
+        """How well a passage answers.
 
-        covers: what they have of these words, 0 to 1. n_all: how many chunks were looked at.
+        nearest: the cosine of its nearest sentence; words: its share of the question's words.
         """
-        more = _MORE + _MORE_AMONG_MANY * math.log10(max(1.0, n_all / _FEW))
-        some = np.flatnonzero(covers)
-        above = cosines[some] + np.float32(self.spread) * (_ALL_WORDS * covers[some] - more) - self.min_score
-        may = (above >= 0) & (cosines[some] >= self.unrelated + _LEAST_COSINE * self.spread) & np.isfinite(scores[some])
-        lifted: NDArray[np.float32] = scores.copy()
-        lifted[some[may]] = np.maximum(scores[some[may]], self.min_score + _PASSED * above[may])
-        return lifted
+        sentence = cosine if nearest is None else max(cosine, nearest)
+        return cosine + _SENTENCE * (sentence - cosine) + _WORDS * self.spread * words
 
     def of_words(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shares of the question's words as scores, for chunks without vectors: the same gate holds for them."""

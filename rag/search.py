@@ -14,8 +14,9 @@ from rag.documents import Passage, joined, overlap, place
 from rag.embed import Embedder, Server
 from rag.errors import EmbedderAway
 from rag.index import Index
+from rag.nearness import Nearness
 from rag.vectors import Rows, Vector, VectorStore, best
-from rag.words import Words
+from rag.words import Words, codes
 
 Mask = NDArray[np.bool_]
 
@@ -25,6 +26,7 @@ _RERANKED_CHARS = 1_600  # of each: rerankers read 512 tokens
 _CHUNKS_A_PASSAGE = 3  # at most, in the mean: neighbours are joined
 _JOINED_CHARS = 2_400  # more is no longer a place that a link can point to
 _LIKENESS = 0.1  # of the cosine with a better one: what a chunk loses
+_OTHER_CODE = 0.1  # in spreads: so far below the gate is at most what speaks of another error or model
 _TWIN_COSINE = 0.985  # two chunks this near say the same
 
 
@@ -80,6 +82,7 @@ class Search:
         self._weights = weights or Weights()
         self._words = Words(index)
         self._stores: dict[str, VectorStore] = {}
+        self._nearness: dict[str, Nearness] = {}
         self._scales: dict[tuple[str, int], gate.Scale] = {}  # by the model, and how long its vectors are
 
     def passages(
@@ -96,9 +99,15 @@ class Search:
         order of those that have min_score, which come before all others; the scores stay what they are.
         """
         seen = self._seen()
-        found = self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
+        wanted = seen.rows.wanted(shelf_ids, document_ids)
+        query = self._query(question, seen, wanted)
+        found = self._candidates(question, seen, wanted, query)
         kept = varied(found, seen.rows, max(_CHUNKS_A_PASSAGE * n_most, _RERANKED if self._reranker() else 0))
         made = read(self._index, kept)
+        if query is not None and seen.embedder is not None:
+            n_scored = max(n_most, _RERANKED if self._reranker() else 0)
+            made = self._scored(query, made[:n_scored], min_score, seen, seen.embedder)
+        made = [self._without(codes(question), each, seen) for each in made]
         return self._reranked(question, made, min_score)[:n_most]
 
     def min_score(self) -> float:
@@ -110,25 +119,46 @@ class Search:
     ) -> list[Candidate]:
         """The best chunks, with their scores. Raises EmbedderAway."""
         seen = self._seen()
-        return self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
+        wanted = seen.rows.wanted(shelf_ids, document_ids)
+        return self._candidates(question, seen, wanted, self._query(question, seen, wanted))
 
-    def _candidates(self, question: str, seen: _Seen, wanted: Mask) -> list[Candidate]:
+    def _scored(
+        self, query: Vector, found: list[Passage], min_score: float, seen: _Seen, embedder: Embedder
+    ) -> list[Passage]:
+        """The passages, in the order in which they are, with the scores that the gate looks at. The sentences are asked
+        only where it depends on them."""
+        scale = self._scale(seen)
+        gate_at = max(min_score, scale.min_score)
+
+        def scored(each: Passage, nearest: float | None = None) -> Passage:
+            cosine = scale.unrelated if each.cosine is None else each.cosine
+            return replace(each, score=scale.score(cosine, nearest, each.words))
+
+        made = [scored(each) for each in found]
+        unsure = [number for number, each in enumerate(made) if each.score < gate_at]
+        near = self._nearness.setdefault(seen.model, Nearness()).of(query, [made[n] for n in unsure], embedder)
+        for number, nearest in zip(unsure, near, strict=True):
+            made[number] = scored(made[number], nearest)
+        return made
+
+    def _without(self, wanted: frozenset[str], passage: Passage, seen: _Seen) -> Passage:
+        """A passage that lacks a code of the question answers nothing: error E31 is not error E7."""
+        if not wanted or wanted <= codes(" ".join((passage.title, *passage.headings, passage.text)).upper()):
+            return passage
+        scale = self._scale(seen)
+        return replace(passage, score=min(passage.score, scale.min_score - _OTHER_CODE * scale.spread))
+
+    def _candidates(self, question: str, seen: _Seen, wanted: Mask, query: Vector | None) -> list[Candidate]:
         rows = seen.rows
         if not wanted.any():
             return []
-        words = self._words.found(question, rows)
-        shares = words.shares
-        has_vector = rows.has_vector & wanted
-        scale, query = self._scale(seen), self._asked(question, seen) if has_vector.any() else None
+        shares, has_vector, scale = self._words.shares(question, rows), rows.has_vector & wanted, self._scale(seen)
         cosines = rows.matrix @ query if query is not None else None
         if cosines is None:
             scores = np.where((shares > 0) & wanted, scale.of_words(shares), np.float32(-np.inf))
         else:
             weight = self._weights.words * scale.spread
             scores = weigh(self._weights.cosine * cosines, wanted, rows.has_vector, shares, weight)
-            if self._weights == Weights():
-                covers = np.where(rows.has_vector, words.covers, np.float32(0))
-                scores = scale.let_in(scores, cosines, covers, int(wanted.sum()))
         return [
             Candidate(
                 int(rows.chunk_ids[row]),
@@ -151,9 +181,10 @@ class Search:
             return self._embedder
         return self._embedder.of(model) if isinstance(self._embedder, Server) else None
 
-    def _asked(self, question: str, seen: _Seen) -> Vector | None:
-        """The question's vector; None where the server no longer has the model. Raises EmbedderAway."""
-        if seen.embedder is None:
+    def _query(self, question: str, seen: _Seen, wanted: Mask) -> Vector | None:
+        """The question's vector; None where there is nothing to compare it with, or the server no longer has the
+        model. Raises EmbedderAway."""
+        if seen.embedder is None or not (seen.rows.has_vector & wanted).any():
             return None
         try:
             made, n_dims = seen.embedder.embed([question])[0], seen.rows.matrix.shape[1]

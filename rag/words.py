@@ -8,6 +8,7 @@ of a word are read once, and kept for the next question that has it.
 from __future__ import annotations
 
 import math
+import re
 import threading
 import unicodedata
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from rag.vectors import Rows
 
 _MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
-_CODE_WEIGHT = 2.0  # of a word with digits: error E31 is not error E7
+_CODE = re.compile(r"\b[A-Z]{1,3}[ -]?\d{1,4}\b")
 _TO_READ = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)"
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
@@ -35,13 +36,9 @@ class _Places:
     shares: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Found:
-    """For each row how much of a question's words it has, from 0 to 1, rare words weighing more. In shares more of a
-    word in fewer words counts more; in covers a word is there or not."""
-
-    shares: NDArray[np.float32]
-    covers: NDArray[np.float32]
+def codes(text: str) -> frozenset[str]:
+    """The codes that a text names, such as E31, A 4 or HV-88, in one spelling."""
+    return frozenset(re.sub(r"\W", "", each) for each in _CODE.findall(text))
 
 
 def telling(question: str) -> list[str]:
@@ -61,21 +58,19 @@ class Words:
         self._places: dict[str, _Places] = {}
         self._n_kept = 0
 
-    def found(self, question: str, rows: Rows) -> Found:
-        """How much of the question's words each row has."""
-        n_all, most, most_covered = len(rows.chunk_ids), 0.0, 0.0
-        found = Found(np.zeros(n_all, np.float32), np.zeros(n_all, np.float32))
+    def shares(self, question: str, rows: Rows) -> NDArray[np.float32]:
+        """For each row how much of the question's words it has, from 0 to 1; rare words weigh more."""
+        n_all, most = len(rows.chunk_ids), 0.0
+        found = np.zeros(n_all, np.float32)
         if not n_all:
             return found
-        stems = self._stems.of(telling(question))
-        for stem, places in zip(stems, self._of(stems, rows), strict=True):
+        for places in self._of(self._stems.of(telling(question)), rows):
             n_with = len(places.rows)
             weight = math.log(1 + (n_all - n_with + 0.5) / (n_with + 0.5))
-            covered = _CODE_WEIGHT * weight if any(map(str.isdigit, stem)) else weight
-            most, most_covered = most + weight, most_covered + covered
-            found.shares[places.rows] += np.float32(weight) * places.shares
-            found.covers[places.rows] += np.float32(covered)
-        return Found(found.shares / np.float32(most or 1.0), found.covers / np.float32(most_covered or 1.0))
+            most += weight
+            found[places.rows] += np.float32(weight) * places.shares
+        found /= np.float32(most or 1.0)
+        return found
 
     def _of(self, stems: list[str], rows: Rows) -> list[_Places]:
         """Where each word is, from memory or read."""

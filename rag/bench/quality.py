@@ -134,7 +134,7 @@ def refusals(
     faqs = {each.package for each in questions}
 
     def refused(asked: Iterable[tuple[str, Collection[int]]]) -> float:
-        best = [max((p.score for p in search.passages(text, ids, 1)), default=-1.0) for text, ids in asked]
+        best = [max((p.score for p in search.passages(text, ids)), default=-1.0) for text, ids in asked]
         return float(np.mean([score < gate for score in best])) if best else 0.0
 
     elsewhere = [

@@ -27,7 +27,7 @@ class Stage:
     def __init__(self, folder: Path, server: FakeServer, **settings: Any) -> None:
         server.embeds = True
         self.server = server
-        chosen = {"library_min_score": 0.25, **settings}
+        chosen = {"library_min_score": 0.35, **settings}
         self.settings = ChatSettings(url=server.url, **chosen)
         self.model = ModelClient(server.url, "", 20)
         self.store = Store(folder / "chat.db")

@@ -41,7 +41,7 @@ def shelf_id(index: Shelves) -> int:
 def found(index: Shelves, question: str, *shelf_ids: int) -> list[str]:
     """The uris of what is found by words."""
     rows = VectorStore(index, "words").rows()
-    hits = (Words(index).found(question, rows).shares > 0) & rows.wanted(shelf_ids)
+    hits = (Words(index).shares(question, rows) > 0) & rows.wanted(shelf_ids)
     parts = index.parts([int(chunk_id) for chunk_id in rows.chunk_ids[hits]])
     return list(dict.fromkeys(part.uri for part in parts if part))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag import gate
 from rag.errors import EmbedderAway
-from rag.gate import PAIRS, Scale
+from rag.gate import PAIRS
 from rag.search import Candidate, Search, varied, weigh
 from rag.shelves import Shelves
 from rag.stems import TOKENIZER, Stems
@@ -137,15 +137,13 @@ def test_what_is_not_looked_at_is_neither_found_nor_lends_its_cosine() -> None:
 
 def test_the_share_of_words_is_that_of_bm25(index: Shelves, search: Search) -> None:
     rows = VectorStore(index, "words").rows()
-    shares = dict(
-        zip(rows.document_ids.tolist(), Words(index).found("When is the llama shorn?", rows).shares, strict=True)
-    )
+    shares = dict(zip(rows.document_ids.tolist(), Words(index).shares("When is the llama shorn?", rows), strict=True))
     uris = {each.id: each.uri for each in index.documents(1)}
     assert max(shares, key=lambda each: shares[each]) == next(i for i, uri in uris.items() if uri == "llama.md")
     with index.reading() as db:
         query = "SELECT rowid, -bm25(chunk_index) FROM chunk_index WHERE chunk_index MATCH 'code OR horse OR each'"
         theirs = dict(db.execute(query).fetchall())
-    ours = Words(index).found("code horse each", rows).shares
+    ours = Words(index).shares("code horse each", rows)
     order = [int(rows.chunk_ids[row]) for row in np.argsort(-ours) if ours[row] > 0]
     assert order == sorted(theirs, key=lambda chunk_id: -theirs[chunk_id])
 
@@ -310,46 +308,6 @@ def test_what_is_like_a_better_one_comes_later(index: Shelves) -> None:
     found = [Candidate(1, 0.9, 0.9, 0.0), Candidate(2, 0.8, 0.8, 0.0), Candidate(3, 0.75, 0.75, 0.0)]
     assert [each.chunk_id for each in varied(found, rows, 3)] == [1, 3, 2]
     assert [each.chunk_id for each in varied(found, rows, 1)] == [1]
-
-
-def test_a_passage_with_all_words_of_the_question_need_not_be_as_near() -> None:
-    scale = Scale(0.03, 0.53)
-    cosines = np.array([0.28, 0.28, 0.05, 0.7], np.float32)
-    covers = np.array([1.0, 0.3, 1.0, 1.0], np.float32)
-    scores = cosines + np.float32(0.1)
-    lifted = scale.let_in(scores, cosines, covers, 10)
-    assert (lifted >= scale.min_score).tolist() == [True, False, False, True]
-    assert lifted[3] == scores[3] and lifted[0] < scale.min_score + 0.05, "it lets in, and moves up no further"
-    many = scale.let_in(scores, cosines, np.array([0.6, 0, 0, 0], np.float32), 10)
-    assert many[0] >= scale.min_score > scale.let_in(scores, cosines, np.array([0.6, 0, 0, 0], np.float32), 10_000)[0]
-
-
-def test_a_note_of_several_matters_answers_in_its_own_words(index: Shelves) -> None:
-    class Vague(WordEmbedder):
-        """Gives a question hardly a third of its nearness."""
-
-        def embed(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-            made = super().embed(texts)
-            if len(texts) > 1 or not texts[0].endswith("?"):
-                return made
-            away = np.zeros_like(made[0])
-            away[np.argmin(np.sum([self.vector(text) for text in self.asked], axis=0))] = 1
-            return [np.asarray(0.3 * made[0] + np.sqrt(1 - 0.09) * away, np.float32)]
-
-    embedder = Vague()
-    put(
-        index,
-        1,
-        document("notes.md", "# Notes\n\nBackups run every night at three. Slugs: copper tape helps."),
-        embedder,
-    )
-    for number in range(8):
-        put(index, 1, document(f"{number}.md", f"# Page {number}\n\nOther matters, such as number {number}."), embedder)
-    search = Search(index, embedder)
-    (first, *_) = search.passages("When do the backups run at night?", [1], 1)
-    assert first.uri == "notes.md"
-    assert (first.cosine or 0) < search.min_score() <= first.score
-    assert search.passages("When do the ferries run at noon?", [1], 1)[0].score < search.min_score()
 
 
 def test_what_says_nothing_in_german_is_not_looked_for() -> None:

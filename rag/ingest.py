@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rag import probe
 from rag.chunk import Limits, chunk
 from rag.documents import Document
 from rag.embed import Embedder, Vector, what_fits
@@ -139,6 +140,8 @@ class Ingest:
         vectors: dict[str, list[Vector]] = {}
         if len(chunks) <= BATCH:
             with suppress(EmbedderAway, TextTooLong):
+                if not probe.kept(self._index, self._embedder.model):
+                    probe.renew(self._index, self._embedder)
                 texts = [each.told(document.text, document.title) for each in chunks]
                 vectors = {self._embedder.model: self._embedder.embed(texts)}
         return self._index.put(shelf_id, document, chunks, vectors)
@@ -191,6 +194,7 @@ class _Run:
         self._pace = Pace(n_known + len(failed), time.monotonic())
         try:
             self._model = self._embedder.model
+            self._index.must_fill |= probe.renew(self._index, self._embedder)
         except EmbedderAway as why:
             self._report.without_vectors = why.message
         seen: set[str] = set()

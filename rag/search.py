@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rag import gate
+from rag import gate, probe
 from rag.documents import Passage, joined, overlap, place
 from rag.embed import Embedder, Server
 from rag.errors import EmbedderAway
@@ -65,11 +65,13 @@ def weigh(cosines: Vector, wanted: Mask, has_vector: Mask, shares: Vector, words
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody."""
+    """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody.
+    probe: what is kept to know the model by."""
 
     rows: Rows
     model: str
     embedder: Embedder | None
+    probe: str
 
 
 class Search:
@@ -80,7 +82,8 @@ class Search:
         self._weights = weights or Weights()
         self._words = Words(index)
         self._stores: dict[str, VectorStore] = {}
-        self._scales: dict[tuple[str, int], gate.Scale] = {}  # by the model, and how long its vectors are
+        self._scales: dict[tuple[str, str], gate.Scale] = {}  # by the model, and what it is known by
+        self._proved: dict[str, str] = {}  # what each model was known by when it was seen to be the same
 
     def passages(
         self,
@@ -144,7 +147,8 @@ class Search:
         server still has it."""
         model = next(iter(self._index.models()), "")
         rows = self._stores.setdefault(model, VectorStore(self._index, model)).rows()
-        return _Seen(rows, model, self._embedder_of(model) if rows.has_vector.any() else None)
+        embedder = self._embedder_of(model) if rows.has_vector.any() else None
+        return _Seen(rows, model, embedder, probe.kept(self._index, model))
 
     def _embedder_of(self, model: str) -> Embedder | None:
         if self._embedder.model == model:
@@ -157,20 +161,31 @@ class Search:
             return None
         try:
             made, n_dims = seen.embedder.embed([question])[0], seen.rows.matrix.shape[1]
-            if len(made) == n_dims:
-                return made
-            self._index.must_fill = True
-            raise EmbedderAway(
-                f"{seen.model} makes embeddings of {len(made)} numbers now, not of {n_dims} as before: they are made "
-                "anew in the background, and by `chat library refresh`"
-            )
+            if len(made) != n_dims:
+                raise self._is_other(f"makes embeddings of {len(made)} numbers now, not of {n_dims} as before", seen)
+            if not seen.probe or self._proved.get(seen.model) != seen.probe:
+                self._prove(seen.embedder, seen)
+            return made
         except EmbedderAway:
             if seen.embedder is self._embedder:
                 raise
             return None  # the words search until the vectors of the new model are made
 
+    def _prove(self, embedder: Embedder, seen: _Seen) -> None:
+        """Once: that the model made the vectors that it is compared with. Raises EmbedderAway where it did not."""
+        vector = embedder.embed([probe.TEXT])[0]
+        if probe.is_other(seen.probe, vector):
+            raise self._is_other("is another model now than the one that made the embeddings here", seen)
+        if not seen.probe:
+            probe.keep(self._index, seen.model, vector)
+        self._proved[seen.model] = probe.kept(self._index, seen.model)
+
+    def _is_other(self, why: str, seen: _Seen) -> EmbedderAway:
+        self._index.must_fill = True
+        return EmbedderAway(f"{seen.model} {why}: they are made anew in the background, and by `chat library refresh`")
+
     def _scale(self, seen: _Seen) -> gate.Scale:
-        key = (seen.model, seen.rows.matrix.shape[1])
+        key = (seen.model, seen.probe)
         if key not in self._scales:
             if seen.embedder is not self._embedder:
                 return gate.known(seen.model) or gate.TYPICAL

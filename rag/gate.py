@@ -67,18 +67,25 @@ class Scale:
         return self.unrelated + _GATE * self.spread
 
     def let_in(
-        self, scores: NDArray[np.float32], cosines: NDArray[np.float32], covers: NDArray[np.float32], n_all: int
+        self,
+        scores: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        covers: NDArray[np.float32],
+        n_all: int,
+        least: float | None = None,
     ) -> NDArray[np.float32]:
         """The scores, of which those are lifted to the gate whose chunks have nearly all words of the question.
 
-        covers: what they have of these words, 0 to 1. n_all: how many chunks were looked at.
+        covers: what they have of these words, 0 to 1. n_all: how many chunks were looked at. least: the score that the
+        gate asks for, where it is another than the model's own.
         """
+        least = self.min_score if least is None else least
         more = _MORE + _MORE_AMONG_MANY * math.log10(max(1.0, n_all / _FEW))
         some = np.flatnonzero(covers)
-        above = cosines[some] + np.float32(self.spread) * (_ALL_WORDS * covers[some] - more) - self.min_score
+        above = cosines[some] + np.float32(self.spread) * (_ALL_WORDS * covers[some] - more) - least
         may = (above >= 0) & (cosines[some] >= self.unrelated + _LEAST_COSINE * self.spread) & np.isfinite(scores[some])
         lifted: NDArray[np.float32] = scores.copy()
-        lifted[some[may]] = np.maximum(scores[some[may]], self.min_score + _PASSED * above[may])
+        lifted[some[may]] = np.maximum(scores[some[may]], least + _PASSED * above[may])
         return lifted
 
     def of_words(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -66,11 +66,12 @@ def weigh(cosines: Vector, wanted: Mask, has_vector: Mask, shares: Vector, words
 @dataclass(frozen=True)
 class _Seen:
     """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody.
-    probe: what is kept to know the model by."""
+    least: the score that the gate asks for, None for the model's own. probe: what is kept to know the model by."""
 
     rows: Rows
     model: str
     embedder: Embedder | None
+    least: float | None
     probe: str
 
 
@@ -131,7 +132,7 @@ class Search:
             scores = weigh(self._weights.cosine * cosines, wanted, rows.has_vector, shares, weight)
             if self._weights == Weights():
                 covers = np.where(rows.has_vector, words.covers, np.float32(0))
-                scores = scale.let_in(scores, cosines, covers, int(wanted.sum()))
+                scores = scale.let_in(scores, cosines, covers, int(wanted.sum()), seen.least)
         return [
             Candidate(
                 int(rows.chunk_ids[row]),
@@ -142,13 +143,13 @@ class Search:
             for row in best(scores, _CANDIDATES)
         ]
 
-    def _seen(self) -> _Seen:
+    def _seen(self, least: float = -math.inf) -> _Seen:
         """The chunks as they are now. While another model's vectors are made, those of the one before search, if the
         server still has it."""
         model = next(iter(self._index.models()), "")
         rows = self._stores.setdefault(model, VectorStore(self._index, model)).rows()
         embedder = self._embedder_of(model) if rows.has_vector.any() else None
-        return _Seen(rows, model, embedder, probe.kept(self._index, model))
+        return _Seen(rows, model, embedder, least if math.isfinite(least) else None, probe.kept(self._index, model))
 
     def _embedder_of(self, model: str) -> Embedder | None:
         if self._embedder.model == model:

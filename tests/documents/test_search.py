@@ -350,6 +350,9 @@ def test_a_note_of_several_matters_answers_in_its_own_words(index: Shelves) -> N
     assert first.uri == "notes.md"
     assert (first.cosine or 0) < search.min_score() <= first.score
     assert search.passages("When do the ferries run at noon?", [1], 1)[0].score < search.min_score()
+    strict = search.min_score() + 0.1  # as a setting may ask for
+    assert search.passages("When do the backups run at night?", [1], 1, min_score=strict)[0].score >= strict
+    assert search.passages("When do the ferries run at noon?", [1], 1, min_score=strict)[0].score < strict
 
 
 def test_what_says_nothing_in_german_is_not_looked_for() -> None:

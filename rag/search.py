@@ -99,7 +99,7 @@ class Search:
         document_ids: look in these documents alone, of those on the shelves. A reranker of the server decides on the
         order of those that have min_score, which come before all others; the scores stay what they are.
         """
-        seen = self._seen()
+        seen = self._seen(min_score)
         found = self._candidates(question, seen, seen.rows.wanted(shelf_ids, document_ids))
         kept = varied(found, seen.rows, max(_CHUNKS_A_PASSAGE * n_most, _RERANKED if self._reranker() else 0))
         made = read(self._index, kept)
@@ -186,11 +186,13 @@ class Search:
         return EmbedderAway(f"{seen.model} {why}: they are made anew in the background, and by `chat library refresh`")
 
     def _scale(self, seen: _Seen) -> gate.Scale:
+        """The scale of the model whose vectors search; the same for scores that words alone give."""
         key = (seen.model, seen.probe)
         if key not in self._scales:
-            if seen.embedder is not self._embedder:
-                return gate.known(seen.model) or gate.TYPICAL
-            self._scales[key] = gate.of_library(self._index, seen.embedder, seen.model)
+            found = gate.kept(self._index, seen.model)
+            if found is None and seen.embedder is not self._embedder:
+                return gate.TYPICAL
+            self._scales[key] = found or gate.of_library(self._index, self._embedder, seen.model)
         return self._scales[key]
 
     def _reranker(self) -> Server | None:

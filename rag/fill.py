@@ -25,8 +25,8 @@ class Fill:
         """Make them, in the order in which the chunks came; how many. Raises EmbedderAway."""
         model = self._embedder.model
         with suppress(EmbedderAway):  # where none is missing, nobody need be there
-            if self._index.n_vectors(model)[1]:
-                probe.renew(self._index, self._embedder)
+            if self._index.n_vectors(model)[1] and probe.renew(self._index, self._embedder):
+                self._index.must_fill = False  # this run makes them
         n_made = self._passes(model)
         if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
             self._index.choose_model(model)

@@ -36,13 +36,15 @@ def is_other(known: str, vector: Vector) -> bool:
 
 
 def renew(index: Index, embedder: Embedder) -> bool:
-    """Forget the vectors that another model made under this name; whether there was one. Raises EmbedderAway."""
+    """Forget the vectors that another model made under this name; whether there was one, so that all are to be made
+    anew. Raises EmbedderAway."""
     model = embedder.model
     [vector] = embedder.embed([TEXT])
     known = kept(index, model)
     is_new = is_other(known, vector) or index.n_dims(model) not in {None, len(vector)}
     if is_new:
         index.forget_vectors(model)
+        index.must_fill = True
     if is_new or not known:
         keep(index, model, vector)
     return is_new

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
+from rag import probe
 from rag.embed import Embedder, Vector, what_fits
-from rag.errors import EmbedderAway, TextTooLong
+from rag.errors import EmbedderAway
 from rag.index import Index, Told
 from rag.work import AT_ONCE, BATCH
 
@@ -22,10 +24,10 @@ class Fill:
     def run(self) -> int:
         """Make them, in the order in which the chunks came; how many. Raises EmbedderAway."""
         model = self._embedder.model
+        with suppress(EmbedderAway):  # where none is missing, nobody need be there
+            if self._index.n_vectors(model)[1] and probe.renew(self._index, self._embedder):
+                self._index.must_fill = False  # this run makes them
         n_made = self._passes(model)
-        if not n_made and self._is_another(model):
-            self._index.forget_vectors(model)
-            n_made = self._passes(model)
         if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
             self._index.choose_model(model)
         return n_made
@@ -39,16 +41,6 @@ class Fill:
                 break
             n_before = n_done
         return n_made
-
-    def _is_another(self, model: str) -> bool:
-        """Whether what has this name now makes vectors of another length than what had it before."""
-        n_dims = self._index.n_dims(model)
-        if n_dims is None or self._is_cancelled():
-            return False
-        try:
-            return len(self._embedder.embed(["?"])[0]) != n_dims
-        except (EmbedderAway, TextTooLong):
-            return False
 
     def _pass(self, model: str) -> int:
         n_made, after = 0, 0

@@ -94,6 +94,15 @@ def known(model: str) -> Scale | None:
     return next((scale for name, scale in _KNOWN.items() if name in model.casefold()), None)
 
 
+def kept(database: Database, model: str) -> Scale | None:
+    """The scale of a model that is known by its name, or was measured before and is kept with the library."""
+    if (found := known(model)) is not None:
+        return found
+    with database.reading() as db:
+        row = db.execute("SELECT value FROM state WHERE name = ?", (f"scale of {model}",)).fetchone()
+    return None if row is None else Scale(*json.loads(row[0]))
+
+
 def measured(embedder: Embedder) -> Scale:
     """The scale of a model, asked of it; the typical one where it does not tell what belongs together.
 
@@ -109,17 +118,11 @@ def measured(embedder: Embedder) -> Scale:
 
 
 def of_library(database: Database, embedder: Embedder, model: str) -> Scale:
-    """The scale of a model: known, measured before, or measured now and kept with the library. Raises EmbedderAway."""
-    found = known(model)
-    if found is not None:
-        return found
-    name = f"scale of {model}"
-    with database.reading() as db:
-        row = db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-    if row is not None:
-        return Scale(*json.loads(row[0]))
-    found = measured(embedder)
-    with database.writing() as db:
+    """The scale of a model: known, or measured now and kept with the library. Raises EmbedderAway."""
+    found = kept(database, model)
+    if found is None:
+        found = measured(embedder)
         value = json.dumps([found.unrelated, found.related])
-        db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
+        with database.writing() as db:
+            db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (f"scale of {model}", value))
     return found

@@ -234,7 +234,7 @@ def _storable(text: str) -> str:
 
 def _forget_vectors(db: Connection, model: str) -> None:
     db.execute("DELETE FROM models WHERE name = ?", (model,))
-    db.execute("DELETE FROM state WHERE name = ?", (f"scale of {model}",))
+    db.execute("DELETE FROM state WHERE name IN (?, ?)", (f"scale of {model}", f"probe of {model}"))
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

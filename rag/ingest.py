@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from rag import probe
 from rag.chunk import Limits, chunk
 from rag.documents import Document
 from rag.embed import Embedder, Vector, what_fits
@@ -127,8 +128,7 @@ class Ingest:
         """Take all that is new or changed of these items. A document that fails is told, and the others go on.
 
         With a source_id, what the source no longer has is removed at the end. failed: of the run before; what has not
-        changed since is not read again for an hour. Raises LibraryBroken and what the
-        iteration of the items raises.
+        changed since is not read again for an hour. Raises LibraryBroken and what the iteration of the items raises.
         """
         run = _Run(self._index, self._embedder, self._limits, shelf_id, source_id, tell, is_cancelled)
         return run.take(items, n_all, {each.uri: each for each in failed})
@@ -139,6 +139,8 @@ class Ingest:
         vectors: dict[str, list[Vector]] = {}
         if len(chunks) <= BATCH:
             with suppress(EmbedderAway, TextTooLong):
+                if not probe.kept(self._index, self._embedder.model):
+                    probe.renew(self._index, self._embedder)
                 texts = [each.told(document.text, document.title) for each in chunks]
                 vectors = {self._embedder.model: self._embedder.embed(texts)}
         return self._index.put(shelf_id, document, chunks, vectors)
@@ -180,22 +182,18 @@ class _Run:
         self._report = Report()
         self._pace = Pace(0, time.monotonic())
         self._under_way: deque[tuple[Future[list[Vector | None]], int]] = deque()  # (a request, its texts)
-        self._n_done = 0
+        self._n_done, self._model = 0, ""
         self._n_all: int | None = None
-        self._model = ""
 
     def take(self, items: Iterable[Item], n_all: int | None, failed: Mapping[str, Failure]) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
         self._n_all, self._failed = n_all, failed
         n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
         self._pace = Pace(n_known + len(failed), time.monotonic())
-        try:
-            self._model = self._embedder.model
-        except EmbedderAway as why:
-            self._report.without_vectors = why.message
         seen: set[str] = set()
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
+            self._meet_model(pool)
             before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):
                 now = [(work, self._asked(pool, work)) for work in window]
@@ -208,6 +206,16 @@ class _Run:
             self._report.is_whole = True
             self._remove_others(seen)
         return self._report
+
+    def _meet_model(self, pool: ThreadPoolExecutor) -> None:
+        """Learn who makes the vectors; those of another model of this name go."""
+        try:
+            self._model = self._embedder.model
+            met = pool.submit(probe.renew, self._index, self._embedder)
+            if self._is_ready([met]):
+                met.result()
+        except EmbedderAway as why:
+            self._report.without_vectors = why.message
 
     def _windows(self, items: Iterable[Item], seen: set[str]) -> Iterator[list[Work]]:
         """Documents to embed, so many that their texts fill a window."""
@@ -348,7 +356,7 @@ class _Run:
         self._report.n_chunks = n_before + len(work.chunks)
         return True
 
-    def _is_ready(self, futures: Collection[Future[list[Vector | None]]]) -> bool:
+    def _is_ready(self, futures: Collection[Future[Any]]) -> bool:
         """Wait for vectors; False when the run shall end."""
         while not self._is_cancelled():
             if not wait(futures, _LOOK_S).not_done:
@@ -362,9 +370,8 @@ class _Run:
 
     def _cut_smaller(self, work: Work) -> Work:
         """The document without chunks that are too long. Raises EmbedderAway."""
-        n_known = len(work.known)
         made = cut_smaller(work, self._embedder, self._limits)
-        self._report.n_embedded += len(made.known) - n_known
+        self._report.n_embedded += len(made.known) - len(work.known)
         return made
 
     def _put(self, work: Work) -> int | None:
@@ -372,10 +379,8 @@ class _Run:
         if self._index.is_put_away(self._shelf_id, work.document.uri):
             self._report.n_put_away += 1
             return None
-        if work.is_new:
-            self._report.n_new += 1
-        else:
-            self._report.n_changed += 1
+        self._report.n_new += work.is_new
+        self._report.n_changed += not work.is_new
         return self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
 
     def _vectors(self, work: Work) -> dict[str, list[Vector | None]]:

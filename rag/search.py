@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rag import gate
+from rag import gate, probe
 from rag.documents import Passage, joined, overlap, place
 from rag.embed import Embedder, Server
 from rag.errors import EmbedderAway
@@ -67,11 +67,13 @@ def weigh(cosines: Vector, wanted: Mask, has_vector: Mask, shares: Vector, words
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody."""
+    """What a search looks at: the chunks, with the vectors of a model, and who makes a question's; None for nobody.
+    probe: what is kept to know the model by."""
 
     rows: Rows
     model: str
     embedder: Embedder | None
+    probe: str
 
 
 class Search:
@@ -81,9 +83,11 @@ class Search:
         self._index, self._embedder = index, embedder
         self._weights = weights or Weights()
         self._words = Words(index)
-        self._stores: dict[str, VectorStore] = {}
-        self._nearness: dict[str, Nearness] = {}
-        self._scales: dict[tuple[str, int], gate.Scale] = {}  # by the model, and how long its vectors are
+        self._store = VectorStore(index, "")
+        self._other: Embedder | None = None  # the embedder of before, while its vectors search
+        self._nearness: tuple[str, str, Nearness] = "", "", Nearness()  # with the model, and what it is known by
+        self._scales: dict[tuple[str, str], gate.Scale] = {}  # by the model, and what it is known by
+        self._proved: dict[str, str] = {}  # what each model was known by when it was seen to be the same
 
     def passages(
         self,
@@ -136,7 +140,9 @@ class Search:
 
         made = [scored(each) for each in found]
         unsure = [number for number, each in enumerate(made) if each.score < gate_at]
-        near = self._nearness.setdefault(seen.model, Nearness()).of(query, [made[n] for n in unsure], embedder)
+        if self._nearness[:2] != (seen.model, seen.probe):
+            self._nearness = seen.model, seen.probe, Nearness()
+        near = self._nearness[2].of(query, [made[n] for n in unsure], embedder)
         for number, nearest in zip(unsure, near, strict=True):
             made[number] = scored(made[number], nearest)
         return made
@@ -172,14 +178,23 @@ class Search:
     def _seen(self) -> _Seen:
         """The chunks as they are now. While another model's vectors are made, those of the one before search, if the
         server still has it."""
-        model = next(iter(self._index.models()), "")
-        rows = self._stores.setdefault(model, VectorStore(self._index, model)).rows()
-        return _Seen(rows, model, self._embedder_of(model) if rows.has_vector.any() else None)
+        model, store = next(iter(self._index.models()), ""), self._store
+        if store.model != model:
+            store = self._store = VectorStore(self._index, model)
+        rows = store.rows()
+        return _Seen(
+            rows, model, self._embedder_of(model) if rows.has_vector.any() else None, probe.kept(self._index, model)
+        )
 
     def _embedder_of(self, model: str) -> Embedder | None:
         if self._embedder.model == model:
             return self._embedder
-        return self._embedder.of(model) if isinstance(self._embedder, Server) else None
+        if not isinstance(self._embedder, Server):
+            return None
+        other = self._other
+        if other is None or other.model != model:
+            other = self._other = self._embedder.of(model)
+        return other
 
     def _query(self, question: str, seen: _Seen, wanted: Mask) -> Vector | None:
         """The question's vector; None where there is nothing to compare it with, or the server no longer has the
@@ -188,24 +203,37 @@ class Search:
             return None
         try:
             made, n_dims = seen.embedder.embed([question])[0], seen.rows.matrix.shape[1]
-            if len(made) == n_dims:
-                return made
-            self._index.must_fill = True
-            raise EmbedderAway(
-                f"{seen.model} makes embeddings of {len(made)} numbers now, not of {n_dims} as before: they are made "
-                "anew in the background, and by `chat library refresh`"
-            )
+            if len(made) != n_dims:
+                raise self._is_other(f"makes embeddings of {len(made)} numbers now, not of {n_dims} as before", seen)
+            if not seen.probe or self._proved.get(seen.model) != seen.probe:
+                self._prove(seen.embedder, seen)
+            return made
         except EmbedderAway:
             if seen.embedder is self._embedder:
                 raise
             return None  # the words search until the vectors of the new model are made
 
+    def _prove(self, embedder: Embedder, seen: _Seen) -> None:
+        """Once: that the model made the vectors that it is compared with. Raises EmbedderAway where it did not."""
+        vector = embedder.embed([probe.TEXT])[0]
+        if probe.is_other(seen.probe, vector):
+            raise self._is_other("is another model now than the one that made the embeddings here", seen)
+        if not seen.probe:
+            probe.keep(self._index, seen.model, vector)
+        self._proved[seen.model] = probe.kept(self._index, seen.model)
+
+    def _is_other(self, why: str, seen: _Seen) -> EmbedderAway:
+        self._index.must_fill = True
+        return EmbedderAway(f"{seen.model} {why}: they are made anew in the background, and by `chat library refresh`")
+
     def _scale(self, seen: _Seen) -> gate.Scale:
-        key = (seen.model, seen.rows.matrix.shape[1])
+        """The scale of the model whose vectors search; the same for scores that words alone give."""
+        key = (seen.model, seen.probe)
         if key not in self._scales:
-            if seen.embedder is not self._embedder:
-                return gate.known(seen.model) or gate.TYPICAL
-            self._scales[key] = gate.of_library(self._index, seen.embedder, seen.model)
+            found = gate.kept(self._index, seen.model)
+            if found is None and seen.embedder is not self._embedder:
+                return gate.TYPICAL
+            self._scales[key] = found or gate.of_library(self._index, self._embedder, seen.model)
         return self._scales[key]
 
     def _reranker(self) -> Server | None:

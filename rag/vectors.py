@@ -64,7 +64,7 @@ class VectorStore:
     before it."""
 
     def __init__(self, database: Database, model: str) -> None:
-        self._database, self._model = database, model
+        self._database, self.model = database, model
         self._lock = threading.Lock()
         self._rows: Rows | None = None
         self._seen: tuple[int, int] | None = None
@@ -85,7 +85,7 @@ class VectorStore:
 
     def _read(self, old: Rows | None) -> Rows:
         with self._database.reading() as db:
-            row = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (self._model,)).fetchone()
+            row = db.execute("SELECT id, n_dims FROM models WHERE name = ?", (self.model,)).fetchone()
             model_id, n_dims = row or (0, 0)
             listed = np.array(db.execute(_CHUNKS, (model_id,)).fetchall(), np.int64).reshape(-1, 5)
         ids, has_vector = listed[:, 0].copy(), listed[:, 4] > 0

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chatbot.core import files
-from chatbot.core.events import Attached, Message
+from chatbot.core.events import Attached, Given, Message
 from chatbot.core.store_rows import StoredFile
+from rag.fence import fenced
 
 if TYPE_CHECKING:
     from chatbot.core.model import ModelInfo
@@ -57,6 +58,16 @@ def asked_with(message: Message, content: str, long: Sequence[Attached]) -> Mess
     """The last message with other words for the model, behind those of its files that are sent whole."""
     whole = [each for each in message.files if each not in long]
     return replace(message, content=files.as_content(content, whole))
+
+
+def given(message: Message, sent: Sequence[Message]) -> Given | None:
+    """How the files of a message reach the model in what is sent; None where it has none."""
+    if not message.files:
+        return None
+    text = next((each.content for each in reversed(sent) if each.role == "user"), "")
+    whole = [each for each in message.files if fenced(each.text) in text]
+    parts = [each for each in message.files if each not in whole]
+    return Given(*(tuple(files.clean_name(each.name) for each in some) for some in (whole, parts)))
 
 
 def _fitting(message: Message, n_room: int, count: Callable[[str], int]) -> list[Attached]:

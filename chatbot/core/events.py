@@ -108,9 +108,18 @@ class Grounds:
     library: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Given:
+    """How the model got the files of the message, by their names: whole, or in the parts that were found in them. The
+    answer's meta["files"]."""
+
+    whole: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+
 # What is true only until the next event: shown, never kept.
 Progress = Queued | Reading
-Event = Changed | Notice | Delta | Thought | Looked | Grounds | Progress | Done
+Event = Changed | Notice | Delta | Thought | Looked | Grounds | Given | Progress | Done
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from chatbot.core.events import (
     Delta,
     Done,
     Event,
+    Given,
     Grounds,
     Looked,
     Notice,
@@ -58,13 +59,14 @@ class Job:
     thought_s: float = 0.0
     thinks_since: float | None = None
     library: dict[str, Any] | None = None
+    files: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.pieces.append(self.base.content)
         self.thoughts.append(self.base.reasoning)
         self.notices += self.base.meta.get("notices", ())
         self.thought_s = float(self.base.meta.get("thought_s", 0.0))
-        self.library = self.base.meta.get("library")
+        self.library, self.files = self.base.meta.get("library"), self.base.meta.get("files")
         self.saved_seq, self.saved_version = self.base.seq, self.base.version
 
     @property
@@ -110,6 +112,8 @@ class Job:
             self.status = event.status
         elif isinstance(event, Grounds):
             self.library = dict(event.library)
+        elif isinstance(event, Given):
+            self.files = {name: list(names) for name, names in asdict(event).items()}
         elif isinstance(event, Looked):
             known = self.library or {}
             self.library = {**known, "steps": [*known.get("steps", ()), asdict(event)]}
@@ -158,7 +162,8 @@ class Job:
         kept = {"edited": True} if self.base.meta.get("edited") else {}
         thought = {"thought_s": round(thought_s, 1)} if any(self.thoughts) else {}
         library = {"library": self.library} if self.library else {}
-        return meta_of(self.done or Done(self.status), notices) | thought | library | kept
+        files = {"files": self.files} if self.files else {}
+        return meta_of(self.done or Done(self.status), notices) | thought | library | files | kept
 
     def _stop_thinking(self) -> None:
         if self.thinks_since:

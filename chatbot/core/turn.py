@@ -196,8 +196,8 @@ def _wait_for_model(
 def _answer(
     turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings, cancel: Cancel, clock: _Clock
 ) -> Iterator[Event]:
-    ask, notices = _request(turn, info, model, settings)
-    yield from map(Notice, notices)
+    ask, told = _request(turn, info, model, settings)
+    yield from told
     deadline, is_waiting = time.monotonic() + settings.loading_timeout_s, False
     yield Changed(Status.READING)
     while True:
@@ -219,7 +219,7 @@ def _answer(
                 raise
 
 
-def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) -> tuple[Ask, list[str]]:
+def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) -> tuple[Ask, list[Event]]:
     """The request for a turn whose options are all in force, and what a person must know of it.
 
     Raises ContextFull, or CannotSee for pictures in the last message.
@@ -240,7 +240,9 @@ def _request(turn: Turn, info: ModelInfo, model: Model, settings: ChatSettings) 
     )
     were = "was" if n_unseen == 1 else "were"
     unseen = f"The model {info.name} cannot see pictures: {n_unseen} of earlier messages {were} not sent."
-    return ask, ([unseen] if n_unseen else []) + fitted.notices(info.n_ctx)
+    told: list[Event] = [*map(Notice, ([unseen] if n_unseen else []) + fitted.notices(info.n_ctx))]
+    given = None if fitted.n_cut else attachments.given(turn.messages[-1], fitted.messages)
+    return ask, [*told, *([given] if given else [])]
 
 
 def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh: bool) -> Iterator[Event]:

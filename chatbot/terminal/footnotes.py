@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chatbot.core.events import Looked
+from chatbot.core.events import Given, Looked
 from chatbot.terminal.listing import flat
 from chatbot.terminal.shelf_lines import counted, shown_uri
 from rag.documents import place
@@ -43,7 +43,13 @@ def looking_text(library: Mapping[str, Any]) -> str:
 
 
 def _places(library: Mapping[str, Any]) -> str:
-    return ", ".join(flat(str(name)) for name in library.get("shelves", ())) or "the documents"
+    names = (*library.get("shelves", ()), *library.get("files", ()))
+    return ", ".join(flat(str(name)) for name in names) or "the documents"
+
+
+def given_text(given: Given) -> str:
+    """Which files the model got whole; empty for none."""
+    return f"sent whole: {', '.join(map(flat, given.whole))}" if given.whole else ""
 
 
 def notes(library: Mapping[str, Any], columns: int | None = None, *, is_unicode: bool = True) -> list[Note]:

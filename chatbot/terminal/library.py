@@ -19,7 +19,7 @@ from chatbot.terminal.shelves import failure
 
 if TYPE_CHECKING:
     from chatbot.terminal.source_kinds import Named
-    from rag.library import Kept, Library, Source
+    from rag.library import Kept, Library, Report, Source
     from rag.shelves import Shelf
 
 Does = Callable[["Library", argparse.Namespace], int]
@@ -159,7 +159,9 @@ def _read(library: Library, sources: list[Source], shelf: str, *, is_json: bool,
     foreground, runs, n_failed = Foreground(), [], 0
     for source in sources:
         try:
-            told = wire(foreground.refresh(library, source))
+            report = foreground.refresh(library, source)
+            n_failed += _is_in_vain(report)
+            told = wire(report)
             told["failures"] = list(map(wire, told["failures"]))
         except RagError as why:
             n_failed += 1
@@ -176,6 +178,11 @@ def _read(library: Library, sources: list[Source], shelf: str, *, is_json: bool,
         foreground.say(f"stopped; what was read is kept, and {f'chat library refresh {shelf}'.rstrip()} goes on")
         return INTERRUPTED
     return 1 if n_failed else 0
+
+
+def _is_in_vain(report: Report) -> bool:
+    """Whether nothing could be read of a source that has something."""
+    return bool(report.failures) and not report.n_new + report.n_changed + report.n_same + report.n_put_away
 
 
 def remove(library: Library, found: argparse.Namespace) -> int:

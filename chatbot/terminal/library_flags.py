@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 
+from chatbot.settings import ChatSettings, kind_of
 from chatbot.terminal import library
 from chatbot.terminal.source_kinds import KINDS
 
 _Add = Callable[[argparse.ArgumentParser], None]
+_FETCHING = ("network", "allowed_fetch_hosts", "max_file_mb")  # the settings that pages and repositories are fetched by
 
 
 def add_acts(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +57,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", action="store_true", help="Let all users of the page ask this shelf.")
     parser.add_argument("--json", action="store_true", help="A JSON list of what each run did.")
     _add_embedding(parser)
+    _add_fetching(parser)
 
 
 def _search(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +72,7 @@ def _refresh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shelf", nargs="?", default="", metavar="SHELF", help="A shelf; all without it.")
     parser.add_argument("--json", action="store_true", help="A JSON list of what each run did.")
     _add_embedding(parser)
+    _add_fetching(parser)
 
 
 def _rm(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +107,13 @@ def _add_shelf(parser: argparse.ArgumentParser, told: str) -> None:
     parser.add_argument("shelf", metavar="SHELF", help=told)
 
 
+def _add_fetching(parser: argparse.ArgumentParser) -> None:
+    for each in fields(ChatSettings):
+        if each.name in _FETCHING:
+            names = dict.fromkeys((f"--{each.name}", f"--{each.name.replace('_', '-')}"))
+            parser.add_argument(*names, metavar=kind_of(each).__name__.upper(), help=each.metadata["help"])
+
+
 def _add_embedding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--embedding_url", "--embedding-url", metavar="URL", help="Another server for the embeddings.")
     parser.add_argument("--embedding_model", "--embedding-model", metavar="NAME", help="Which model makes them.")
@@ -112,11 +124,12 @@ _ACTS: dict[str, tuple[library.Does, str, _Add]] = {
     "add": (
         library.add,
         "Read documents onto a shelf; what was read before is not read again. Options take the place of those that a "
-        "source has already.",
+        "source has already. What cannot be read is told and the rest goes on: status 1 when nothing could be read of "
+        "one of those that are named.",
         _add,
     ),
     "search": (library.search, "The passages that fit a question, with scores; status 1 when none answers.", _search),
-    "refresh": (library.refresh, "Read again what has changed.", _refresh),
+    "refresh": (library.refresh, "Read again what has changed; status 1 as with add.", _refresh),
     "show": (library.show, "The documents of a shelf, and what could not be read.", _show),
     "rm": (library.remove, "Take a shelf, a document or a source away; on a terminal it asks.", _rm),
     "restore": (library.restore, "Bring back what was taken away.", _restore),

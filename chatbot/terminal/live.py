@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chatbot.core.events import Changed, Delta, Done, Event, Grounds, Looked, Notice, Progress, Status, Thought
+from chatbot.core.events import Changed, Delta, Done, Event, Given, Grounds, Looked, Notice, Progress, Status, Thought
 from chatbot.terminal.blocks import Blocks
-from chatbot.terminal.footnotes import looking_text, step_text
+from chatbot.terminal.footnotes import given_text, looking_text, step_text
 from chatbot.terminal.paint import Painter, clean, size
 from chatbot.terminal.render import ending, numbers, words
 from chatbot.terminal.style import Stylist
@@ -87,6 +87,9 @@ class LiveView:
         elif isinstance(event, Looked):
             self._ready += self._stylist.aside(clean(step_text(event, self.library)))
             self._has_steps = True
+        elif isinstance(event, Given):
+            if text := given_text(event):
+                self._say(text)
         elif isinstance(event, Changed):
             waits = event.status is Status.WAITING
             self._doing = "waiting for the model to be ready" if waits else self._doing if self._has_begun() else ""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chatbot.core.events import Delta, Done, Event, Grounds, Notice, Progress, Status, Thought
+from chatbot.core.events import Delta, Done, Event, Given, Grounds, Notice, Progress, Status, Thought
 from chatbot.core.model import CONTINUES
 from chatbot.core.options import ChatOptions
 from chatbot.core.store_rows import Stored
@@ -165,6 +165,7 @@ class JsonPrinter:
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._notices: list[str] = []
+        self._files: Given | None = None
         self.library: Mapping[str, Any] = {}
         self.done: Done | None = None
 
@@ -178,6 +179,8 @@ class JsonPrinter:
             self._notices.append(event.text)
         elif isinstance(event, Grounds):
             self.library = event.library
+        elif isinstance(event, Given):
+            self._files = event
         elif isinstance(event, Done):
             self.done = event
             return
@@ -212,7 +215,10 @@ class JsonPrinter:
             "usage": done.usage,
             "timings": asdict(done.timings) if done.timings else None,
             "notices": self._notices,
-            "meta": {"library": self.library} if self.library else {},
+            "meta": {
+                **({"library": self.library} if self.library else {}),
+                **({"files": asdict(self._files)} if self._files else {}),
+            },
         }
         _write({"type": "done", **found} if self._is_streamed else found)
         if done.error:

@@ -12,6 +12,7 @@ from chatbot.core.events import (
     Delta,
     Done,
     Event,
+    Given,
     Grounds,
     Looked,
     Notice,
@@ -72,7 +73,7 @@ class Printer:
                 self._write(event.text)
         elif isinstance(event, Notice):
             self.say(event.text)
-        elif isinstance(event, Looked):
+        elif isinstance(event, Looked | Given):
             self._tell_step(event)
         elif isinstance(event, Changed):
             if event.status is Status.WAITING and not self._told_waiting:
@@ -113,12 +114,13 @@ class Printer:
         if self._has_numbers and (line := numbers(done, None)):
             self.say(line)
 
-    def _tell_step(self, step: Looked) -> None:
-        """What was looked for: for a person who waits, or one who asked for numbers."""
+    def _tell_step(self, step: Looked | Given) -> None:
+        """What was looked for, or sent whole: for a person who waits, or one who asked for numbers."""
         if self._has_numbers or self._err.isatty():
-            from chatbot.terminal.footnotes import step_text
+            from chatbot.terminal.footnotes import given_text, step_text
 
-            self.say(step_text(step, self.library))
+            if text := given_text(step) if isinstance(step, Given) else step_text(step, self.library):
+                self.say(text)
 
     def _write(self, text: str) -> None:
         self._out.write(text.translate(_NO_ESCAPES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -10,11 +11,13 @@ from rag.errors import SourceFailed
 from rag.sources import Fetch
 
 _AGENT = "paddock"
-_MOST_BYTES = 500_000
+_MOST_BYTES = 512_000  # RFC 9309, 2.5: as much at least
+_MOST_STARRED = 2_000  # rules with a star: each is tried on each path
 _LONGEST_WAIT_S = 10.0
 _NAME = re.compile(r"[a-z_-]+|\*")
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_PLAIN = re.compile(r"[!-$&-~]*")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -36,15 +39,28 @@ class Robots:
                 raise SourceFailed(f"robots.txt, which says what may be read there, cannot be: {why.message}") from why
         asked = _asked_of(text, _AGENT)
         self._wait_s = min(asked.wait_s, _LONGEST_WAIT_S)
-        # The longest first; of two that are as long the one that allows.
-        self._rules = sorted(asked.rules, key=lambda rule: (-rule.n_chars, not rule.allows))
+        self._whole, self._beginnings = asked.whole, asked.beginnings
+        self._lengths = sorted(set(map(len, asked.beginnings)), reverse=True)
+        self._starred = sorted(asked.starred.values(), key=lambda rule: (-rule.n_chars, not rule.allows))
 
     def allows(self, address: str) -> bool:
         """Whether we may ask for it."""
         parts = urlsplit(address)
         path = _spelled(urlunsplit(("", "", parts.path or "/", parts.query, "")))
         path = path.replace("*", "%2A").replace("$", "%24")  # what a rule means with them is another thing
-        return next((rule.allows for rule in self._rules if rule.fits(path)), True)
+        return max(self._fitting(path), default=(0, True))[1]
+
+    def _fitting(self, path: str) -> Iterator[tuple[int, bool]]:
+        """(its length, whether it allows) of the longest rule of each kind. Of two that are as long the one that allows
+        decides."""
+        if path in self._whole:
+            yield len(path) + 1, self._whole[path]
+        found = next((path[:n] for n in self._lengths if path[:n] in self._beginnings), None)
+        if found is not None:
+            yield len(found), self._beginnings[found]
+        rule = next((rule for rule in self._starred if rule.fits(path)), None)
+        if rule is not None:
+            yield rule.n_chars, rule.allows
 
     def wait_s(self, least: float) -> float:
         """Seconds between two pages: what the host asks for, within reason."""
@@ -53,7 +69,7 @@ class Robots:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A rule of n_chars. parts: what stands between its stars; is_whole: the path ends with it."""
+    """A rule with stars, of n_chars. parts: what stands between its stars; is_whole: the path ends with it."""
 
     allows: bool
     n_chars: int
@@ -77,28 +93,32 @@ class _Rule:
 
 @dataclass
 class _Asked:
-    """What is asked of one program, or of all. wait_s: between two pages."""
+    """What is asked of one program, or of all: whether paths may be read that are, or begin, so, and rules with stars.
+    wait_s: between two pages."""
 
-    rules: list[_Rule] = field(default_factory=list)
+    whole: dict[str, bool] = field(default_factory=dict)
+    beginnings: dict[str, bool] = field(default_factory=dict)
+    starred: dict[tuple[str, bool], _Rule] = field(default_factory=dict)
     wait_s: float = 0.0
 
 
 def _asked_of(text: str, agent: str) -> _Asked:
     """What is asked of a program by its name, else of all."""
     groups: dict[str, _Asked] = {}
-    now: list[_Asked] = []
+    now: set[str] = set()
     are_names = False
     for line in re.split(r"[\r\n]+", text):
         name, _, value = (part.strip() for part in line.partition("#")[0].partition(":"))
         name = name.lower()
         if name == "user-agent":
             found = _NAME.match(value.lower())
-            now = [*(now if are_names else []), groups.setdefault(found[0] if found else "", _Asked())]
+            now = {*(now if are_names else ()), found[0] if found else ""} & {agent, "*"}
+            groups |= {each: _Asked() for each in now if each not in groups}
             are_names = True
         elif name in {"allow", "disallow", "crawl-delay"}:
             are_names = False
-            for group in now:
-                _take(group, name, value)
+            for each in now:
+                _take(groups[each], name, value)
     return groups.get(agent) or groups.get("*") or _Asked()
 
 
@@ -106,16 +126,25 @@ def _take(group: _Asked, name: str, value: str) -> None:
     if name == "crawl-delay":
         group.wait_s = float(value) if _NUMBER.fullmatch(value) else group.wait_s
     elif value:
-        pattern = _spelled(value)
-        parts = pattern.removesuffix("$").replace("$", "%24").split("*")
-        group.rules.append(_Rule(name == "allow", len(pattern), tuple(parts), pattern.endswith("$")))
+        pattern, allows = _spelled(value), name == "allow"
+        is_whole = pattern.endswith("$")
+        beginning, *others = pattern.removesuffix("$").replace("$", "%24").split("*")
+        if not others:
+            kept = group.whole if is_whole else group.beginnings
+            kept[beginning] = allows or kept.get(beginning, False)
+        elif len(group.starred) < _MOST_STARRED:
+            group.starred[pattern, allows] = _Rule(allows, len(pattern), (beginning, *others), is_whole)
+        elif not allows:  # of more than anybody needs, what is forbidden is so whatever stands behind its first star
+            group.beginnings.setdefault(beginning, False)
 
 
 def _spelled(path: str) -> str:
     """A path in its one plain spelling: what need not be encoded is not, and what must be is."""
+    if _PLAIN.fullmatch(path):
+        return path
 
     def one(found: re.Match[str]) -> str:
         letter = chr(int(found[0][1:], 16))
         return letter if _UNRESERVED.fullmatch(letter) else found[0].upper()
 
-    return _ENCODED.sub(one, quote(path, safe=_ASCII))
+    return quote(_ENCODED.sub(one, path), safe=_ASCII)

@@ -57,6 +57,27 @@ def test_file_is_shown_with_its_cost_sent_with_the_message_and_shown_there(
     assert tab.errors == []
 
 
+LONG = "".join(f"Moss {n} was a grey mare, born in the spring of {1700 + n}. " for n in range(1, 1500))
+
+
+def test_message_says_which_file_was_sent_whole_and_which_was_looked_into(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
+    library_model.scripts = [["It was grey [1].", Finish()]]
+    tab = tabs.open(library_chat)
+    attach(tab, NOTES, {"name": "stud book.txt", "mimeType": "text/plain", "buffer": LONG.encode()})
+    expect(tab.find(".chip .size").last).to_have_text("read in parts")
+    tab.say("Of which colour was the mare Moss 77, born in 1777?")
+    tab.is_at("done")
+    expect(tab.find(".steps")).to_have_text(re.compile("^Looked in stud book.txt · "))
+    sizes = tab.find(".files .size")
+    expect(sizes).to_have_text(["32 characters · sent whole", re.compile("characters · read in parts$")])
+    tab.page.reload()
+    expect(sizes).to_have_text(["32 characters · sent whole", re.compile("characters · read in parts$")])
+    expect(tab.find(".steps")).to_have_text(re.compile("^Looked in stud book.txt · "))
+    assert tab.errors == []
+
+
 def test_file_can_be_removed_before_it_is_sent(model: FakeServer, chat: Process, tabs: Tabs) -> None:
     model.scripts = [["ok", Finish()]]
     tab = tabs.open(chat)

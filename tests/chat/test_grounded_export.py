@@ -65,6 +65,7 @@ def test_imported_sources_lead_to_the_same_passages_where_the_library_has_them(s
 def test_what_a_stranger_wrote_as_grounds_is_made_harmless() -> None:
     found = {
         "shelves": ["a\0b", 7, {}],
+        "files": [["x"], "manual.md"],
         "depth": "deep",
         "refused": "yes",
         "best_score": float("nan"),
@@ -73,9 +74,11 @@ def test_what_a_stranger_wrote_as_grounds_is_made_harmless() -> None:
         "marks": [{"n": "1", "confirmed": 1, "quote": ["x"]}],
         "more": "x",
     }
-    kept = clean.meta({"library": found})["library"]
+    told = clean.meta({"library": found, "files": {"whole": "x", "parts": ["manual.md", 3], "more": 1}})
+    kept, files = told["library"], told["files"]
+    assert (kept["files"], files) == (["", "manual.md"], {"whole": [], "parts": ["manual.md", ""]})
     assert set(kept) == {
-        *("shelves", "depth", "refused", "whole", "best_score", "steps", "sources", "marks", "n_dropped"),
+        *("shelves", "files", "depth", "refused", "whole", "best_score", "steps", "sources", "marks", "n_dropped"),
     }
     assert (kept["depth"], kept["refused"], kept["best_score"]) == ("quick", False, None)
     [source] = kept["sources"]

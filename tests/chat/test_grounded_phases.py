@@ -209,6 +209,8 @@ def test_a_file_that_is_too_long_is_read_in_parts_and_says_so(stage: Stage) -> N
     assert notice.startswith("manual.md was read in parts: it has about ") and "room for 1," in notice
     [source] = answer.meta["library"]["sources"]
     assert (source["uri"], source["shelf"], source["title"]) == (f"chat:{long}", "", "manual.md")
+    assert (answer.meta["library"]["shelves"], answer.meta["library"]["files"]) == ([], ["manual.md"])
+    assert answer.meta["files"] == {"whole": ["note.txt"], "parts": ["manual.md"]}
     assert stage.door.open().index.shelves("owner")[0].name == "cooking"
     assert len(stage.door.open().index.shelves("owner")) == 1
     stage.ask("And which oil is for the pump?", answer.chat_id)

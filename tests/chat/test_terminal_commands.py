@@ -13,7 +13,7 @@ from chatbot.core.commands import COMMANDS, TERMINAL
 from chatbot.core.events import Status
 from chatbot.core.store import Store
 from chatbot.terminal.obey import _DOES, _FENCED
-from tests.chat.terminal import chat, converse, program
+from tests.chat.terminal import Terminal, chat, converse, program
 from tests.fakes import FakeServer, Finish, Refuse, Usage
 
 
@@ -126,6 +126,9 @@ def test_a_file_goes_with_the_next_message_alone(server: FakeServer, tmp_path: P
     done = converse(server.url, f"/file {tmp_path}/notes.txt", "what is in it?", "and now?")
     assert b"[notes.txt: 9 characters go with the next message]" in done.stderr
     assert "buy leeks" in said(server, 0)[0] and said(server, 1)[2] == "and now?"
+    terminal = Terminal(server.url, "-f", f"{tmp_path}/notes.txt", "what is in it?")
+    terminal.until("[sent whole: notes.txt]")
+    assert terminal.status() == 0
 
 
 def test_what_the_web_refuses_is_said_and_the_conversation_goes_on(server: FakeServer) -> None:

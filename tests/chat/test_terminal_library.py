@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from rag import probe
 from tests.chat.recipes import ANSWER, SLOWLY_S, lines, write_recipes
+from tests.chat.site import recorded
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
 from tests.documents.test_sources_disk import git
 from tests.fakes import FakeServer, Finish, Gate, Refuse
@@ -64,7 +66,7 @@ def test_a_folder_is_added_listed_and_brought_up_to_date(server: FakeServer, rec
     (recipes / "soup.md").write_text("# Soup\n\nLeeks first.\n")
     done = manage("library", "refresh", "cooking")
     assert done.stderr.decode() == f"{recipes}: 1 new, 1 changed, 1 as before\n"
-    assert len([each for each in server.embedded[n_embedded:] if each != "?"]) == 2  # a model is known again by it
+    assert len([each for each in server.embedded[n_embedded:] if each != probe.TEXT]) == 2
     shown = lines(manage("library", "show", "cooking"))
     assert [line.split("  ")[1].strip() for line in shown] == ["Eggs", "Soup", "tea.txt"]
     assert manage("library", "refresh", "nothing-of-it").returncode == 2
@@ -80,6 +82,35 @@ def test_a_file_a_second_name_and_the_same_again_are_understood(server: FakeServ
     refused = manage("library", "add", "two", str(recipes / "nowhere"))
     assert refused.returncode == 2 and b"no file or folder" in refused.stderr
     assert lines(manage("library", "list", "--names")) == []
+
+
+def test_a_script_hears_that_nothing_could_be_read_of_what_it_named(server: FakeServer, recipes: Path) -> None:
+    broken = recipes / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.4 damaged")
+    done = manage("library", "add", "one", str(broken))
+    assert (done.returncode, done.stdout) == (1, b"") and "1 not read" in done.stderr.decode()
+    assert manage("library", "add", "one", str(broken)).returncode == 1, "it is the same a second time"
+    assert manage("library", "add", "one", str(recipes / "eggs.md"), str(broken)).returncode == 1
+    assert manage("library", "add", "two", str(recipes)).returncode == 0, "of a folder the rest was read"
+    assert manage("library", "refresh", "two").returncode == 0
+    with recorded({}) as site:
+        gone = manage("library", "add", "three", f"{site}/gone", CHATBOT_ALLOWED_FETCH_HOSTS="127.0.0.1")
+    assert gone.returncode == 1 and "404" in gone.stderr.decode()
+    assert b"status 1 when nothing could be read" in b" ".join(manage("library", "add", "--help").stdout.split())
+
+
+def test_a_page_inside_the_house_is_read_as_the_refusal_says(server: FakeServer, recipes: Path) -> None:
+    with recorded({"/eggs": b"<html><title>Eggs</title><body><p>Boil them for six minutes.</p></body></html>"}) as site:
+        refused = manage("library", "add", "web", f"{site}/eggs")
+        assert refused.returncode == 1
+        advice = "start with --allowed_fetch_hosts 127.0.0.1"
+        assert advice in refused.stderr.decode()
+        done = manage("library", "add", "web", f"{site}/eggs", *advice.split()[2:])
+        assert done.returncode == 0 and "1 new" in done.stderr.decode()
+        again = manage("library", "refresh", "web", "--allowed-fetch-hosts", "127.0.0.1")
+        assert again.returncode == 0 and "1 as before" in again.stderr.decode()
+        off = manage("library", "refresh", "web", "--network", "false")
+        assert off.returncode == 1
 
 
 def test_a_source_that_is_there_already_takes_the_options_that_are_given(server: FakeServer, recipes: Path) -> None:

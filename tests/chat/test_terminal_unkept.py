@@ -49,8 +49,9 @@ def on_disk(data: Path) -> bytes:
 def test_file_of_a_chat_that_is_not_kept_is_searched_and_reaches_no_disk(
     server: FakeServer, secret: str, data: Path
 ) -> None:
-    done = chat(server.url, "-n", "-f", secret, QUESTION)
+    done = chat(server.url, "-v", "-n", "-f", secret, QUESTION)
     assert done.returncode == 0 and "Forty coins" in done.stdout.decode()
+    assert "[looked in secret.md · " in done.stderr.decode() and "sent whole" not in done.stderr.decode()
     assert HIDDEN in server.requests[-1]["messages"][-1]["content"]
     assert not (data / "library.db").exists() and HIDDEN.encode() not in on_disk(data)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rag import probe
 from rag.chunk import chunk
 from rag.documents import Document
 from rag.errors import EmbedderAway, TextTooLong
@@ -20,11 +21,13 @@ N_DIMS = 64
 
 
 class WordEmbedder:
-    """Texts with the same words are near each other. Keeps what it was asked."""
+    """Texts with the same words are near each other. Keeps what it was asked, and how often to show who it is."""
 
     def __init__(self, model: str = "words", max_tokens: int = 10_000, n_dims: int = N_DIMS) -> None:
         self.model, self.max_tokens, self.n_dims = model, max_tokens, n_dims
+        self.weights = model  # another model may come under the same name
         self.asked: list[str] = []
+        self.n_probes = 0
         self.is_away = False
 
     def embed(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -32,13 +35,14 @@ class WordEmbedder:
             raise EmbedderAway("nobody answers")
         if any(estimate(text) > self.max_tokens for text in texts):
             raise TextTooLong("too long")
-        self.asked += texts
+        self.asked += [text for text in texts if text != probe.TEXT]
+        self.n_probes += probe.TEXT in texts
         return [self.vector(text) for text in texts]
 
     def vector(self, text: str) -> NDArray[np.float32]:
         made = np.full(self.n_dims, 1e-3, np.float32)
         for word in re.findall(r"\w+", text.lower()):
-            made[int(hashlib.sha256(f"{self.model} {word}".encode()).hexdigest(), 16) % self.n_dims] += 1
+            made[int(hashlib.sha256(f"{self.weights} {word}".encode()).hexdigest(), 16) % self.n_dims] += 1
         return made / np.float32(np.linalg.norm(made))
 
 

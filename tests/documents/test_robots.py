@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rag.sources.robots import Robots
@@ -56,7 +58,40 @@ def test_robots_txt_is_read_as_its_rfc_says(rules: str, path: str, may: bool) ->
     assert asked_by(rules).allows(HOST + path) is may
 
 
+MOST = 500_000
+HOSTILE = {
+    "one rule of stars": "User-agent: *\nDisallow: /" + "*a" * (MOST // 2),
+    "one long part": "User-agent: *\nDisallow: /*" + "a" * MOST,
+    "rules with stars": "User-agent: *\n" + "".join(f"Disallow: *b{n}\n" for n in range(MOST // 18)),
+    "many stars in each": "User-agent: *\n" + "".join(f"Disallow: /{'*a' * 20}{n}$\n" for n in range(MOST // 60)),
+    "rules without": "User-agent: *\n" + "".join(f"Disallow: /b{n}\n" for n in range(MOST // 17)),
+    "whole paths": "User-agent: *\n" + "".join(f"Disallow: /b{n}$\n" for n in range(MOST // 18)),
+    "names of all programs": "".join(f"User-agent: a{'b' * (n % 90)}\n" for n in range(MOST // 60))
+    + "Allow: /\n" * 25_000,
+    "our name again and again": "User-agent: paddock\n" * (MOST // 40) + "Disallow: /b\n" * (MOST // 28),
+    "a group for each rule": "User-agent: *\nAllow: /b\n" * (MOST // 24),
+    "encoded": "User-agent: *\nDisallow: /" + "%41" * (MOST // 3),
+    "other letters": "User-agent: *\nDisallow: /" + "\u00e9" * (MOST // 2),
+    "empty lines": "\r\n" * (MOST // 2),
+}
+
+
+@pytest.mark.parametrize("rules", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_file_of_half_a_megabyte_is_read_and_decided_on_within_a_second(rules: str) -> None:
+    began = time.thread_time()
+    robots = asked_by(rules)
+    robots.allows(f"{HOST}/{'a' * 8_000}c")
+    assert time.thread_time() - began < 1.0
+
+
+def test_more_rules_with_stars_than_anybody_needs_forbid_more_and_not_less() -> None:
+    many = "".join(f"Disallow: /x*{n}\nAllow: /x*{n}y\n" for n in range(3_000))
+    robots = asked_by(f"User-agent: *\nDisallow: /secret\n{many}Disallow: /late*end\nAllow: /late*\nDisallow: /last$\n")
+    seen = [robots.allows(HOST + path) for path in ("/a", "/secret/b", "/late-end", "/late", "/last", "/last/a")]
+    assert seen == [True, False, False, False, False, True]
+
+
 def test_what_stands_behind_half_a_megabyte_is_not_read() -> None:
     beginning = "User-agent: *\nDisallow: /a\n"
-    robots = asked_by(f"{beginning}{'#' * (500_000 - len(beginning))}\nDisallow: /")
+    robots = asked_by(f"{beginning}{'#' * (512_000 - len(beginning))}\nDisallow: /")
     assert (robots.allows(f"{HOST}/a"), robots.allows(f"{HOST}/b")) == (False, True)

@@ -226,8 +226,10 @@ class Ranker(WordEmbedder):
         super().__init__(model)
         self.wanted, self.has_failed = wanted, False
         self.others: dict[str, WordEmbedder] = {}
+        self.n_made = 0
 
     def of(self, model: str) -> WordEmbedder:
+        self.n_made += 1
         return self.others[model]
 
     def can_rerank(self) -> bool:
@@ -257,15 +259,18 @@ def test_the_old_model_searches_while_the_new_one_is_at_work(index: Shelves, is_
     server = Ranker(model="new")
     server.others["old"] = old
     old.is_away = not is_there
-    found = Search(index, server).passages("When is the llama shorn?", [1], 1)
+    search = Search(index, server)
+    found = search.passages("When is the llama shorn?", [1], 1)
     assert found[0].uri == "llama.md"
     assert (found[0].cosine is not None) is is_there
     assert "When is the llama shorn?" not in server.asked
+    search.passages("Who hums?", [1])
+    assert server.n_made == 1, "its client is used again"
 
 
 def test_a_search_reads_again_only_what_was_written_since(index: Shelves, search: Search) -> None:
     asked: list[str] = []
-    search.min_score()  # measured once, and kept: a change
+    search.passages("Who hums?", [1])  # the scale and the probe are kept: a change
     search.passages("When is the llama shorn?", [1])
     with index.reading() as db:
         db.set_trace_callback(asked.append)

@@ -16,9 +16,11 @@ _SHOWN_CHARS = 700
 
 @dataclass(frozen=True)
 class Rests:
-    """What an answer rests on so far. passages and links are by number; steps as they are kept."""
+    """What an answer rests on so far. passages and links are by number; steps as they are kept; files: names of those
+    of the chat that were looked into."""
 
     shelves: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     depth: str = "quick"
     is_whole: bool = False
     best_score: float | None = None
@@ -43,6 +45,7 @@ class Rests:
     ) -> dict[str, Any]:
         return {
             "shelves": list(self.shelves),
+            "files": list(self.files),
             "depth": self.depth,
             "refused": more.get("is_refused", False),
             "whole": self.is_whole,

@@ -139,7 +139,7 @@ class Work:
             asked = replace(asked, depth=Depth.QUICK)
         pinned = asked.question.pinned
         earlier = tuple(self.scene.turn.grounds.get("steps", ())) if pinned else ()
-        begun = Rests(asked.names, asked.depth.value, steps=earlier)
+        begun = Rests(asked.names, asked.file_names, asked.depth.value, steps=earlier)
         is_open = asked.is_sure or not set(asked.files).isdisjoint(self._last.files)
         self.held = None if is_open else []
         if is_open:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from chatbot.core import mentions
 from chatbot.core.events import Attached
+from chatbot.core.files import clean_name
 from chatbot.core.library import follow
 from chatbot.core.library.grounds import passages_of
 from chatbot.core.library.names import called, meant
@@ -43,6 +44,11 @@ class Asked:
     def names(self) -> tuple[str, ...]:
         """The shelves by name, those of single documents too."""
         return tuple(dict.fromkeys((*(each.name for each in self.shelves), *(each.shelf for each in self.documents))))
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The files of the chat by name."""
+        return tuple(dict.fromkeys(clean_name(each.name) for each in self.files))
 
 
 @dataclass(frozen=True)

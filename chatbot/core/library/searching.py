@@ -36,16 +36,21 @@ class Searching:
             try:
                 return self._library.search(question, shelf_ids, n_most, document_ids, min_score)
             except EmbedderAway as why:
-                self._is_away = True
-                self._tell(f"This was found by words alone, not by what they mean: {why.message}.")
+                self._go_without(why)
         return self._by_words.passages(question, shelf_ids, n_most, document_ids)
 
     def min_score(self) -> float:
-        """The score below which nothing answers."""
-        try:
-            return self._library.min_score()
-        except EmbedderAway:
-            return self._by_words.min_score()
+        """The score below which nothing answers, on the scale of the scores that this look gives."""
+        if not self._is_away:
+            try:
+                return self._library.min_score()
+            except EmbedderAway as why:
+                self._go_without(why)
+        return self._by_words.min_score()
+
+    def _go_without(self, why: EmbedderAway) -> None:
+        self._is_away = True
+        self._tell(f"This was found by words alone, not by what they mean: {why.message}.")
 
     @cached_property
     def _by_words(self) -> Search:

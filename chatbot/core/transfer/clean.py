@@ -29,6 +29,7 @@ _META_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "model": str,
     "imported_from": str,
     "library": dict,
+    "files": dict,
 }
 _MOST_SOURCES = 100
 _MOST_MARKS = 2_000
@@ -124,6 +125,8 @@ def meta(value: object) -> dict[str, Any]:
             kept[name] = line(kept[name], 200)
     if "library" in kept:
         kept["library"] = {**library(kept["library"]), "sources": _unlinked(library(kept["library"]))}
+    if "files" in kept:
+        kept["files"] = {name: _names(kept["files"].get(name)) for name in ("whole", "parts")}
     if "thought_s" in kept and not seconds_or_count(kept["thought_s"]):
         del kept["thought_s"]
     return kept if len(json.dumps(kept)) <= _META_CHARS else {}
@@ -135,9 +138,9 @@ def library(value: object) -> dict[str, Any]:
     if not found:
         return {}
     depth, best = line(found.get("depth"), 20), found.get("best_score")
-    given = found.get("shelves")
     return {
-        "shelves": [line(each, 80) for each in given[:_MOST_SOURCES]] if isinstance(given, list) else [],
+        "shelves": _names(found.get("shelves"), 80),
+        "files": _names(found.get("files")),
         "depth": depth if depth in DEPTHS else DEPTHS[0],
         "refused": found.get("refused") is True,
         "whole": found.get("whole") is True,
@@ -147,6 +150,11 @@ def library(value: object) -> dict[str, Any]:
         "marks": [_mark(each) for each in objects(found.get("marks"))[:_MOST_MARKS]],
         "n_dropped": count(found.get("n_dropped")),
     }
+
+
+def _names(given: object, n_chars: int = 200) -> list[str]:
+    """The names in a list; none of anything else."""
+    return [line(each, n_chars) for each in given[:_MOST_SOURCES]] if isinstance(given, list) else []
 
 
 def _mark(found: Mapping[str, Any]) -> dict[str, Any]:

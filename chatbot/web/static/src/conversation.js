@@ -170,12 +170,13 @@ export class Conversation {
     }
     if (event.type === "looked") message.meta.library = { ...message.meta.library, steps: [...(message.meta.library?.steps ?? []), stepOf(event)] };
     if (event.type === "grounds") message.meta.library = event.library;
+    if (event.type === "given") message.meta.files = { whole: event.whole, parts: event.parts };
     if (event.type === "notice") message.meta.notices = [...(message.meta.notices ?? []), event.text];
     if (event.type === "done") {
       message.status = event.status;
       const told = Object.entries(event).filter(([name, value]) => value && !NOT_META.has(name));
-      const { notices, library } = message.meta;
-      message.meta = { ...(notices && { notices }), ...(library && { library }), ...Object.fromEntries(told) };
+      const { notices, library, files } = message.meta;
+      message.meta = { ...(notices && { notices }), ...(library && { library }), ...(files && { files }), ...Object.fromEntries(told) };
     }
   }
 }

@@ -1,5 +1,6 @@
 // An answer from the library: what the page knows of it at once. What draws it, grounds.js, is fetched with the first one.
 import { style } from "./lazy.js";
+import { whereOf } from "./place.js";
 
 let drawing = null; // grounds.js, when it is here
 let coming = null;
@@ -12,10 +13,10 @@ export function groundsModule(then) {
   return null;
 }
 
-/** The shelves of an answer that is being looked for, in words; nothing when it is not. */
+/** Where an answer is being looked for, in words; nothing when it is not. */
 export function lookingIn({ meta, content }) {
   const { shelves, sources, refused } = meta.library ?? {};
-  return shelves && !content && !refused && !sources?.length ? `Looking in ${shelves.join(", ") || "your documents"}` : "";
+  return shelves && !content && !refused && !sources?.length ? `Looking in ${whereOf(meta.library)}` : "";
 }
 
 /** What a step found, in words. */

@@ -4,7 +4,7 @@ import { CiteCard } from "./cite_card.js";
 import { isFinal } from "./conversation.js";
 import { citesOf, Places, unlink } from "./cites.js";
 import { hide, make } from "./dom.js";
-import { addressOf, outside, placeOf } from "./place.js";
+import { addressOf, outside, placeOf, whereOf } from "./place.js";
 import { redraw } from "./redraw.js";
 import { button, counted } from "./words.js";
 
@@ -50,7 +50,7 @@ export class Grounds {
     const isWhole = isFinal(now);
     this.element.classList.toggle("refused", Boolean(library.refused));
     this.dress(library, isWhole);
-    redraw(this.steps, [library.steps, library.shelves, library.whole, isWhole, Boolean(now.content)], () => this.stepsOf(library, isWhole, now));
+    redraw(this.steps, [library.steps, library.shelves, library.files, library.whole, isWhole, Boolean(now.content)], () => this.stepsOf(library, isWhole, now));
     hide(this.steps, !this.steps.childElementCount);
     redraw(this.below, [isWhole, isWhole && library], () => (isWhole ? this.belowOf(library, now) : []));
     hide(this.below, !this.below.childElementCount);
@@ -76,7 +76,7 @@ export class Grounds {
   stepsOf(library, isWhole, { content }) {
     const steps = library.steps ?? [];
     if (!steps.length && !library.whole) return [];
-    const where = (library.shelves ?? []).join(", ") || "your documents";
+    const where = whereOf(library);
     const nPassages = steps.reduce((sum, { n_passages: n }) => sum + n, 0);
     if (library.whole) return [make("p", { class: "looked" }, `Read in full: ${where}`)];
     if (steps.length === 1) return isWhole || content ? [make("p", { class: "looked" }, `Looked in ${where} · ${nPassages ? counted(nPassages, "passage") : "nothing fits"}`)] : [];

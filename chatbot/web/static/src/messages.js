@@ -69,9 +69,10 @@ export class MessageList {
     this.frames.ask();
   }
 
-  /** Whether an answer can go on hangs on those behind it. */
+  /** Whether an answer can go on hangs on those behind it; what became of files, on the answer behind them. */
   lookBefore(message) {
     const before = this.order.slice(0, this.order.findIndex(({ id }) => id === message.id)).reverse();
+    if (before[0]?.files?.length) this.changed.add(before[0]);
     for (const each of before.filter(({ role }) => role === "assistant")) {
       this.changed.add(each);
       if (each.content) break;
@@ -126,7 +127,13 @@ export class MessageList {
       entry = message.role === "user" ? saidEntry(message, this.deeds) : answerEntry(this.deeds);
       this.shown.set(message.id, entry);
     }
-    entry.draw(message, message === this.order.at(-1), isOpen(this.order, message));
+    if (message.role === "user") entry.draw(message, this.givenOf(message));
+    else entry.draw(message, message === this.order.at(-1), isOpen(this.order, message));
+  }
+
+  /** How the model got the files of a message. */
+  givenOf(message) {
+    return message.files?.length ? this.order[this.order.indexOf(message) + 1]?.meta?.files : undefined;
   }
 
   /** Put the elements into the order of the messages; those that stand right are not touched. */

@@ -13,6 +13,11 @@ export function placeOf(source) {
   return `${titlesOf(source).join(" › ")}${source.page ? `, page ${source.page}` : ""}`;
 }
 
+/** Where an answer was looked for, in words: on shelves, and in files of the chat. */
+export function whereOf({ shelves = [], files = [] }) {
+  return [...shelves, ...files].join(", ") || "your documents";
+}
+
 /** The address of the library at which a passage is shown. By its first words and its digest it is found again in a
  * document that has changed since. */
 export function addressOf({ document_id: id, start, end, text = "", digest = "" }) {

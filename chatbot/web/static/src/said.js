@@ -27,7 +27,8 @@ export function saidEntry(message, deeds) {
   return {
     element,
     edit,
-    draw(now) {
+    /** given: how the model got the files, as its answer tells. */
+    draw(now, given) {
       message = now;
       if (!now.pending) change.goOn(now);
       if (text.textContent !== now.content) {
@@ -35,10 +36,10 @@ export function saidEntry(message, deeds) {
         element.style.setProperty("--tall", height(now.content));
       }
       text.hidden = !now.content;
-      const rest = JSON.stringify([now.files, now.siblings, now.pending, now.refusal]);
+      const rest = JSON.stringify([now.files, now.siblings, now.pending, now.refusal, given]);
       if (rest === drawn) return; // else its buttons keep the focus
       drawn = rest;
-      files.replaceChildren(...(now.files ?? []).map((file) => (isShown(file) ? pictureLine(file) : fileLine(file))));
+      files.replaceChildren(...(now.files ?? []).map((file) => (isShown(file) ? pictureLine(file) : fileLine(file, given))));
       files.hidden = !now.files?.length;
       refusal.textContent = now.refusal ? `Not sent. ${sentence(now.refusal)}` : "";
       refusal.hidden = !now.refusal;
@@ -59,11 +60,12 @@ function choices(message, { tryAgain, takeUp, discard }) {
   ];
 }
 
-function fileLine(file) {
+function fileLine(file, { whole = [], parts = [] } = {}) {
   const line = make("li");
   const isPage = /^https?:\/\//.test(file.source ?? "");
   const leads = isPage ? { href: file.source, target: "_blank", rel: "noopener noreferrer" } : {};
   const name = make(isPage ? "a" : "span", { class: "name", ...leads }, file.name);
-  line.append(name, make("span", { class: "size" }, counted(file.n_chars, "character")));
+  const sent = parts.includes(file.name) ? " · read in parts" : whole.includes(file.name) ? " · sent whole" : "";
+  line.append(name, make("span", { class: "size" }, `${counted(file.n_chars, "character")}${sent}`));
   return line;
 }

@@ -160,6 +160,24 @@ def test_a_text_that_the_model_cannot_read_at_once_is_cut_smaller(index: Shelves
     assert "".join(items[0].text[each.start : each.end] for each in chunks) == items[0].text
 
 
+@pytest.mark.parametrize(
+    ("heading", "sentence"),
+    [
+        ("Provisions concerning the rights and obligations of the members of the association ", "Fees are due. "),
+        ("员工手册中各项规定以及福利制度的详细说明与适用范围的总体介绍", "员工每年享有二十天带薪年假。"),
+    ],
+)
+def test_titles_longer_than_the_model_reads_do_not_cut_a_text_to_pieces(
+    index: Shelves, heading: str, sentence: str
+) -> None:
+    embedder = WordEmbedder(max_tokens=230)
+    above = "\n\n".join(f"{'#' * level} {level} {heading * 4}" for level in range(1, 7))
+    Ingest(index, embedder).take(1, [Note("rules.md", f"{above}\n\n{sentence * 200}")])
+    chunks = index.chunks(1)
+    assert len(chunks) < 40
+    assert index.n_vectors("words") == (len(chunks), len(chunks))
+
+
 def test_only_what_is_too_long_is_cut_smaller_and_asked_again(index: Shelves) -> None:
     sections = [f"# Part {number}\n\n{'The llama eats grass. ' * 8}" for number in range(60)]
     sections[31] = "# Part 31\n\n" + "The llama eats grass. " * 30

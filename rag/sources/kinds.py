@@ -81,8 +81,8 @@ def needs_fetch(kind: str, address: str) -> bool:
 
 def covers(kind: str, address: str, uri: str) -> bool:
     """Whether a source has a document too, by where that is. Which pages of a site it has is not known before it is
-    read: none, so that nothing stays that a person took away."""
-    if kind in {"sitemap", "crawl"}:
+    read: none, so that nothing stays that a person took away. The files of a repository are no other source's."""
+    if kind in {"sitemap", "crawl", "git"}:
         return False
     return uri == uri_of(kind, address) or (kind != "page" and uri.startswith(f"{uri_of(kind, address)}/"))
 

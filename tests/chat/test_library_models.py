@@ -11,10 +11,11 @@ import pytest
 from chatbot.core.library import embedder_of, open_library
 from chatbot.core.library.searching import Searching
 from chatbot.settings import ChatSettings
+from chatbot.web import library_runs
 from chatbot.web.library_runs import FILL, Runs
 from chatbot.web.library_watch import LibraryWatch
 from rag.library import Library
-from tests.fakes import FakeServer, Gate
+from tests.fakes import EMBEDS, FakeServer, Gate, Refuse
 from tests.processes import until
 
 NOTES = {"eggs.md": "Boil the eggs for nine minutes.", "wool.md": "Llama wool is spun by hand in spring."}
@@ -95,6 +96,23 @@ def test_a_model_that_changes_while_vectors_are_made_gets_its_own(house: House, 
     house.look()
     until(lambda: house.library.index.models() == ["third"], "the vectors of the model that is there")
     assert house.found() == ("eggs.md", True, [])
+
+
+def test_vectors_that_could_not_be_made_are_made_once_the_server_makes_them_again(
+    house: House, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.library.add_file("anna", house.shelf_id, "hay.md", b"Ponies eat hay. " * 2_000)  # its vectors follow
+    house.watch.fill_soon()
+    server.embed_refusal = Refuse(400, "no_room")
+    house.look()
+    assert house.library.index.n_vectors(EMBEDS)[0] == 2
+    server.embed_refusal = None
+    house.look()
+    assert house.library.index.n_vectors(EMBEDS)[0] == 2  # a server that makes none is not asked all the time
+    monkeypatch.setattr(library_runs, "_FILL_AGAIN_S", 0.0)
+    house.look()
+    n_done, n_all = house.library.index.n_vectors(EMBEDS)
+    assert n_done == n_all > 10
 
 
 def test_what_is_being_read_keeps_the_model_that_it_began_with(

@@ -151,12 +151,11 @@ class Runs:
                 self._tell(FILL)
             return
         source = self._library().source(run.source_id)
-        self._may_go_on(source)
 
         def told(progress: Progress) -> None:
             run.progress = progress
             if self._say(run):
-                self._may_go_on(source)
+                self._may_go_on(source)  # what it raises in here is kept as the end of the run
 
         self._library().refresh(run.source_id, told, run.cancel.is_set, is_leaving=self._closing.is_set)
         if not run.cancel.is_set():

@@ -14,7 +14,8 @@ from chatbot.settings import ChatSettings
 from chatbot.web import library_runs
 from chatbot.web.library_runs import FILL, Runs
 from chatbot.web.library_watch import LibraryWatch
-from rag.library import Library
+from rag.errors import SourceFailed
+from rag.library import Library, Source
 from tests.fakes import EMBEDS, FakeServer, Gate, Refuse
 from tests.processes import until
 
@@ -35,12 +36,18 @@ class House:
         settings = ChatSettings(url=server.url)
         door = open_library(settings, folder / "chat.db")
         self.library: Library = door.open()
-        self.runs = Runs(door.open, lambda _: None, lambda _: None)
+        self.full = ""  # why the owner may store no more
+        self.told: list[int] = []
+        self.runs = Runs(door.open, self.told.append, self._may_go_on)
         embedder = partial(embedder_of, settings)
         self.watch = LibraryWatch(door.path, door.open, embedder, self.runs, lambda: None, lambda: None)
         self.shelf_id = self.library.index.add_shelf("anna", "farm").id
         for name, text in NOTES.items():
             self.library.add_file("anna", self.shelf_id, name, text.encode())
+
+    def _may_go_on(self, _: Source) -> None:
+        if self.full:
+            raise SourceFailed(self.full)
 
     def look(self) -> None:
         """What is looked at every ten seconds, with what it begins."""
@@ -113,6 +120,22 @@ def test_vectors_that_could_not_be_made_are_made_once_the_server_makes_them_agai
     house.look()
     n_done, n_all = house.library.index.n_vectors(EMBEDS)
     assert n_done == n_all > 10
+
+
+def test_a_watched_folder_whose_owner_may_store_no_more_says_so_and_is_not_begun_again(
+    house: House, tmp_path: Path
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "hay.md").write_text("Ponies eat hay.")
+    source = house.library.add_source("anna", house.shelf_id, "folder", str(folder), {"watch": True})
+    house.full = "your documents take 9 MB, and 9 MB are allowed"
+    for _ in range(3):
+        house.look()
+        until(lambda: not house.runs.is_running(source.id), "the end of the run")
+    kept = house.library.source(source.id)
+    assert (kept.state, kept.problem) == ("failed", house.full)
+    assert house.told.count(source.id) == 3  # that it waits, goes on and has ended, of one run
 
 
 def test_what_is_being_read_keeps_the_model_that_it_began_with(

@@ -80,6 +80,17 @@ def test_a_folder_that_is_removed_leaves_nothing_to_a_repository_of_its_place(
     assert library.search("where does the horse sleep", [shelf.id]) == []
 
 
+def test_a_folder_that_takes_over_a_document_is_looked_through_anew(library: Library, shelf: Shelf, farm: Path) -> None:
+    whole = shelf.add(farm, only=["*.md"], watch=True)
+    part = shelf.add(farm / "deep")
+    assert not library.changed(library.source(whole))
+    library.remove_source(ANNA, part)
+    assert "goat.txt" in shelf.names
+    assert library.changed(library.source(whole))
+    library.refresh(whole)
+    assert shelf.names == {"llama.md", "horse.md"}
+
+
 @pytest.mark.parametrize("removes_first", [False, True])
 def test_a_document_that_was_deleted_stays_away_from_every_source(
     library: Library, shelf: Shelf, farm: Path, removes_first: bool

@@ -44,6 +44,13 @@ def test_a_file_whose_text_is_not_the_file_as_it_is_has_no_line(tmp_path: Path) 
     assert "first_line" not in item.read().meta
 
 
+def test_a_tag_with_words_of_its_own_leads_to_its_commit(tmp_path: Path) -> None:
+    root = committed(tmp_path / "farm", llama=b"A llama hums.")
+    git("tag", "-a", "-m", "the first", "v1", place=root)
+    [item] = Repository(str(root), tmp_path / "copy", read, branch="v1").items()
+    assert item.read().meta["commit"] == git("rev-parse", "HEAD", place=root)
+
+
 def test_a_repository_of_the_longer_hashes_is_read_and_refreshed(tmp_path: Path) -> None:
     root = committed(tmp_path / "farm", "--object-format=sha256", llama=b"A llama hums.")
     source = Repository(str(root), tmp_path / "copy", read)

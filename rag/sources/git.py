@@ -124,7 +124,8 @@ class Repository:
         old = _git(["for-each-ref", "--format=%(objectname)", _NEWEST], self.place).decode().strip()
         _git(["update-ref", _NEWEST, commit], self.place)
         if old not in {"", commit}:
-            _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
+            # Of the old commit nothing is asked again.
+            _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S, self.is_cancelled)
         return commit
 
     def _object_format(self, asks: list[str]) -> str:

@@ -116,8 +116,10 @@ def items_of(
     bounds = Bounds(
         **{name: options[name] for name in ("depth", "n_pages") if name in options}  # what is not said stays as it is
     )
-    site = Sitemap if kind == "sitemap" else Crawl
-    return site(address, fetch, read, bounds, partial(_wait, is_cancelled), known).items()
+    wait = partial(_wait, is_cancelled)
+    if kind == "sitemap":
+        return Sitemap(address, fetch, read, bounds, wait, known, is_cancelled).items()
+    return Crawl(address, fetch, read, bounds, wait, known).items()
 
 
 def _wait(is_cancelled: Callable[[], bool], seconds: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from rag.documents import Chunk, place
+from rag.documents import PLACE_TOKENS, Chunk, place
 from rag.tokens import estimate
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
@@ -20,7 +20,6 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _SENTENCE = re.compile("(?<=[.!?])[\"')\\]]*\\s+|(?<=[\u3002\uff01\uff1f])|\\n+")
 _WORD = re.compile(r"\s+")
 _CHARS_A_TOKEN = 16  # more than texts have, but for wide tables
-_PLACE_TOKENS = 48  # of a chunk's budget, at most, for the titles over it
 _HEADING_CHARS = 120
 
 Count = Callable[[str], int]
@@ -122,7 +121,7 @@ def _groups(
 
 def _room(title: str, headings: tuple[str, ...], limits: Limits, count: Count) -> int:
     """Tokens that are left for the words of a chunk below these titles."""
-    return limits.max_tokens - min(_PLACE_TOKENS, count(place(title, headings)))
+    return limits.max_tokens - min(PLACE_TOKENS, count(place(title, headings)))
 
 
 def _cut(text: str, group: Sequence[_Block], title: str, limits: Limits, count: Count) -> Iterator[Chunk]:
@@ -135,8 +134,8 @@ def _cut(text: str, group: Sequence[_Block], title: str, limits: Limits, count: 
 def _tiles(text: str, whole: Chunk, title: str, limits: Limits, count: Count) -> Iterator[Chunk]:
     """The whole as chunks that fit; its n_tokens is not looked at."""
     start, end, lead, headings = whole.start, whole.end, whole.lead, whole.headings
-    n_place = min(_PLACE_TOKENS, count(place(title, headings)))
-    room = limits.max_tokens - n_place
+    n_place = min(PLACE_TOKENS, count(place(title, headings)))
+    room = max(limits.max_tokens - n_place, limits.max_tokens // 2)  # titles leave room for words
     n_whole = count(text[lead:end])
     if n_whole <= room:
         yield replace(whole, n_tokens=n_whole + n_place)

@@ -28,6 +28,7 @@ _BEGINS = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]|$)")
 _FULL_LINE = 50  # characters; a shorter line ends what it says
 _MOST_LINES = 100
 _QUOTE_CHARS = 400
+_CLAIM_CHARS = 1_000  # of what a mark stands behind, as much as is looked up
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
 
@@ -172,7 +173,7 @@ class _Told:
     def holds(self, claim: str) -> tuple[bool, str]:
         """Whether it says what is claimed, and its sentence that shares the most with it, the first of several; a
         heading only where no sentence shares as much."""
-        asked = said(claim)
+        asked = said(claim[-_CLAIM_CHARS:])
         shares = [(asked.shared(each.whole), not each.text.startswith("#"), each.text) for each in self._sentences]
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
+from rag.tokens import beginning
+
+PLACE_TOKENS = 48  # of what is embedded of a chunk, at most, for the titles over it
+_BETWEEN = " > "
+
 
 @dataclass(frozen=True)
 class Document:
@@ -41,7 +46,7 @@ class Chunk:
 
     def told(self, text: str, title: str = "") -> str:
         """What is embedded of it: where it stands, then its words."""
-        return "\n".join(filter(None, (place(title, self.headings), text[self.lead : self.end].strip())))
+        return "\n".join(filter(None, (_short_place(title, self.headings), text[self.lead : self.end].strip())))
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,20 @@ def place(title: str, headings: tuple[str, ...]) -> str:
 
     Many pages add the name of their site to it, which says nothing of this one.
     """
+    return _BETWEEN.join(_titles(title, headings))
+
+
+def _short_place(title: str, headings: tuple[str, ...]) -> str:
+    """The same in at most PLACE_TOKENS: titles that have more are cut, each to its share."""
+    whole, parts = place(title, headings), _titles(title, headings)
+    if beginning(whole, PLACE_TOKENS) == whole:
+        return whole
+    return _BETWEEN.join(beginning(part, PLACE_TOKENS // len(parts) - 1) for part in parts)
+
+
+def _titles(title: str, headings: tuple[str, ...]) -> list[str]:
     parts = [part for part in (title, *headings) if part]
-    if len(parts) > 1 and parts[0].casefold().startswith(parts[1].casefold()):
-        parts = parts[1:]
-    return " > ".join(parts)
+    return parts[1:] if len(parts) > 1 and parts[0].casefold().startswith(parts[1].casefold()) else parts
 
 
 def page_of(pages: tuple[int, ...], at: int) -> int | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 
 from rag import probe
 from rag.embed import Embedder, Vector, what_fits
 from rag.errors import EmbedderAway
 from rag.index import Index, Told
+from rag.requests import Requests, is_ready
 from rag.work import AT_ONCE, BATCH
 
 
@@ -24,13 +25,21 @@ class Fill:
     def run(self) -> int:
         """Make them, in the order in which the chunks came; how many. Raises EmbedderAway."""
         model = self._embedder.model
-        with suppress(EmbedderAway):  # where none is missing, nobody need be there
-            if self._index.n_vectors(model)[1] and probe.renew(self._index, self._embedder):
-                self._index.must_fill = False  # this run makes them
+        if self._index.n_vectors(model)[1]:
+            self._meet()
         n_made = self._passes(model)
         if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
             self._index.choose_model(model)
         return n_made
+
+    def _meet(self) -> None:
+        """The vectors of another model of this name go: this run makes them."""
+        requests = Requests(1)
+        met = requests.submit(probe.renew, self._index, self._embedder)
+        with suppress(EmbedderAway):  # where none is missing, nobody need be there
+            if is_ready([met], self._is_cancelled) and met.result():
+                self._index.must_fill = False
+        requests.end()
 
     def _passes(self, model: str) -> int:
         n_made, n_before = 0, -1
@@ -48,18 +57,23 @@ class Fill:
         n_done, n_all = self._index.n_vectors(model)
         if n_done == n_all:  # nothing is looked through
             return 0
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        requests = Requests(AT_ONCE)
+        try:
             while not self._is_cancelled():
                 while len(under_way) < AT_ONCE and (waiting := self._index.without_vectors(model, BATCH, after)):
                     after = waiting[-1].chunk_id
                     texts = [each.text for each in waiting]
-                    under_way.append((waiting, pool.submit(_embedded, self._embedder, texts)))
+                    under_way.append((waiting, requests.submit(_embedded, self._embedder, texts)))
                 if not under_way:
                     break
                 told, future = under_way.pop(0)
+                if not is_ready([future], self._is_cancelled):
+                    break
                 self._index.set_vectors(model, [each.chunk_id for each in told], future.result())
                 n_made += len(told)
                 self._tell(min(n_done + n_made, n_all), n_all)
+        finally:
+            requests.end()
         return n_made
 
 

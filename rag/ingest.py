@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from rag import probe
 from rag.chunk import Limits, chunk
@@ -32,11 +32,12 @@ from rag.errors import (
 from rag.fill import Fill
 from rag.index import Index
 from rag.pace import Pace
+from rag.requests import Requests, is_ready
 from rag.work import AT_ONCE, BATCH, Work, batches, cut_smaller, made_of
 
 _WINDOW = 64  # texts that are collected before they are sent: memory holds at most two windows
 _LONG = 64  # texts without vectors, from which on a document is kept before it has them
-_LOOK_S = 0.2  # between two looks whether the run shall stop
+_PUT_S = 30.0  # how long one document waits for its vectors, which are filled in otherwise
 _TRY_AGAIN_S = 3_600.0  # after so long a file that could not be read is tried again though it did not change
 _GONE = (404, 410)  # what a server says of a page that is no longer there
 
@@ -139,11 +140,22 @@ class Ingest:
         vectors: dict[str, list[Vector]] = {}
         if len(chunks) <= BATCH:
             with suppress(EmbedderAway, TextTooLong):
-                if not probe.kept(self._index, self._embedder.model):
-                    probe.renew(self._index, self._embedder)
                 texts = [each.told(document.text, document.title) for each in chunks]
-                vectors = {self._embedder.model: self._embedder.embed(texts)}
+                vectors = self._soon(texts)
         return self._index.put(shelf_id, document, chunks, vectors)
+
+    def _first(self, texts: Sequence[str]) -> list[Vector]:
+        if not probe.kept(self._index, self._embedder.model):
+            probe.renew(self._index, self._embedder)
+        return self._embedder.embed(texts)
+
+    def _soon(self, texts: Sequence[str]) -> dict[str, list[Vector]]:
+        """Vectors by the model, or none where they are not made soon. Raises EmbedderAway, TextTooLong."""
+        model, requests = self._embedder.model, Requests(1)
+        future = requests.submit(self._first, texts)
+        is_late = bool(wait([future], _PUT_S).not_done)
+        requests.end()
+        return {} if is_late else {model: future.result()}
 
     def fill(
         self, tell: Callable[[int, int], None] = lambda _, __: None, is_cancelled: Callable[[], bool] = lambda: False
@@ -191,28 +203,28 @@ class _Run:
         n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
         self._pace = Pace(n_known + len(failed), time.monotonic())
         seen: set[str] = set()
-        pool = ThreadPoolExecutor(AT_ONCE)
+        requests = Requests(AT_ONCE)
         try:
-            self._meet_model(pool)
+            self._meet_model(requests)
             before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):
-                now = [(work, self._asked(pool, work)) for work in window]
+                now = [(work, self._asked(requests, work)) for work in window]
                 self._keep(before)
                 before = now
             self._keep(before)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # a request under way ends by itself
+            requests.end()
         if not self._is_cancelled():
             self._report.is_whole = True
             self._remove_others(seen)
         return self._report
 
-    def _meet_model(self, pool: ThreadPoolExecutor) -> None:
+    def _meet_model(self, requests: Requests) -> None:
         """Learn who makes the vectors; those of another model of this name go."""
         try:
             self._model = self._embedder.model
-            met = pool.submit(probe.renew, self._index, self._embedder)
-            if self._is_ready([met]):
+            met = requests.submit(probe.renew, self._index, self._embedder)
+            if is_ready([met], self._is_cancelled):
                 met.result()
         except EmbedderAway as why:
             self._report.without_vectors = why.message
@@ -293,11 +305,11 @@ class _Run:
             self._index.set_stamp(self._shelf_id, item.uri, item.stamp)
         return True
 
-    def _asked(self, pool: ThreadPoolExecutor, work: Work) -> list[Future[list[Vector | None]]]:
+    def _asked(self, requests: Requests, work: Work) -> list[Future[list[Vector | None]]]:
         """The vectors that a document lacks, on their way."""
         asked = [] if self._report.without_vectors else list(batches(work.missing()))
         self._pace.make(len(work.chunks) - sum(map(len, asked)))
-        futures = [pool.submit(what_fits, self._embedder, texts) for texts in asked]
+        futures = [requests.submit(what_fits, self._embedder, texts) for texts in asked]
         self._under_way.extend(zip(futures, map(len, asked), strict=True))
         return futures
 
@@ -312,7 +324,7 @@ class _Run:
 
     def _keep_whole(self, work: Work, futures: Sequence[Future[list[Vector | None]]]) -> bool:
         """Keep a document once its vectors are there; False when the run shall end."""
-        if not self._is_ready(futures):
+        if not is_ready(futures, self._is_cancelled):
             return False
         try:
             for texts, future in zip(batches(work.missing()), futures, strict=False):
@@ -340,7 +352,7 @@ class _Run:
         self._report.n_chunks += len(work.chunks) - sum(len(ids[text]) for text in work.missing())
         try:
             for texts, future in zip(batches(work.missing()), futures, strict=False):
-                if not self._is_ready([future]):
+                if not is_ready([future], self._is_cancelled):
                     return False
                 made = self._made(texts, future.result())
                 work = work.taught(made)
@@ -355,13 +367,6 @@ class _Run:
             self._report.without_vectors = why.message
         self._report.n_chunks = n_before + len(work.chunks)
         return True
-
-    def _is_ready(self, futures: Collection[Future[Any]]) -> bool:
-        """Wait for vectors; False when the run shall end."""
-        while not self._is_cancelled():
-            if not wait(futures, _LOOK_S).not_done:
-                return True
-        return False
 
     def _made(self, texts: Sequence[str], vectors: Sequence[Vector | None]) -> dict[str, Vector]:
         found = made_of(texts, vectors)

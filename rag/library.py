@@ -172,6 +172,7 @@ class Library:
             for document_id, uri in self.index.places_of(source_id):  # one at a time: nobody waits long
                 if (heir_id := heir(uri)) is not None:
                     self.index.hand_over(document_id, heir_id)
+                    self._looks.pop(heir_id, None)
                 elif not self.index.set_aside(document_id, now):
                     self.index.remove([document_id])
             for uri in self.index.put_away_of(source_id):

@@ -27,7 +27,9 @@ _OWNED = {
 # Each gives owner_id and a number. What was deleted counts until it is purged: it can be restored.
 _USE = {
     "n_chats": "SELECT owner_id, count(*) FROM chats WHERE deleted_at IS NULL GROUP BY owner_id",
-    "message_bytes": """SELECT c.owner_id, sum(length(m.content) + length(m.reasoning))
+    # Only of what was imported somebody else chose what stands beside its text.
+    "message_bytes": """SELECT c.owner_id,
+        sum(length(m.content) + length(m.reasoning) + iif(m.is_imported AND m.meta != '{}', length(m.meta), 0))
         FROM messages m JOIN chats c ON c.id = m.chat_id GROUP BY c.owner_id""",
     "file_bytes": """SELECT coalesce(c.owner_id, f.owner_id) AS owner_id, sum(f.n_chars + coalesce(length(f.data), 0))
         FROM files f LEFT JOIN chats c ON c.id = f.chat_id GROUP BY 1""",

@@ -24,6 +24,7 @@ log = logging.getLogger("chatbot")
 _AT_ONCE = 2
 _TELL_EVERY_S = 0.5
 _LEAVE_S = 1.0  # how long the server's end waits for runs to end
+_FILL_AGAIN_S = 60.0  # after a failure; the server may be busy, or make no embeddings at all
 FILL = 0  # in place of a source's id: the vectors that are missing
 
 
@@ -55,6 +56,7 @@ class Runs:
         self._waiting: queue.Queue[_Run] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._fill_failed_at: float | None = None
 
     def start(self, source_id: int) -> None:
         """Bring a source up to date when its turn comes; nothing, if it is about to be."""
@@ -76,7 +78,12 @@ class Runs:
 
     def fill(self) -> None:
         """Make the vectors that are missing, when their turn comes."""
+        self._fill_failed_at = None
         self.start(FILL)
+
+    def must_fill_again(self) -> bool:
+        """Whether vectors are missing since they could not be made a while ago, and nobody asked for them again."""
+        return self._fill_failed_at is not None and time.monotonic() - self._fill_failed_at >= _FILL_AGAIN_S
 
     def stop(self, source_id: int, wait_s: float = 0.0) -> bool:
         """End a source's run, and keep what it has; whether there was one. wait_s: how long its end is waited for."""
@@ -128,6 +135,8 @@ class Runs:
                 self._go(run)
             except (RagError, ChatError) as why:
                 log.info("the library: %s", why.message)
+                if run.source_id == FILL:
+                    self._fill_failed_at = time.monotonic()
             except Exception:
                 log.exception("a run of the library failed")
             self._end(run)
@@ -142,12 +151,11 @@ class Runs:
                 self._tell(FILL)
             return
         source = self._library().source(run.source_id)
-        self._may_go_on(source)
 
         def told(progress: Progress) -> None:
             run.progress = progress
             if self._say(run):
-                self._may_go_on(source)
+                self._may_go_on(source)  # what it raises in here is kept as the end of the run
 
         self._library().refresh(run.source_id, told, run.cancel.is_set, is_leaving=self._closing.is_set)
         if not run.cancel.is_set():

@@ -135,7 +135,7 @@ class LibraryWatch:
             self._tell_changed()
         if library is not None and now.is_there:
             library.use_model(now.model)
-            if self._must_fill or library.must_fill():
+            if self._must_fill or library.must_fill() or self._runs.must_fill_again():
                 self._must_fill = False
                 self._runs.fill()
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chatbot.core.store import OWNER, Changes, Notes, Stored
-from chatbot.errors import StorageError
+from chatbot.errors import StorageError, UnknownAnswer, UnknownChat
 
 if TYPE_CHECKING:
     from chatbot.web.service import ChatService
@@ -20,6 +21,7 @@ _LOOK_EVERY_S = 0.3
 _INTERRUPT_EVERY_S = 3.0
 _PURGE_EVERY_S = 3600.0
 _KEEP_DELETED_S = 86_400.0
+_GONE = (UnknownChat, UnknownAnswer)  # since it was looked up: of the others pages still hear
 
 
 class Rounds:
@@ -80,12 +82,15 @@ class Rounds:
         users = {message.id: message for message in changes.new if message.role == "user"}
         for message in changes.new:
             if message.role == "assistant":
-                self._tell_turn(message, users.pop(message.parent_id or "", None))
+                with suppress(*_GONE):
+                    self._tell_turn(message, users.pop(message.parent_id or "", None))
         for message in (*users.values(), *changes.changed):
-            service.announce_message(message)
+            with suppress(*_GONE):
+                service.announce_message(message)
         for chat in changes.chats:
-            service.announce_chat(chat.id)
-            self._tell_notes(chat.id)
+            with suppress(*_GONE):
+                service.announce_chat(chat.id)
+                self._tell_notes(chat.id)
         if changes.gone:
             service.lists.announce_gone(changes.gone, OWNER)  # whom terminals write for
 

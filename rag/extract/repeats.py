@@ -19,7 +19,7 @@ _AT_START, _AT_END = re.compile(r"\D{0,9}(\d{1,4})(?!\d)"), re.compile(r"(?<!\d)
 _MOST_FURNITURE = 120
 _LONGEST = 400  # a longer line is repeated only as it is
 _PAGE = re.compile(r"\b(?:page|seite|p[aá]gina|p|s)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"\d{1,9}|\b[ivxlc]{1,9}\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\d{1,9}|\b[ivxlcIVXLC]{1,9}\b")  # to ignore case would take in the dotless i
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 

@@ -103,6 +103,7 @@ class FileItem:
     _read: Read
     _max_bytes: int = MAX_BYTES
     _kept: list[bytes] = field(default_factory=list, compare=False)
+    _stamped: list[str] = field(default_factory=list, compare=False)  # with what stamp its bytes were last read
 
     @property
     def uri(self) -> str:
@@ -111,12 +112,14 @@ class FileItem:
 
     @property
     def stamp(self) -> str:
-        """Its size and when it was written: while they are the same, nobody has changed it."""
+        """Its size and when it was written: while they are the same, nobody has changed it. Of what has been read,
+        as it was when that began: what is written meanwhile is read the next time."""
+        if self._stamped:
+            return self._stamped[0]
         try:
-            found = self.path.stat()
+            return _stamp(self.path.stat())
         except OSError:
             return ""
-        return f"{found.st_size} {found.st_mtime_ns}"
 
     def sha256(self) -> str:
         """Of its bytes. Raises DocumentRefused, SourceFailed."""
@@ -125,7 +128,6 @@ class FileItem:
 
     def read(self) -> Document:
         """The file as text. Raises DocumentRefused, SourceFailed."""
-        stamp = self.stamp
         data = self._kept.pop() if self._kept else self._bytes()
         found = self._read(self.path.name, data)
         return Document(
@@ -135,7 +137,7 @@ class FileItem:
             found.kind,
             hashlib.sha256(data).hexdigest(),
             found.pages,
-            {"stamp": stamp, "name": self.name},
+            {"stamp": self.stamp, "name": self.name},
         )
 
     def _bytes(self) -> bytes:
@@ -150,9 +152,14 @@ class FileItem:
                     raise DocumentRefused(
                         f"has {found.st_size / 1e6:,.1f} MB, and {self._max_bytes / 1e6:,.0f} MB are the most: split it"
                     )
+                self._stamped[:] = [_stamp(found)]
                 return file.read(self._max_bytes + 1)
         except OSError as why:
             raise SourceFailed(f"cannot be read: {why.strerror}") from why  # not for what it is: it is tried again
+
+
+def _stamp(found: os.stat_result) -> str:
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def look_of(path: Path, only: Sequence[str] = ()) -> str:
@@ -162,7 +169,7 @@ def look_of(path: Path, only: Sequence[str] = ()) -> str:
     try:
         if not os.path.isdir(root):
             found = os.stat(root)
-            return f"{found.st_size} {found.st_mtime_ns}"
+            return _stamp(found)
         os.scandir(root).close()
     except OSError:
         return ""
@@ -172,7 +179,7 @@ def look_of(path: Path, only: Sequence[str] = ()) -> str:
             continue
         with suppress(OSError):
             found = entry.stat(follow_symlinks=False)
-            seen.update(f"{entry.path}\0{found.st_size} {found.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+            seen.update(f"{entry.path}\0{_stamp(found)}\0".encode("utf-8", "surrogateescape"))
     return seen.hexdigest()
 
 

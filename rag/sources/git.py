@@ -118,13 +118,14 @@ class Repository:
                 shutil.rmtree(self.place, ignore_errors=True)  # a copy has the hashes of its repository
                 self._prepare(has)
                 _git(words, self.place, _FETCH_S, self.is_cancelled)
-        commit = _git(["rev-parse", "FETCH_HEAD"], self.place).decode().strip()
+        commit = _git(["rev-parse", "FETCH_HEAD^{commit}"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
         old = _git(["for-each-ref", "--format=%(objectname)", _NEWEST], self.place).decode().strip()
         _git(["update-ref", _NEWEST, commit], self.place)
         if old not in {"", commit}:
-            _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S)  # of the old commit nothing is asked again
+            # Of the old commit nothing is asked again.
+            _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S, self.is_cancelled)
         return commit
 
     def _object_format(self, asks: list[str]) -> str:

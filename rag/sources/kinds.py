@@ -81,8 +81,8 @@ def needs_fetch(kind: str, address: str) -> bool:
 
 def covers(kind: str, address: str, uri: str) -> bool:
     """Whether a source has a document too, by where that is. Which pages of a site it has is not known before it is
-    read: none, so that nothing stays that a person took away."""
-    if kind in {"sitemap", "crawl"}:
+    read: none, so that nothing stays that a person took away. The files of a repository are no other source's."""
+    if kind in {"sitemap", "crawl", "git"}:
         return False
     return uri == uri_of(kind, address) or (kind != "page" and uri.startswith(f"{uri_of(kind, address)}/"))
 
@@ -116,8 +116,10 @@ def items_of(
     bounds = Bounds(
         **{name: options[name] for name in ("depth", "n_pages") if name in options}  # what is not said stays as it is
     )
-    site = Sitemap if kind == "sitemap" else Crawl
-    return site(address, fetch, read, bounds, partial(_wait, is_cancelled), known).items()
+    wait = partial(_wait, is_cancelled)
+    if kind == "sitemap":
+        return Sitemap(address, fetch, read, bounds, wait, known, is_cancelled).items()
+    return Crawl(address, fetch, read, bounds, wait, known).items()
 
 
 def _wait(is_cancelled: Callable[[], bool], seconds: float) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from urllib.parse import quote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from rag.documents import Document
-from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed
+from rag.errors import DocumentRefused, PartUnread, RagError, SourceFailed, SourceStopped
 from rag.extract import listed
 from rag.ingest import Item
 from rag.listing import Known
@@ -163,14 +163,15 @@ class Sitemap:
     bounds: Bounds = Bounds()
     wait: Callable[[float], None] = time.sleep
     known: Callable[[str], Known] = _unknown
+    is_cancelled: Callable[[], bool] = lambda: False
 
     def items(self) -> Items:
-        """The pages that robots.txt leaves to us. Raises SourceFailed."""
+        """The pages that robots.txt leaves to us. Raises SourceFailed, SourceStopped."""
         first = plain(self.address)
         robots = Robots(first, self.fetch)
         pages: dict[str, str] = {}
         unread: list[Item] = []
-        for address, changed in self._pages(first, unread):
+        for address, changed in self._pages(first, unread, robots):
             if robots.allows(address):
                 pages.setdefault(address, changed)
             if len(pages) == self.bounds.n_pages:
@@ -188,11 +189,12 @@ class Sitemap:
             if item.is_asked:
                 self.wait(robots.wait_s(self.bounds.wait_s))
 
-    def _pages(self, first: str, unread: list[Item]) -> Iterator[tuple[str, str]]:
+    def _pages(self, first: str, unread: list[Item], robots: Robots) -> Iterator[tuple[str, str]]:
         """(address, when it was changed) of each page. unread: gets the sitemaps that cannot be read."""
         waiting, seen = deque([first]), {first}
         while waiting:
             at = waiting.popleft()
+            self._pause(robots, is_first=at == first)
             try:
                 came = self.fetch(at)
                 found = listed(came.body)
@@ -212,6 +214,13 @@ class Sitemap:
                 elif address not in seen and len(seen) < _MOST_SITEMAPS:
                     seen.add(address)
                     waiting.append(address)
+
+    def _pause(self, robots: Robots, *, is_first: bool) -> None:
+        """Before a sitemap is asked for. Raises SourceStopped."""
+        if not is_first:
+            self.wait(robots.wait_s(self.bounds.wait_s))
+        if self.is_cancelled():
+            raise SourceStopped("stopped")
 
 
 @dataclass(frozen=True)

@@ -280,8 +280,22 @@ def test_messages_that_were_imported_count_for_no_day_but_their_room_counts(room
     taken = keep.take(room.store, chats, user.id, allowance.room(user))
     assert (len(taken.chat_ids), taken.n_skipped) == (2, 1)
     assert "larger than what you may still store" in taken.notices[0]
-    assert (allowance.used(user)["messages_today"], allowance.used(user)["storage_bytes"]) == (0, 2 * 400_009)
+    origin = len('{"imported_from": "elsewhere:0"}')
+    assert (allowance.used(user)["messages_today"], allowance.used(user)["storage_bytes"]) == (
+        0,
+        2 * (400_009 + origin),
+    )
     allowance.check_answer(user)
+
+
+def test_what_stands_beside_imported_messages_takes_room(room: Room) -> None:
+    user = resident(room)
+    now = time.time()
+    said = tuple(NewMessage(f"{n}", None, "user", ".", now, meta={"notices": ["x" * 40_000]}) for n in range(10))
+    chats = [ImportedChat(f"chat {n}", now, now, said, None, f"elsewhere:{n}") for n in range(3)]
+    taken = keep.take(room.store, chats, user.id, room=500_000)
+    assert (len(taken.chat_ids), taken.n_skipped) == (1, 2)
+    assert 400_000 < Allowance(room.store, room.jobs).used(user)["storage_bytes"] < 500_000
 
 
 def test_a_chat_that_could_not_be_imported_takes_no_room(room: Room) -> None:

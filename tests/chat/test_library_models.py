@@ -11,10 +11,12 @@ import pytest
 from chatbot.core.library import embedder_of, open_library
 from chatbot.core.library.searching import Searching
 from chatbot.settings import ChatSettings
+from chatbot.web import library_runs
 from chatbot.web.library_runs import FILL, Runs
 from chatbot.web.library_watch import LibraryWatch
-from rag.library import Library
-from tests.fakes import FakeServer, Gate
+from rag.errors import SourceFailed
+from rag.library import Library, Source
+from tests.fakes import EMBEDS, FakeServer, Gate, Refuse
 from tests.processes import until
 
 NOTES = {"eggs.md": "Boil the eggs for nine minutes.", "wool.md": "Llama wool is spun by hand in spring."}
@@ -34,12 +36,18 @@ class House:
         settings = ChatSettings(url=server.url)
         door = open_library(settings, folder / "chat.db")
         self.library: Library = door.open()
-        self.runs = Runs(door.open, lambda _: None, lambda _: None)
+        self.full = ""  # why the owner may store no more
+        self.told: list[int] = []
+        self.runs = Runs(door.open, self.told.append, self._may_go_on)
         embedder = partial(embedder_of, settings)
         self.watch = LibraryWatch(door.path, door.open, embedder, self.runs, lambda: None, lambda: None)
         self.shelf_id = self.library.index.add_shelf("anna", "farm").id
         for name, text in NOTES.items():
             self.library.add_file("anna", self.shelf_id, name, text.encode())
+
+    def _may_go_on(self, _: Source) -> None:
+        if self.full:
+            raise SourceFailed(self.full)
 
     def look(self) -> None:
         """What is looked at every ten seconds, with what it begins."""
@@ -95,6 +103,39 @@ def test_a_model_that_changes_while_vectors_are_made_gets_its_own(house: House, 
     house.look()
     until(lambda: house.library.index.models() == ["third"], "the vectors of the model that is there")
     assert house.found() == ("eggs.md", True, [])
+
+
+def test_vectors_that_could_not_be_made_are_made_once_the_server_makes_them_again(
+    house: House, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.library.add_file("anna", house.shelf_id, "hay.md", b"Ponies eat hay. " * 2_000)  # its vectors follow
+    house.watch.fill_soon()
+    server.embed_refusal = Refuse(400, "no_room")
+    house.look()
+    assert house.library.index.n_vectors(EMBEDS)[0] == 2
+    server.embed_refusal = None
+    house.look()
+    assert house.library.index.n_vectors(EMBEDS)[0] == 2  # a server that makes none is not asked all the time
+    monkeypatch.setattr(library_runs, "_FILL_AGAIN_S", 0.0)
+    house.look()
+    n_done, n_all = house.library.index.n_vectors(EMBEDS)
+    assert n_done == n_all > 10
+
+
+def test_a_watched_folder_whose_owner_may_store_no_more_says_so_and_is_not_begun_again(
+    house: House, tmp_path: Path
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "hay.md").write_text("Ponies eat hay.")
+    source = house.library.add_source("anna", house.shelf_id, "folder", str(folder), {"watch": True})
+    house.full = "your documents take 9 MB, and 9 MB are allowed"
+    for _ in range(3):
+        house.look()
+        until(lambda: not house.runs.is_running(source.id), "the end of the run")
+    kept = house.library.source(source.id)
+    assert (kept.state, kept.problem) == ("failed", house.full)
+    assert house.told.count(source.id) == 3  # that it waits, goes on and has ended, of one run
 
 
 def test_what_is_being_read_keeps_the_model_that_it_began_with(

@@ -74,6 +74,9 @@ class House:
         self.n_filled += 1
         self.has_other_vectors = False
 
+    def must_fill_again(self) -> bool:
+        return False
+
     def purge(self) -> None:
         self.n_purged += 1
 

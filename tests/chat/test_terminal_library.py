@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.chat.recipes import ANSWER, SLOWLY_S, lines, write_recipes
 from tests.chat.site import recorded
 from tests.chat.terminal import Terminal, Tmux, chat, converse, manage, started
 from tests.documents.test_sources_disk import git
-from tests.fakes import FakeServer, Finish, Gate, Refuse
+from tests.fakes import WAIT_S, FakeServer, Finish, Gate, Refuse
 from tests.processes import REPO, environment
 
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
@@ -275,6 +276,22 @@ def test_ctrl_c_keeps_what_is_read_and_the_next_refresh_goes_on(server: FakeServ
     assert lines(manage("library", "list"))[1].endswith(", stopped")
     assert manage("library", "refresh").returncode == 0
     assert lines(manage("library", "list"))[0] == "cooking  2 documents"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_ctrl_c_does_not_wait_for_a_server_that_hangs(server: FakeServer, recipes: Path, reads: bool) -> None:
+    if not reads:  # what is left is to make vectors
+        server.embeds = False
+        assert manage("library", "add", "cooking", str(recipes)).returncode == 0
+        server.embeds = True
+    gate = server.embed_gate = Gate()
+    with started(server.url, "library", "add", "cooking", str(recipes)) as run:
+        assert gate.reached.wait(SLOWLY_S)
+        run.send_signal(signal.SIGINT)
+        try:
+            assert run.wait(WAIT_S) == 130
+        finally:
+            gate.open()
 
 
 def test_a_run_is_seen_elsewhere_and_not_begun_twice(server: FakeServer, recipes: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rag.chunk import Limits, chunk, parts
 from rag.documents import Chunk, Document, page_of, place
-from rag.tokens import estimate
+from rag.tokens import beginning, estimate
 
 WORDS = ("the", "shelf", "holds", "a", "book", "about", "horses", "and", "llamas,", "which", "eat", "grass", "in", "it")
 
@@ -134,3 +134,13 @@ def test_a_comment_of_code_is_no_heading() -> None:
     text = "# reads the file\ndef read():\n    return 1\n\n# writes it\ndef write():\n    return 2\n"
     assert {each.headings for each in chunk(text, "io.py", is_code=True)} == {()}
     assert {each.headings for each in chunk(text, "io.py")} != {()}
+
+
+def test_titles_that_are_long_together_are_each_embedded_with_their_beginning() -> None:
+    headings = tuple(f"Part {number} {'about llamas and what they eat ' * 3}" for number in range(6))
+    made = Chunk(0, 5, 0, headings, 0).told("Grass", "The book of llamas, the seventh edition")
+    above, words = made.split("\n")
+    assert words == "Grass"
+    assert above.startswith("The book") and all(f" > Part {number} about" in above for number in range(6))
+    assert estimate(above) <= 48
+    assert estimate(beginning("馬" * 100, 48)) == 48 and len(beginning("x" * 1000, 10)) == 33

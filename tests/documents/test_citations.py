@@ -138,3 +138,10 @@ def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
     long = passage("Wool " + "of llamas and of alpacas " * 40)
     (quoted,) = check("Wool comes of alpacas [1].", [long]).citations
     assert quoted.quote.endswith("…") and len(quoted.quote) <= 401
+
+
+def test_of_an_answer_without_a_full_stop_the_last_words_are_looked_up() -> None:
+    one = passage("A llama is shorn in spring by patient shepherds. The gate closes at nine.")
+    answer = f"A llama is shorn in spring by patient shepherds {'and so on ' * 400} while the gate closes at nine [1]."
+    (found,) = check(answer, [one]).citations
+    assert found.quote == "The gate closes at nine."

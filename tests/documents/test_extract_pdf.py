@@ -98,6 +98,21 @@ def test_numbers_of_chapters_and_of_the_pages_of_each_and_roman_ones_are_dropped
     assert without_repeats(roman) == [f"A word {body}" for body in "abcdefgh"]
 
 
+def test_letters_that_only_look_like_roman_numbers_are_words() -> None:
+    pages = [
+        "\u0131\nas\u00b4 \u0131 es",
+        "c\u0131v\u0131l c\u0131v\u0131l\nku\u015flar",
+        "\u0130\nx",
+        "\u0131 \u0130\ny",
+    ]
+    assert without_repeats(pages) == pages
+
+
+def test_a_pdf_with_dotless_letters_is_read() -> None:
+    made = read("a.pdf", samples.pdf("Todo es as \\365", "Otra", "Mas"))
+    assert made.text == "Todo es as \u0131\n\nOtra\n\nMas"
+
+
 def test_the_number_of_a_page_is_dropped_beside_a_last_line_that_names_the_page() -> None:
     pages = [f"{body}\nThis was page {number}.\nPage {number} of 4" for number, body in enumerate(BODIES, 1)]
     assert without_repeats(pages) == [page.rpartition("\n")[0] for page in pages]

@@ -1,16 +1,15 @@
-"""The gate: one scale for scores of vectors and of words, and a second way in that goes with the score asked for."""
+"""The gate: one scale for scores of vectors and of words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from chatbot.core.library.searching import Searching
 from rag.extract import read
-from rag.gate import TYPICAL, Scale
+from rag.gate import TYPICAL
 from rag.library import Library
 from tests.documents.test_search import FACTS, Squeezed
 
@@ -66,13 +65,3 @@ def test_a_look_that_began_without_the_model_goes_on_so(library: Library, embedd
     embedder.is_away = False
     assert lets_in(searching, FITS) and not lets_in(searching, STRANGE)
     assert searching.passages(FITS, [1], 1)[0].cosine is None
-
-
-def test_the_second_way_in_goes_with_the_score_that_is_asked_for() -> None:
-    scale, strict = Scale(0.03, 0.53), 0.7
-    cosines, scores = np.array([0.28, 0.28], np.float32), np.array([0.38, 0.38], np.float32)
-    covers = np.array([1.0, 0.3], np.float32)
-    assert (scale.let_in(scores, cosines, covers, 10, strict) >= strict).tolist() == [True, False]
-    weak = np.array([0.5, 0.3], np.float32)  # enough for the model's own gate, and no longer for this one
-    assert scale.let_in(scores, cosines, weak, 10)[0] >= scale.min_score
-    assert scale.let_in(scores, cosines, weak, 10, strict).tolist() == scores.tolist()

@@ -19,6 +19,7 @@ from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
 from rag.sources.folder import Folder
 from tests.documents.shelf import WordEmbedder, library
+from tests.fakes import WAIT_S
 
 
 @dataclass
@@ -39,6 +40,19 @@ class Note:
         if self.error:
             raise self.error
         return Document(self.uri, self.uri, self.text, "text", self.sha256())
+
+
+class Hanging(WordEmbedder):
+    """A server that says nothing until its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.asked_at = threading.Event(), threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        self.asked_at.set()
+        assert self.gate.wait(WAIT_S)
+        return super().embed(texts)
 
 
 def notes(n: int, n_sentences: int = 3) -> list[Note]:
@@ -160,6 +174,24 @@ def test_a_text_that_the_model_cannot_read_at_once_is_cut_smaller(index: Shelves
     assert "".join(items[0].text[each.start : each.end] for each in chunks) == items[0].text
 
 
+@pytest.mark.parametrize(
+    ("heading", "sentence"),
+    [
+        ("Provisions concerning the rights and obligations of the members of the association ", "Fees are due. "),
+        ("员工手册中各项规定以及福利制度的详细说明与适用范围的总体介绍", "员工每年享有二十天带薪年假。"),
+    ],
+)
+def test_titles_longer_than_the_model_reads_do_not_cut_a_text_to_pieces(
+    index: Shelves, heading: str, sentence: str
+) -> None:
+    embedder = WordEmbedder(max_tokens=230)
+    above = "\n\n".join(f"{'#' * level} {level} {heading * 4}" for level in range(1, 7))
+    Ingest(index, embedder).take(1, [Note("rules.md", f"{above}\n\n{sentence * 200}")])
+    chunks = index.chunks(1)
+    assert len(chunks) < 40
+    assert index.n_vectors("words") == (len(chunks), len(chunks))
+
+
 def test_only_what_is_too_long_is_cut_smaller_and_asked_again(index: Shelves) -> None:
     sections = [f"# Part {number}\n\n{'The llama eats grass. ' * 8}" for number in range(60)]
     sections[31] = "# Part 31\n\n" + "The llama eats grass. " * 30
@@ -193,14 +225,31 @@ def test_a_cancelled_run_keeps_what_it_has_and_removes_nothing(index: Shelves, e
 
 
 def test_a_run_that_shall_stop_does_not_wait_for_a_server_that_hangs(index: Shelves) -> None:
-    gate, asked = threading.Event(), threading.Event()
-
-    class Hanging(WordEmbedder):
-        def embed(self, texts: Sequence[str]) -> list[Vector]:
-            asked.set()
-            gate.wait(60)
-            return super().embed(texts)
-
-    report = Ingest(index, Hanging()).take(1, notes(300), is_cancelled=asked.is_set)
-    gate.set()
+    hanging = Hanging()
+    report = Ingest(index, hanging).take(1, notes(300), is_cancelled=hanging.asked_at.is_set)
+    hanging.gate.set()
     assert (report.is_whole, report.n_new) == (False, 0)
+
+
+def test_vectors_that_shall_be_made_no_more_do_not_wait_for_a_server_that_hangs(
+    index: Shelves, embedder: WordEmbedder
+) -> None:
+    embedder.is_away = True
+    Ingest(index, embedder).take(1, notes(40))
+    hanging = Hanging()
+    n_made = Ingest(index, hanging).fill(is_cancelled=hanging.asked_at.is_set)
+    assert not hanging.gate.is_set()
+    hanging.gate.set()
+    assert (n_made, index.n_vectors("words")) == (0, (0, 40))
+
+
+def test_one_document_is_kept_without_vectors_where_a_server_hangs(
+    index: Shelves, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.ingest._PUT_S", 0.1)
+    hanging = Hanging()
+    Ingest(index, hanging).put(1, notes(1)[0].read())
+    assert not hanging.gate.is_set()
+    hanging.gate.set()
+    assert index.n_vectors("words") == (0, 1)
+    assert Ingest(index, embedder).fill() == 1

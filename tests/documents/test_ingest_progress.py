@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rag import ingest
+from rag import ingest, requests
 from rag.chunk import Limits
 from rag.embed import Vector
 from rag.ingest import Ingest, Progress
@@ -58,7 +58,7 @@ class Pool:
     def submit(self, task: Callable[..., Any], *given: Any) -> Later:
         return Later(partial(task, *given))
 
-    def shutdown(self, **_: bool) -> None:
+    def end(self) -> None:
         """There is no thread to end."""
 
 
@@ -85,8 +85,8 @@ class SlowEmbedder(WordEmbedder):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(ingest, "time", SimpleNamespace(monotonic=made, time=time.time))
-    monkeypatch.setattr(ingest, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(ingest, "wait", waited)
+    monkeypatch.setattr(ingest, "Requests", Pool)
+    monkeypatch.setattr(requests, "wait", waited)
     return made
 
 

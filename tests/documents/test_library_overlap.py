@@ -70,6 +70,27 @@ def test_what_the_other_source_does_not_have_after_all_goes_at_its_next_refresh(
     assert shelf.names == {"horse.md"}
 
 
+def test_a_folder_that_is_removed_leaves_nothing_to_a_repository_of_its_place(
+    library: Library, shelf: Shelf, farm: Path
+) -> None:
+    (farm / ".git").mkdir()
+    library.add_source(ANNA, shelf.id, "git", str(farm))
+    library.remove_source(ANNA, shelf.add(farm))
+    assert shelf.names == set()
+    assert library.search("where does the horse sleep", [shelf.id]) == []
+
+
+def test_a_folder_that_takes_over_a_document_is_looked_through_anew(library: Library, shelf: Shelf, farm: Path) -> None:
+    whole = shelf.add(farm, only=["*.md"], watch=True)
+    part = shelf.add(farm / "deep")
+    assert not library.changed(library.source(whole))
+    library.remove_source(ANNA, part)
+    assert "goat.txt" in shelf.names
+    assert library.changed(library.source(whole))
+    library.refresh(whole)
+    assert shelf.names == {"llama.md", "horse.md"}
+
+
 @pytest.mark.parametrize("removes_first", [False, True])
 def test_a_document_that_was_deleted_stays_away_from_every_source(
     library: Library, shelf: Shelf, farm: Path, removes_first: bool
@@ -99,7 +120,8 @@ def test_a_document_that_is_added_by_itself_comes_though_it_was_deleted(shelf: S
         ("folder", "/a/b", "file:///a/b/c%20d.md", True),
         ("folder", "/a/b", "file:///a/bc/d.md", False),
         ("folder", "/a/b.md", "file:///a/b.md", True),
-        ("git", "/a/b", "file:///a/b/c.md", True),
+        ("git", "/a/b", "file:///a/b/c.md", False),
+        ("git", "https://a.example/b", "https://a.example/b/wiki", False),
         ("page", "https://a.example/b", "https://a.example/b", True),
         ("page", "https://a.example/b", "https://a.example/b/c", False),
         ("crawl", "https://a.example/b", "https://a.example/c", False),

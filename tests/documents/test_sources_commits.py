@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from shutil import which
 
 import pytest
 
-from rag.errors import SourceFailed
+from rag.errors import SourceFailed, SourceStopped
 from rag.extract import read
 from rag.links import link_of
 from rag.sources.git import Repository
@@ -42,6 +44,29 @@ def test_a_file_whose_text_is_not_the_file_as_it_is_has_no_line(tmp_path: Path) 
     root = committed(tmp_path / "farm", page=b"<!doctype html><p>A llama hums in the paddock.</p>")
     [item] = Repository(str(root), tmp_path / "copy", read).items()
     assert "first_line" not in item.read().meta
+
+
+def test_a_tag_with_words_of_its_own_leads_to_its_commit(tmp_path: Path) -> None:
+    root = committed(tmp_path / "farm", llama=b"A llama hums.")
+    git("tag", "-a", "-m", "the first", "v1", place=root)
+    [item] = Repository(str(root), tmp_path / "copy", read, branch="v1").items()
+    assert item.read().meta["commit"] == git("rev-parse", "HEAD", place=root)
+
+
+def test_a_run_that_shall_stop_does_not_tidy_up_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, log = committed(tmp_path / "farm", llama=b"A llama hums."), tmp_path / "log"
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(
+        f'#!/bin/sh\ncase "$*" in *" gc "*) echo gc >>{log}; exec sleep 15;; esac\nexec {which("git")} "$@"\n'
+    )
+    slow.chmod(0o755)
+    source = Repository(str(root), tmp_path / "copy", read, is_cancelled=log.exists)
+    source.items()
+    git("commit", "-q", "--allow-empty", "-m", "second", place=root)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    with pytest.raises(SourceStopped):
+        source.items()
 
 
 def test_a_repository_of_the_longer_hashes_is_read_and_refreshed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rag.errors import DocumentRefused, SourceFailed
 from rag.ingest import Ingest
 from rag.sources import Readable
-from rag.sources.folder import Folder
+from rag.sources.folder import FileItem, Folder
 from rag.sources.git import Repository
 from rag.sources.kinds import checked_address
 from tests.documents.shelf import WordEmbedder, library
@@ -88,6 +88,31 @@ def test_a_file_over_the_limit_names_both_sizes(farm: Path) -> None:
 def test_no_such_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match="No such file"):
         list(Folder(tmp_path / "nothing", read).items())
+
+
+@pytest.mark.parametrize("second", ["A llama hums.", "A llama eats hay."])
+def test_what_is_written_while_a_file_is_read_comes_with_the_next_refresh(tmp_path: Path, second: str) -> None:
+    path, third = tmp_path / "llama.md", "A llama sleeps standing."
+
+    class Busy(FileItem):
+        """A file that somebody writes as soon as its bytes are read."""
+
+        def sha256(self) -> str:
+            found = super().sha256()
+            path.write_text(third)
+            return found
+
+    index = library(tmp_path)
+    ingest = Ingest(index, WordEmbedder())
+    index.add_shelf("owner", "farm")
+    path.write_text("A llama hums.")
+    ingest.take(1, Folder(path, read).items())
+    path.write_text(second)
+    os.utime(path, ns=(1, 1))
+    ingest.take(1, [Busy(path, path.name, read)])
+    assert index.document(index.documents(1)[0].id)[1].text == second
+    assert ingest.take(1, Folder(path, read).items()).n_changed == 1
+    assert index.document(index.documents(1)[0].id)[1].text == third
 
 
 def test_a_refresh_opens_only_files_that_were_written(farm: Path, tmp_path: Path) -> None:

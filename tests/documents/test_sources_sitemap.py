@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SourceFailed
+from rag.errors import SourceFailed, SourceStopped
 from rag.extract import bounded, read
 from rag.extract.limits import Bounds
 from rag.ingest import Ingest, Report
@@ -76,6 +76,21 @@ def test_a_sitemap_that_takes_too_long_is_told_and_the_others_are_read(monkeypat
     monkeypatch.setattr(bounded, "READERS", bounded.Readers())
     with pytest.raises(SourceFailed, match=r"farm\.example/s\.xml takes longer to read than 0 s"):
         pages("<urlset></urlset>")
+
+
+def test_lists_of_pages_are_asked_for_with_a_pause_and_no_more_once_the_run_shall_stop() -> None:
+    maps = "".join(f"<sitemap><loc>{HOST}/{n}.xml</loc></sitemap>" for n in range(3))
+    pages = {f"/{n}.xml": f"<urlset><url><loc>{HOST}/page{n}</loc></url></urlset>" for n in range(3)}
+    rules = {"/robots.txt": "User-agent: *\nCrawl-delay: 4"}
+    web = Web({"/s.xml": f"<sitemapindex>{maps}</sitemapindex>", **pages, **rules})
+    assert Sitemap(f"{HOST}/s.xml", web, read, wait=web.waits.append).items().n == 3
+    assert web.waits == [4.0, 4.0, 4.0]
+    web.waits.clear()
+    web.asked.clear()
+    stopped = Sitemap(f"{HOST}/s.xml", web, read, wait=web.waits.append, is_cancelled=lambda: len(web.waits) == 2)
+    with pytest.raises(SourceStopped):
+        stopped.items()
+    assert [each for each in web.asked if each.endswith(".xml")] == ["/s.xml", "/0.xml"]
 
 
 def test_a_sitemap_may_name_more_than_a_text_holds() -> None:

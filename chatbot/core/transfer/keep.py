@@ -6,6 +6,7 @@ that is not in the chat here is not the same any more and comes as another chat,
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,7 +110,8 @@ def take(store: Store, found: Iterable[Read], owner_id: str = OWNER, room: int |
 def _size(chat: ImportedChat) -> int:
     """What of a chat counts as stored, in bytes."""
     files = (len(file.text) + len(file.data or b"") for message in chat.messages for file in message.files)
-    return sum(len(message.content) + len(message.reasoning) for message in chat.messages) + sum(files)
+    metas = (len(json.dumps(dict(message.meta))) for message in chat.messages if message.meta)
+    return sum(len(message.content) + len(message.reasoning) for message in chat.messages) + sum(files) + sum(metas)
 
 
 def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:

@@ -9,9 +9,9 @@ const PAGE_TIMEOUT_MS = 30000;
 const NOT_YET = "This page has not been read yet.";
 
 export class Attachments {
-  /** current: the id of the open chat; changed: called after each change. */
-  constructor(holder, { link, problem, current, drafts, changed }) {
-    Object.assign(this, { holder, link, problem, current, drafts, changed });
+  /** changed: called after each change. */
+  constructor(holder, { link, conversation, drafts, problem, changed }) {
+    Object.assign(this, { holder, link, conversation, drafts, problem, changed });
     // {name, file: what the server made of it, work: while it is on its way, url: of a page out of the text, which stays
     // until it is read, failed: why it is not}
     this.chips = [];
@@ -43,7 +43,7 @@ export class Attachments {
   }
 
   async send(file) {
-    const [id, { chips }] = [this.current(), this];
+    const [id, { chips }] = [this.conversation.id, this];
     await this.uploads;
     const ready = isPicture(file) ? await fitting(file) : file;
     const why = this.excess(ready);
@@ -70,7 +70,7 @@ export class Attachments {
   }
 
   async read(url) {
-    const asked = { chat_id: this.current(), url, files: idsOf(this.chips) };
+    const asked = { chat_id: this.conversation.id, url, files: idsOf(this.chips) };
     return (await this.link.call("url", asked, PAGE_TIMEOUT_MS)).file;
   }
 
@@ -148,7 +148,7 @@ export class Attachments {
   }
 
   keep() {
-    this.write(this.current(), this.chips.flatMap(({ file, url }) => file ?? (url ? { url } : [])));
+    this.write(this.conversation.id, this.chips.flatMap(({ file, url }) => file ?? (url ? { url } : [])));
     this.draw();
   }
 

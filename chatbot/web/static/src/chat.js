@@ -27,7 +27,6 @@ import { Turns } from "./turns.js";
 import { loginPath } from "./whose.js";
 
 const byId = (id) => document.getElementById(id);
-const current = () => conversation.id;
 const openInList = () => chats.find(({ id }) => id === conversation.id);
 const problem = (text, code) => surface.showProblem(text, code);
 
@@ -49,8 +48,11 @@ const commands = new CommandList(byId("input"), byId("commands"), {
 });
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
-  picker: byId("picker"), area: byId("main"), list: commands, drafts,
-}, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+  picker: byId("picker"), area: byId("main"), list: commands, drafts, conversation,
+}, link, {
+  problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text),
+  send: (...message) => turns.send(...message), editLast: () => turns.editLast(),
+});
 const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
@@ -64,7 +66,7 @@ const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"),
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
   problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
 });
-const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id), problem });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
 const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
 const deeds = deedsOf({

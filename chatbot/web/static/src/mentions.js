@@ -8,7 +8,7 @@ const BEGUN = /(?:^|\s)#(?:"([^"\n]{0,80})|([^\s"#]{0,80}))$/;
 const KINDS = { shelf: "Shelf", document: "Document", file: "File of this chat" };
 
 export class Mentions {
-  /** input: the field; beside: the list of commands, where this one stands too. parts: link, current() -> the chat's id,
+  /** input: the field; beside: the list of commands, where this one stands too. parts: link, conversation,
    *  tell(text) says something to a screen reader, changed() after a name was written. */
   constructor(input, beside, parts) {
     Object.assign(this, parts);
@@ -50,7 +50,7 @@ export class Mentions {
   }
 
   async ask(text, asked) {
-    const { names } = await this.link.call("mentions", { text, chat_id: this.current() }).catch(() => ({ names: [] }));
+    const { names } = await this.link.call("mentions", { text, chat_id: this.conversation.id }).catch(() => ({ names: [] }));
     if (asked !== this.asked || document.activeElement !== this.input) return;
     this.found = names;
     this.at = 0;

@@ -1,0 +1,114 @@
+"""What comes late belongs to the chat, and to the text, that it was asked for: another one is open by then."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.chat.held import Answers
+from tests.chat.page import Tab, Tabs
+from tests.fakes import FakeServer, Finish
+from tests.processes import Process, until
+
+pytestmark = pytest.mark.browser
+
+FILE = {"name": "notes.md", "mimeType": "text/markdown", "buffer": b"some words"}
+
+
+def begun(tab: Tab, model: FakeServer, text: str) -> str:
+    """A new chat with a question and its answer; its id."""
+    model.scripts = [[f"answer to {text}", Finish()]]
+    tab.find("#new").click()
+    tab.say(text)
+    tab.reads(f"answer to {text}")
+    tab.is_at("done")
+    return tab.chat_id()
+
+
+def go(tab: Tab, chat_id: str) -> None:
+    """Open a chat from the list, and see what was said there."""
+    tab.find(f'#chats a[href="/c/{chat_id}"]').click()
+    expect(tab.find(".user")).not_to_have_count(0)
+
+
+class Upload:
+    """The next file that a page sends, held back on its way."""
+
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+        self._held: list[Route] = []
+        tab.page.route("**/files", lambda route: self._held.append(route))
+        tab.find("#picker").set_input_files([FILE])
+        expect(tab.find(".chip .size")).to_have_text("reading…")
+        until(lambda: tab.page.title() and self._held, "the file")  # Playwright works within its calls
+
+    def arrive(self) -> None:
+        """Let it come to the server, and wait for the page to hear so."""
+        with self._tab.page.expect_response("**/files"):
+            self._held[0].continue_()
+
+
+def test_a_command_that_waits_for_the_server_sends_nothing_that_is_written_after_it(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab, "hello")
+    tab.say("/help")
+    expect(tab.button("Send")).to_be_disabled()
+    tab.input.fill("Dear Anna, I am half way")
+    expect(tab.button("Send")).to_be_enabled()
+    answers.let_go()
+    tab.find("#options").click()
+    expect(tab.page.get_by_label("Temperature", exact=True)).to_be_visible()  # it has told what there is
+    tab.page.keyboard.press("Escape")
+    tab.input.press_sequentially(" through")
+    expect(tab.input).to_have_value("Dear Anna, I am half way through")
+    expect(tab.find(".user")).to_have_count(0)
+
+    answers.hold("hello")
+    tab.page.reload()
+    tab.say("/help")
+    tab.input.press("Enter")
+    answers.let_go()
+    expect(tab.page.get_by_role("dialog", name="Commands")).to_be_visible()
+    expect(tab.input).to_have_value("")
+    assert model.requests == []
+    assert tab.errors == []
+
+
+def test_a_message_that_waits_for_its_file_stops_no_other_chat_and_is_sent_from_its_own_alone(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    one, two = begun(tab, model, "one"), begun(tab, model, "two")
+    upload = Upload(tab)
+    tab.say("look at it")
+    expect(tab.button("Send")).to_be_disabled()
+    go(tab, one)
+    tab.say("another matter")
+    expect(tab.find(".user")).to_have_text(["one", "another matter"])
+    upload.arrive()
+    go(tab, two)
+    expect(tab.input).to_have_value("look at it")
+    expect(tab.find(".user")).to_have_text("two")
+    expect(tab.button("Send")).to_be_enabled()
+
+
+def test_the_second_message_of_a_new_chat_waits_for_its_file_and_goes(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    expect(tab.find("#model")).to_be_visible()
+    answers.hold("send")
+    tab.say("first")
+    answers.came()
+    upload = Upload(tab)
+    tab.say("second, with a file")
+    answers.let_go()
+    tab.chat_id()
+    upload.arrive()
+    expect(tab.find(".user")).to_have_text(["first", "second, with a file"])
+    expect(tab.find(".said").last.locator(".files")).to_contain_text("notes.md")

@@ -31,6 +31,13 @@ def go(tab: Tab, chat_id: str) -> None:
     expect(tab.find(".user")).not_to_have_count(0)
 
 
+def let_go(answers: Answers, tab: Tab) -> None:
+    """Let what was held back come, and wait for what is answered after it."""
+    answers.let_go()
+    tab.say("/help help")
+    expect(tab.find("#note-text")).to_contain_text("list the commands")
+
+
 class Upload:
     """The next file that a page sends, held back on its way."""
 
@@ -112,3 +119,47 @@ def test_the_second_message_of_a_new_chat_waits_for_its_file_and_goes(
     upload.arrive()
     expect(tab.find(".user")).to_have_text(["first", "second, with a file"])
     expect(tab.find(".said").last.locator(".files")).to_contain_text("notes.md")
+
+
+def test_a_search_hit_that_is_found_late_is_not_shown_in_another_chat(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab, "branch")
+    one = begun(tab, model, "a zebra")
+    model.scripts = [["another answer", Finish()]]
+    tab.input.press("ArrowUp")
+    tab.page.get_by_label("Your message").fill("a giraffe")
+    tab.page.get_by_label("Your message").press("Enter")
+    tab.reads("another answer")
+    tab.is_at("done")
+    two = begun(tab, model, "two")
+    tab.find("#search").fill("zebra")
+    tab.find("#hits li:has(.snippet)").first.click()
+    expect(tab.page).to_have_url(f"{chat.url}/c/{one}")
+    answers.came()
+    tab.find("#search").fill("")
+    go(tab, two)
+    expect(tab.find(".user")).to_have_text("two")
+    let_go(answers, tab)
+    expect(tab.find(".user")).to_have_text("two")
+    expect(tab.page).to_have_url(f"{chat.url}/c/{two}")
+
+
+def test_what_is_typed_in_the_options_of_a_chat_stays_with_it_when_one_goes_back(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    one, two = begun(tab, model, "one"), begun(tab, model, "two")
+    go(tab, one)
+    go(tab, two)
+    tab.find("#options").click()
+    tab.page.get_by_role("textbox", name="System prompt").press_sequentially("Be terse.")
+    tab.page.go_back()
+    expect(tab.find(".user")).to_have_text("one")
+    expect(tab.find("dialog")).to_have_count(0)
+    expect(tab.find("#options")).to_have_text("Options")
+    tab.page.go_forward()
+    expect(tab.find(".user")).to_have_text("two")
+    expect(tab.find("#options")).to_have_text("Options · 1")
+    assert tab.errors == []

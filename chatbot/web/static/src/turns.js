@@ -8,8 +8,8 @@ import { sentence } from "./words.js";
 const NAMED = /(^|\s)#(?:"[^"]*"|\S+)/g; // shelves and documents, as a message names them
 
 export class Turns {
-  /** parts: link, conversation, list, composer, options, speaker. view: problem, attempt, load, sync, showAll,
-   *  showOpened, showTurn, and begun, called when a new chat has got its address. */
+  /** parts: link, conversation, list, composer, options, speaker. view: problem, attempt, attemptHere, load, sync,
+   *  showAll, showOpened, showTurn, and begun, called when a new chat has got its address. */
   constructor(parts, view) {
     Object.assign(this, parts);
     this.view = view;
@@ -233,7 +233,7 @@ export class Turns {
   }
 
   async goOn(answer) {
-    const told = await this.view.attempt(this.link.call("continue", { answer_id: answer.id }));
+    const told = await this.view.attemptHere(this.link.call("continue", { answer_id: answer.id }));
     if (!told) return;
     this.list.follow();
     this.take(told.answer);
@@ -253,9 +253,8 @@ export class Turns {
 
   /** Show another version of a message, and give the focus back to the switch. */
   async branch(id, way) {
-    const { place } = this.conversation;
-    const opened = await this.view.attempt(this.link.call("branch", { chat_id: place.id, message_id: id }));
-    if (!opened || this.conversation.place !== place) return;
+    const opened = await this.view.attemptHere(this.link.call("branch", { chat_id: this.conversation.id, message_id: id }));
+    if (!opened) return;
     this.view.showOpened(opened);
     const { element } = this.list.entry(id) ?? {};
     if (!element) return;

@@ -163,3 +163,74 @@ def test_what_is_typed_in_the_options_of_a_chat_stays_with_it_when_one_goes_back
     expect(tab.find(".user")).to_have_text("two")
     expect(tab.find("#options")).to_have_text("Options · 1")
     assert tab.errors == []
+
+
+def test_what_is_taken_back_is_found_in_its_own_chat(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab, "undo")
+    one, two = begun(tab, model, "a secret of one"), begun(tab, model, "two")
+    go(tab, one)
+    tab.say("/undo")
+    answers.came()
+    go(tab, two)
+    let_go(answers, tab)
+    expect(tab.input).to_have_value("")
+    tab.find(f'#chats a[href="/c/{one}"]').click()
+    expect(tab.input).to_have_value("a secret of one")
+    expect(tab.find(".user")).to_have_count(0)
+    go(tab, two)
+    expect(tab.input).to_have_value("")
+    expect(tab.find(".user")).to_have_text("two")
+    assert tab.errors == []
+
+
+def test_a_file_goes_with_the_chat_that_it_was_attached_in(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    one, two = begun(tab, model, "one"), begun(tab, model, "two")
+    upload = Upload(tab)
+    go(tab, one)
+    expect(tab.find(".chip")).to_have_count(0)
+    go(tab, two)
+    expect(tab.find(".chip .size")).to_have_text("reading…")  # it is on its way still
+    go(tab, one)
+    upload.arrive()
+    kept = "id => Object.keys(localStorage).some((name) => name.startsWith(`files:${id}`))"
+    tab.page.wait_for_function(kept, arg=two)
+    expect(tab.find(".chip")).to_have_count(0)
+    tab.page.reload()
+    go(tab, two)
+    expect(tab.find(".chip .name")).to_have_text("notes.md")
+    tab.say("look at it")
+    expect(tab.find(".said").last.locator(".files")).to_contain_text("notes.md")
+    assert tab.errors == []
+
+
+def test_a_file_that_comes_while_its_chat_is_open_again_is_attached_there_at_once(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    one, two = begun(tab, model, "one"), begun(tab, model, "two")
+    upload = Upload(tab)
+    go(tab, one)
+    go(tab, two)
+    upload.arrive()
+    expect(tab.find(".chip .size")).to_contain_text("token")
+    tab.page.reload()
+    expect(tab.find(".chip .name")).to_have_text("notes.md")
+
+
+def test_an_address_that_could_not_be_read_is_kept_where_it_was_given(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab, "url")
+    one, two = begun(tab, model, "one"), begun(tab, model, "two")
+    tab.say("/url http://127.0.0.1/private")
+    answers.came()
+    go(tab, one)
+    answers.let_go()
+    expect(tab.problem).to_contain_text("A file in another chat was not attached.")
+    expect(tab.input).to_have_value("")
+    go(tab, two)
+    expect(tab.problem).to_be_hidden()
+    expect(tab.input).to_have_value("/url http://127.0.0.1/private")

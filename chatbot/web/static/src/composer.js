@@ -176,6 +176,17 @@ export class Composer {
     this.attachments.addReady(files);
   }
 
+  /** Put what was taken back in a chat into what is written there, as far as that is empty. */
+  giveBack(id, { content, files }) {
+    if (id === this.conversation.id) {
+      if (!this.input.value && content) this.write(content);
+      if (!this.attachments.chips.length && files?.length) this.attachments.addReady(files);
+    } else {
+      if (!this.draft(id)) this.drafts.write("draft", id, content);
+      if (!this.attachments.kept(id).length) this.attachments.write(id, files ?? []);
+    }
+  }
+
   /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
   move(from, to) {
     const texts = [this.draft(from), this.draft(to)]; // something else may be written there already

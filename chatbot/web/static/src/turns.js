@@ -195,16 +195,10 @@ export class Turns {
       await this.undo();
       return;
     }
+    const { id } = this.conversation;
     const asked = this.conversation.find(answer.parent_id);
     if (!(await this.view.attempt(this.link.call("dequeue", { answer_id: answer.id })))) return;
-    if (asked) this.giveBack(asked);
-  }
-
-  /** Put what was taken back into the composer, as far as that is empty. */
-  giveBack({ content, files }) {
-    const { input, attachments } = this.composer;
-    if (!input.value && content) this.composer.write(content);
-    if (!attachments.chips.length && files?.length) attachments.addReady(files);
+    if (asked) this.composer.giveBack(id, asked);
   }
 
   async retry(answer) {
@@ -285,11 +279,12 @@ export class Turns {
 
   /** Take the last message and its answer back. */
   async undo() {
+    const { id } = this.conversation;
     const asked = this.conversation.last("user");
-    const told = await this.view.attempt(this.link.call("undo", { chat_id: this.conversation.id }));
+    const told = await this.view.attempt(this.link.call("undo", { chat_id: id }));
     if (!told) return;
-    await this.view.attempt(this.view.load());
-    this.giveBack({ content: told.text, files: asked?.content === told.text ? asked.files : [] });
+    if (this.conversation.id === id) await this.view.attempt(this.view.load());
+    this.composer.giveBack(id, { content: told.text, files: asked?.content === told.text ? asked.files : [] });
   }
 }
 

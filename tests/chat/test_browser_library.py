@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.axe import violations
+from tests.chat.browser import Browser as Sockets
 from tests.chat.page import Tabs
 from tests.chat.shelves import (
     BREAD,
@@ -116,6 +117,26 @@ def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_c
     tab.page.go_back()
     expect(tab.answer().locator(".body")).to_be_visible()
     expect(tab.input).to_have_value(UNKNOWN)
+    assert tab.errors == []
+
+
+def test_question_that_is_asked_without_documents_leaves_the_shelves_of_the_house_too(
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
+) -> None:
+    library_model.scripts = [["The LZ 127 did.", Finish()]]
+    page = Sockets(library_chat.url)
+    assert page.call("house_options", {"options": {"library": cellar}})["ok"]
+    tab = tabs.open(library_chat)
+    tab.say(UNKNOWN)
+    tab.is_at("done")
+    expect(tab.find("#asks")).to_contain_text(f"Answers come from {cellar}")
+    tab.button("Ask without documents").click()
+    expect(tab.input).to_have_value(UNKNOWN)
+    expect(tab.find("#asks")).to_be_hidden()
+    tab.input.press("Enter")
+    tab.reads("The LZ 127 did.")
+    assert page.call("house_options", {"options": {}})["ok"]
+    page.client.disconnect()
     assert tab.errors == []
 
 

@@ -26,7 +26,7 @@ class Answers:
         tab.page.reload()
 
     def hold(self, *events: str) -> None:
-        """Hold back what is answered to these events."""
+        """Hold back what is answered to these events, from now on to no others."""
         self._events = events
 
     def came(self) -> None:

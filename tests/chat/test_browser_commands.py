@@ -110,3 +110,17 @@ def test_what_was_cleared_away_comes_back_to_be_changed(model: FakeServer, chat:
     expect(tab.page.get_by_label("Your message")).to_be_focused()
     expect(tab.find(".message")).to_have_count(2)
     assert tab.errors == []
+
+
+def test_a_slash_that_is_typed_anew_offers_the_commands_again(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    offered = tab.find("#commands")
+    expect(tab.find("#model")).to_be_visible()
+    tab.input.press_sequentially("/")
+    expect(offered).to_be_visible()
+    tab.input.press("Escape")
+    expect(offered).to_be_hidden()
+    tab.input.press("Backspace")
+    tab.input.press_sequentially("/")
+    expect(offered).to_be_visible()
+    assert tab.errors == []

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.chat.browser import Browser
+from tests.chat.held import Answers
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate, Usage
 from tests.processes import Process
@@ -67,6 +68,8 @@ def test_notes_that_were_made_meanwhile_are_not_overwritten_unseen(
     try:
         model.scripts = [["- The name is Ada. " + "word " * 90, Finish()]]
         tab = tabs.open(chat)
+        tab.page.clock.install()
+        answers = Answers(tab)
         for n in range(4):
             tab.say(f"question {n}")
             expect(tab.find(".answer")).to_have_count(n + 1)
@@ -77,6 +80,12 @@ def test_notes_that_were_made_meanwhile_are_not_overwritten_unseen(
         other = Browser(chat.url)
         assert other.call("notes", {"chat_id": tab.chat_id(), "text": "- Of another window."})["ok"]
         save = box.get_by_role("button", name="Save notes")
+        answers.hold("context")
+        save.click()
+        answers.came()
+        tab.page.clock.fast_forward(31_000)  # nobody waits that long for them
+        expect(box.get_by_role("alert")).to_contain_text("They could not be fetched")
+        answers.hold()  # what was held back stays lost
         save.click()
         expect(box.get_by_role("alert")).to_contain_text("Other notes were made meanwhile")
         expect(box.get_by_role("alert").locator("pre")).to_have_text("- Of another window.")

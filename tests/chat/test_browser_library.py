@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.axe import violations
+from tests.chat.browser import Browser as Sockets
 from tests.chat.page import Tabs
 from tests.chat.shelves import (
     BREAD,
@@ -119,6 +120,26 @@ def test_question_that_the_shelf_cannot_answer_is_refused_calmly_and_says_what_c
     assert tab.errors == []
 
 
+def test_question_that_is_asked_without_documents_leaves_the_shelves_of_the_house_too(
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
+) -> None:
+    library_model.scripts = [["The LZ 127 did.", Finish()]]
+    page = Sockets(library_chat.url)
+    assert page.call("house_options", {"options": {"library": cellar}})["ok"]
+    tab = tabs.open(library_chat)
+    tab.say(UNKNOWN)
+    tab.is_at("done")
+    expect(tab.find("#asks")).to_contain_text(f"Answers come from {cellar}")
+    tab.button("Ask without documents").click()
+    expect(tab.input).to_have_value(UNKNOWN)
+    expect(tab.find("#asks")).to_be_hidden()
+    tab.input.press("Enter")
+    tab.reads("The LZ 127 did.")
+    assert page.call("house_options", {"options": {}})["ok"]
+    page.client.disconnect()
+    assert tab.errors == []
+
+
 def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_while_it_comes(
     library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:
@@ -195,6 +216,19 @@ def test_a_shelf_with_quotes_in_its_name_is_asked_by_its_button(
     assert PARTS["Keeping"].strip() in library_model.requests[-1]["messages"][-1]["content"]
 
 
+def test_a_hash_that_is_typed_anew_offers_the_names_again(library_chat: Process, cellar: str, tabs: Tabs) -> None:
+    tab = tabs.open(library_chat)
+    offered = tab.find("#mentions")
+    tab.input.press_sequentially("Eggs #")
+    expect(offered.get_by_role("option", name=f"{cellar} Shelf")).to_be_visible()
+    tab.input.press("Escape")
+    expect(offered).to_be_hidden()
+    tab.input.press("Backspace")
+    tab.input.press_sequentially("#")
+    expect(offered).to_be_visible()
+    assert tab.errors == []
+
+
 def test_everything_can_be_done_by_keys(
     library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
 ) -> None:
@@ -205,7 +239,7 @@ def test_everything_can_be_done_by_keys(
     tab.input.press_sequentially("Eggs #cel")
     option = tab.page.get_by_role("option", name=cellar)
     expect(option).to_have_attribute("aria-selected", "true")
-    expect(tab.input).to_have_attribute("aria-activedescendant", "mention-0")
+    expect(tab.input).to_have_attribute("aria-activedescendant", "mentions-0")
     keys.press("Escape")
     expect(option).to_be_hidden()
     keys.type("l")

@@ -52,6 +52,29 @@ def test_thoughts_are_folded_live_and_timed_and_stand_above_the_answer(
     assert tab.errors == []
 
 
+def test_thoughts_that_go_on_are_timed_without_the_pause(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    gate = Gate()
+    model.scripts = [[Reason("The user "), Gate(), Finish()], [Reason("says hi."), gate, "Hello!", Finish()]]
+    tab = tabs.open(chat)
+    tab.page.clock.install()
+    tab.page.reload()
+    tab.say("hi")
+    summary = tab.answer().locator(".reasoning summary")
+    expect(summary).to_have_text(re.compile(r"^Thinking… \d s$"))
+    tab.button("Stop").click()
+    expect(summary).to_have_text(re.compile(r"^Thought for \d s$"))
+    tab.page.clock.fast_forward(30_000)
+    tab.say("/continue")
+    gate.wait_until_reached()
+    expect(summary).to_have_text(re.compile(r"^Thinking… \d s$"))
+    tab.page.clock.fast_forward(20_000)
+    expect(summary).to_have_text(re.compile(r"^Thinking… 2\d s$"))
+    gate.open()
+    tab.is_at("done")
+    expect(summary).to_have_text(re.compile(r"^Thought for 2\d s$"))
+    assert tab.errors == []
+
+
 def test_code_gets_its_colours_when_its_fence_closes_and_not_before(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:

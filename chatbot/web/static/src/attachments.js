@@ -2,19 +2,20 @@
 import { make } from "./dom.js";
 import { Failure } from "./link.js";
 import { addressOf, fitting, isPicture, isShown } from "./pictures.js";
-import { button, counted, short } from "./words.js";
+import { button, counted, sentence, short } from "./words.js";
 
 const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
 const PAGE_TIMEOUT_MS = 30000;
 const NOT_YET = "This page has not been read yet.";
 
 export class Attachments {
-  /** current: the id of the open chat; changed: called after each change. */
-  constructor(holder, { link, problem, current, drafts, changed }) {
-    Object.assign(this, { holder, link, problem, current, drafts, changed });
-    // {name, file: what the server made of it, work: while it is on its way, url: of a page out of the text, which stays
-    // until it is read, failed: why it is not}
+  /** changed: called after each change. */
+  constructor(holder, { link, conversation, drafts, problem, changed }) {
+    Object.assign(this, { holder, link, conversation, drafts, problem, changed });
+    // {name, place: where it was attached, file: what the server made of it, work: while it is on its way, url: of a page
+    // out of the text, which stays until it is read, failed: why it is not}
     this.chips = [];
+    this.coming = new Set(); // those on their way, in whatever chat
     this.maxBytes = Infinity;
     this.uploads = Promise.resolve(); // the last one; the next is counted against the room that it leaves
   }
@@ -43,12 +44,12 @@ export class Attachments {
   }
 
   async send(file) {
-    const [id, { chips }] = [this.current(), this];
+    const [{ place }, { chips }] = [this.conversation, this];
     await this.uploads;
     const ready = isPicture(file) ? await fitting(file) : file;
     const why = this.excess(ready);
     if (why) throw new Failure(why, "file_too_large");
-    return upload(ready, id, idsOf(chips));
+    return upload(ready, place.id, idsOf(chips));
   }
 
   /** Why a file is too large; nothing when it is not. */
@@ -70,7 +71,7 @@ export class Attachments {
   }
 
   async read(url) {
-    const asked = { chat_id: this.current(), url, files: idsOf(this.chips) };
+    const asked = { chat_id: this.conversation.id, url, files: idsOf(this.chips) };
     return (await this.link.call("url", asked, PAGE_TIMEOUT_MS)).file;
   }
 
@@ -93,20 +94,33 @@ export class Attachments {
   }
 
   follow(chip, promise) {
-    const { chips } = this;
+    chip.place = this.conversation.place;
+    this.coming.add(chip);
     chip.work = promise.then(
       (file) => Object.assign(chip, { file, name: file.name }),
       (failure) => {
-        if (!chip.url) chips.splice(chips.indexOf(chip), 1);
-        this.problem(failure.message, failure.code);
         chip.failed = failure.message;
+        if (!chip.url) this.chips = this.chips.filter((each) => each !== chip);
+        this.problem(this.isHere(chip) ? failure.message : elsewhere(chip, failure), failure.code);
       },
     ).finally(() => {
       delete chip.work;
-      if (chips === this.chips) this.keep(); // else another chat is open by now
+      this.coming.delete(chip);
+      if (this.isHere(chip)) this.keep();
+      else this.keepElsewhere(chip);
     });
     this.draw();
     return chip.work;
+  }
+
+  /** Whether the chat is open that something was attached in. */
+  isHere({ place }) {
+    return place.id === this.conversation.id;
+  }
+
+  /** Another chat is open by now: what was attached is kept where that was. */
+  keepElsewhere({ place: { id }, file, url }) {
+    if (file) this.write(id, [...this.kept(id).filter((each) => !url || each.url !== url), file]);
   }
 
   /** Wait until all are there; false when one failed. */
@@ -127,13 +141,16 @@ export class Attachments {
 
   /** Show what was attached in a chat and not sent. */
   restore(id) {
-    this.chips = this.kept(id).map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET }));
+    const coming = [...this.coming].filter((chip) => this.isHere(chip));
+    const kept = this.kept(id).filter(({ url }) => !url || !coming.some((chip) => chip.url === url));
+    this.chips = [...kept.map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET })), ...coming];
     this.draw();
   }
 
-  /** These are sent: nothing is attached now. What was kept goes with forget, when the server has the message. */
+  /** These are sent: no more is attached than what is on its way. What was kept goes with forget, when the server has the
+   *  message. */
   clear() {
-    this.chips = [];
+    this.chips = this.chips.filter(({ work }) => work);
     this.draw();
   }
 
@@ -148,7 +165,7 @@ export class Attachments {
   }
 
   keep() {
-    this.write(this.current(), this.chips.flatMap(({ file, url }) => file ?? (url ? { url } : [])));
+    this.write(this.conversation.id, this.chips.flatMap(({ file, url }) => file ?? (url ? { url } : [])));
     this.draw();
   }
 
@@ -188,6 +205,11 @@ function cost({ kind, n_tokens, n_chars }) {
 
 function tokens(n) {
   return `${short(n)} token${n === 1 ? "" : "s"}`;
+}
+
+/** What was attached in a chat that is not open, and why it is not there. */
+function elsewhere({ url }, { message }) {
+  return `A file in another chat was not attached. ${sentence(message)}${url ? " Its address is kept there." : ""}`;
 }
 
 function idsOf(chips) {

@@ -2,6 +2,7 @@
 import { About } from "./about.js";
 import { Alerts } from "./alert.js";
 import { drawAsksLine } from "./asks_line.js";
+import { attempting } from "./attempt.js";
 import { Asked } from "./asked.js";
 import { listenForKeys } from "./chat_keys.js";
 import { CommandList } from "./commands.js";
@@ -9,6 +10,7 @@ import { Composer } from "./composer.js";
 import { Context } from "./context.js";
 import { Conversation, isProgress } from "./conversation.js";
 import { copyLast, deedsOf } from "./deeds.js";
+import { closeDialogs } from "./dialog.js";
 import { Drafts } from "./drafts.js";
 import { furtherLine } from "./further.js";
 import { LibraryDoor } from "./library_door.js";
@@ -27,13 +29,13 @@ import { Turns } from "./turns.js";
 import { loginPath } from "./whose.js";
 
 const byId = (id) => document.getElementById(id);
-const current = () => conversation.id;
 const openInList = () => chats.find(({ id }) => id === conversation.id);
 const problem = (text, code) => surface.showProblem(text, code);
 
 const link = new Link();
 const surface = new Surface();
 const conversation = new Conversation(idInAddress());
+const { attempt, attemptHere } = attempting(conversation, problem);
 const speaker = new Speaker(byId("live"));
 const alerts = new Alerts(byId("strip"));
 const about = new About(byId("model"), byId("about"), () => asked.tell());
@@ -49,8 +51,11 @@ const commands = new CommandList(byId("input"), byId("commands"), {
 });
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
-  picker: byId("picker"), area: byId("main"), list: commands, drafts,
-}, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+  picker: byId("picker"), area: byId("main"), list: commands, drafts, conversation,
+}, link, {
+  problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text),
+  send: (...message) => turns.send(...message), editLast: () => turns.editLast(),
+});
 const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
@@ -62,9 +67,9 @@ const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"),
   askWithout: (answer) => turns.askWithout(answer),
 });
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
-  problem, attempt, load, sync, showAll, showOpened, showTurn, begun,
+  problem, attempt, attemptHere, load, sync, showAll, showOpened, showTurn, begun,
 });
-const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : current()), problem });
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id), problem });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
 const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
 const deeds = deedsOf({
@@ -219,6 +224,7 @@ function showAnswer(answer, event) {
 
 byId("stop").addEventListener("click", () => turns.stop());
 addEventListener("popstate", () => {
+  closeDialogs();
   if (door.owns(location.pathname)) return door.show();
   const id = idInAddress();
   const isThere = door.isOpen && id === conversation.id;
@@ -226,17 +232,6 @@ addEventListener("popstate", () => {
   if (!isThere) id ? openChat(id, false) : startNew();
 });
 listenForKeys({ escape, copy: (what) => copyLast(conversation, what, say), step: (by) => !door.isOpen && turns.step(by) });
-
-/** Wait for something to be done: its answer, or undefined when it failed and the page says why. */
-async function attempt(promise) {
-  problem("");
-  try {
-    return (await promise) ?? true;
-  } catch (failure) {
-    problem(failure.message, failure.code);
-    return undefined;
-  }
-}
 
 function escape() {
   if (surface.isSideOpen) surface.showSide(false);
@@ -282,13 +277,15 @@ function show(id) {
 
 async function showMessage(id) {
   if (!conversation.find(id)) {
-    const opened = await attempt(link.call("branch", { chat_id: conversation.id, message_id: id }));
-    if (opened) showOpened(opened);
+    const opened = await attemptHere(link.call("branch", { chat_id: conversation.id, message_id: id }));
+    if (!opened) return;
+    showOpened(opened);
   }
   list.showMessage(id);
 }
 
 function enter(id) {
+  closeDialogs();
   isUnspoken = false;
   turns.enter(id);
   note.hide();

@@ -7,14 +7,15 @@ const LONG_PASTE = 4000;
 const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
 
 export class Composer {
-  /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts.
-   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
+  /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts,
+   *  conversation. deeds: send(text, files), run(text) that is true for a command, editLast,
+   *  tell(text) to a screen reader, problem. */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
     Object.assign(this, { link, deeds });
-    this.isWaiting = false; // for what is attached, to send then
-    const { current, problem } = deeds;
-    this.attachments = new Attachments(parts.chips, { link, problem, current, drafts: parts.drafts, changed: () => this.draw() });
+    this.waiting = null; // {place, text}: a message that is sent when what it needs is there
+    const { chips, conversation, drafts } = parts;
+    this.attachments = new Attachments(chips, { link, conversation, drafts, problem: deeds.problem, changed: () => this.draw() });
     this.mentions = null; // the list that a # opens, when its script is here
     this.listen();
     this.listenForFiles();
@@ -40,7 +41,7 @@ export class Composer {
   async lookForMention() {
     if (!this.mentions && this.input.value.includes("#")) {
       const { Mentions } = await import("./mentions.js").catch(() => ({})); // not reached: names can be typed in full
-      if (Mentions) this.mentions ??= new Mentions(this.input, this.list.list, { link: this.link, ...this.deeds, changed: () => this.keep() });
+      if (Mentions) this.mentions ??= new Mentions(this.input, this.list.list, { ...this.deeds, link: this.link, conversation: this.conversation, changed: () => this.keep() });
     }
     this.mentions?.look();
   }
@@ -114,7 +115,7 @@ export class Composer {
   async submit() {
     if (this.isWaiting || this.deeds.run(this.input.value)) return;
     this.takePages(true);
-    if (this.attachments.isBusy && !(await this.wait())) return;
+    if (this.attachments.isBusy && !(await this.wait(this.attachments.settled()))) return;
     const { lack } = this.attachments;
     if (lack) {
       this.deeds.problem(`${sentence(lack)} Try again or remove the page, then send.`);
@@ -124,15 +125,22 @@ export class Composer {
     if (text || this.attachments.files.length) this.deeds.send(text, this.attachments.files);
   }
 
-  /** Wait for what is attached; false when it failed or another chat is open by then. */
-  async wait() {
-    const id = this.deeds.current();
-    this.isWaiting = true;
+  /** Wait for what the message needs; false when it failed, or when by then another chat is open or another text is
+   *  written: the person sends that one. */
+  async wait(promise) {
+    const waiting = { place: this.conversation.place, text: this.input.value };
+    this.waiting = waiting;
     this.draw();
-    const isThere = await this.attachments.settled();
-    this.isWaiting = false;
+    const isThere = (await promise) ?? true;
+    const isSame = this.waiting === waiting && this.isWaiting;
+    if (this.waiting === waiting) this.waiting = null;
     this.draw();
-    return isThere && id === this.deeds.current();
+    return isThere && isSame;
+  }
+
+  /** Whether the message that is written here waits to be sent. */
+  get isWaiting() {
+    return this.waiting?.place === this.conversation.place && this.waiting.text === this.input.value;
   }
 
   /** The message is on its way: make room for the next one. */
@@ -144,7 +152,7 @@ export class Composer {
   /** Another chat is open: show what was being written there. */
   restore(id) {
     this.drafts.restore(id, (isLate) => {
-      if (isLate && !(this.isEmpty && id === this.deeds.current())) return; // the person went on
+      if (isLate && !(this.isEmpty && id === this.conversation.id)) return; // the person went on
       this.setText(this.draft(id));
       this.attachments.restore(id);
     });
@@ -168,6 +176,17 @@ export class Composer {
     this.attachments.addReady(files);
   }
 
+  /** Put what was taken back in a chat into what is written there, as far as that is empty. */
+  giveBack(id, { content, files }) {
+    if (id === this.conversation.id) {
+      if (!this.input.value && content) this.write(content);
+      if (!this.attachments.chips.length && files?.length) this.attachments.addReady(files);
+    } else {
+      if (!this.draft(id)) this.drafts.write("draft", id, content);
+      if (!this.attachments.kept(id).length) this.attachments.write(id, files ?? []);
+    }
+  }
+
   /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
   move(from, to) {
     const texts = [this.draft(from), this.draft(to)]; // something else may be written there already
@@ -189,7 +208,7 @@ export class Composer {
   }
 
   keep() {
-    this.drafts.write("draft", this.deeds.current(), this.input.value);
+    this.drafts.write("draft", this.conversation.id, this.input.value);
   }
 
   /** The server has a message: its draft is not needed any more. */

@@ -71,15 +71,21 @@ export class Context {
     area.value = text;
     const problem = make("div", { class: "problem", role: "alert" });
     let seen = text; // what is overwritten is what was looked at
+    const compare = async (next) => {
+      try {
+        seen = (await this.link.call("context", next, TIMEOUT_MS)).notes;
+        problem.append(make("pre", { tabindex: "0", "aria-label": "The other notes" }, seen));
+      } catch {
+        problem.append(make("p", {}, "They could not be fetched: press the same button once more to see them."));
+      }
+    };
     const send = async (changed) => {
       const { next } = this.now();
       try {
         await this.link.call("notes", { chat_id: next.chat_id, text: changed, was: seen });
       } catch (failure) {
         problem.replaceChildren(make("p", {}, sentence(failure.message)));
-        if (failure.code !== "notes_changed") return;
-        seen = (await this.link.call("context", next, TIMEOUT_MS)).notes;
-        problem.append(make("pre", { tabindex: "0", "aria-label": "The other notes" }, seen));
+        if (failure.code === "notes_changed") await compare(next);
         return;
       }
       this.changed();

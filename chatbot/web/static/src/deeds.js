@@ -41,7 +41,7 @@ export function deedsOf({ link, conversation, composer, options, list, note, cha
     url: async (address) => {
       const { place } = conversation;
       const chip = await composer.attachments.addPage(address.replace(/^#/, ""));
-      if (!chip && conversation.place === place && !composer.input.value) composer.write(`/url ${address}`);
+      if (!chip) composer.giveBack(place.id, { content: `/url ${address}` });
     },
     regen: () => acts.again() || say("There is no answer yet that could be given again."),
     continue: () => {

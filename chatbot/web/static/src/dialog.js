@@ -14,6 +14,11 @@ export function showDialog(title, ...content) {
   return dialog;
 }
 
+/** Close the boxes that are open, before another chat is: what was typed there is taken now, as its field is left. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+}
+
 function isBeside(element, { clientX: x, clientY: y }) {
   const { left, right, top, bottom } = element.getBoundingClientRect();
   return x < left || x > right || y < top || y > bottom;

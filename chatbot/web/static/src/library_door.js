@@ -1,5 +1,6 @@
 // The way to the library: its addresses, and its view over the conversation, which stays as it is behind it. The script
 // of the view is fetched when it is first opened.
+import { closeDialogs } from "./dialog.js";
 import { make } from "./dom.js";
 import { style } from "./lazy.js";
 
@@ -37,7 +38,7 @@ export class LibraryDoor {
 
   go(address) {
     if (!this.isOpen) Object.assign(this, { from: document.activeElement, first: address });
-    document.querySelector("dialog[open]")?.close();
+    closeDialogs();
     history.pushState(null, "", address);
     this.show();
   }

@@ -26,7 +26,7 @@ export function obeying({ link, conversation, composer, note, list, deeds, attem
   };
   return (text) => {
     if (!list.commands.length && /^\/[a-z?]/i.test(text)) {
-      list.known.then(() => composer.submit()); // it may be a command: sent when that is known
+      composer.wait(list.known).then((isSame) => isSame && composer.submit()); // it may be a command: sent when that is known
       return true;
     }
     const command = list.parse(text);

@@ -16,6 +16,7 @@ export class Reasoning {
     this.renderer = new Renderer(holder);
     this.since = 0; // when the thoughts began
     this.lasted = 0; // seconds, where this page saw them end
+    this.wasOver = false; // the answer; it may go on
     this.timer = 0;
     this.message = null;
     this.drawn = "";
@@ -32,7 +33,10 @@ export class Reasoning {
     if (!message) return;
     hide(this.element, !message.reasoning);
     if (!message.reasoning) return;
-    const isThinking = !message.content && !isFinal(message);
+    const isOver = isFinal(message);
+    if (this.wasOver && !isOver) this.since = this.lasted = 0; // the pause is no time of thoughts
+    this.wasOver = isOver;
+    const isThinking = !message.content && !isOver;
     if (isThinking && !this.since) this.since = performance.now() - 1000 * (message.meta.thought_s ?? 0);
     if (!isThinking && this.since && !this.lasted) this.lasted = this.seconds();
     if (this.element.dataset.live !== String(isThinking)) this.element.dataset.live = String(isThinking);

@@ -8,8 +8,8 @@ import { sentence } from "./words.js";
 const NAMED = /(^|\s)#(?:"[^"]*"|\S+)/g; // shelves and documents, as a message names them
 
 export class Turns {
-  /** parts: link, conversation, list, composer, options, speaker. view: problem, attempt, load, sync, showAll,
-   *  showOpened, showTurn, and begun, called when a new chat has got its address. */
+  /** parts: link, conversation, list, composer, options, speaker. view: problem, attempt, attemptHere, load, sync,
+   *  showAll, showOpened, showTurn, and begun, called when a new chat has got its address. */
   constructor(parts, view) {
     Object.assign(this, parts);
     this.view = view;
@@ -195,16 +195,10 @@ export class Turns {
       await this.undo();
       return;
     }
+    const { id } = this.conversation;
     const asked = this.conversation.find(answer.parent_id);
     if (!(await this.view.attempt(this.link.call("dequeue", { answer_id: answer.id })))) return;
-    if (asked) this.giveBack(asked);
-  }
-
-  /** Put what was taken back into the composer, as far as that is empty. */
-  giveBack({ content, files }) {
-    const { input, attachments } = this.composer;
-    if (!input.value && content) this.composer.write(content);
-    if (!attachments.chips.length && files?.length) attachments.addReady(files);
+    if (asked) this.composer.giveBack(id, asked);
   }
 
   async retry(answer) {
@@ -219,10 +213,9 @@ export class Turns {
 
   /** Put the question of an answer into the composer, to be asked without documents. */
   async askWithout(answer) {
-    const { place, options } = this.conversation;
     const asked = this.conversation.find(answer.parent_id)?.content ?? "";
-    if (options.library && !(await this.view.attempt(this.options.set("library", undefined)))) return;
-    if (this.conversation.place === place) this.composer.write(asked.replace(NAMED, "$1").trim());
+    if (!(await this.view.attemptHere(this.options.leaveLibrary()))) return;
+    this.composer.write(asked.replace(NAMED, "$1").trim());
   }
 
   /** Answer the last message once more; false when there is none. */
@@ -233,7 +226,7 @@ export class Turns {
   }
 
   async goOn(answer) {
-    const told = await this.view.attempt(this.link.call("continue", { answer_id: answer.id }));
+    const told = await this.view.attemptHere(this.link.call("continue", { answer_id: answer.id }));
     if (!told) return;
     this.list.follow();
     this.take(told.answer);
@@ -253,9 +246,8 @@ export class Turns {
 
   /** Show another version of a message, and give the focus back to the switch. */
   async branch(id, way) {
-    const { place } = this.conversation;
-    const opened = await this.view.attempt(this.link.call("branch", { chat_id: place.id, message_id: id }));
-    if (!opened || this.conversation.place !== place) return;
+    const opened = await this.view.attemptHere(this.link.call("branch", { chat_id: this.conversation.id, message_id: id }));
+    if (!opened) return;
     this.view.showOpened(opened);
     const { element } = this.list.entry(id) ?? {};
     if (!element) return;
@@ -286,11 +278,12 @@ export class Turns {
 
   /** Take the last message and its answer back. */
   async undo() {
+    const { id } = this.conversation;
     const asked = this.conversation.last("user");
-    const told = await this.view.attempt(this.link.call("undo", { chat_id: this.conversation.id }));
+    const told = await this.view.attempt(this.link.call("undo", { chat_id: id }));
     if (!told) return;
-    await this.view.attempt(this.view.load());
-    this.giveBack({ content: told.text, files: asked?.content === told.text ? asked.files : [] });
+    if (this.conversation.id === id) await this.view.attempt(this.view.load());
+    this.composer.giveBack(id, { content: told.text, files: asked?.content === told.text ? asked.files : [] });
   }
 }
 

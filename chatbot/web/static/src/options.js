@@ -83,6 +83,12 @@ export class Options {
     return this.change(choosing(name, value));
   }
 
+  /** Ask no shelf in this chat, also where the house has one for all. Throws Failure. */
+  async askNoShelf() {
+    const { library: fallback } = this.known.defaults;
+    if (this.chosen.library ?? fallback) await this.set("library", fallback ? "" : undefined);
+  }
+
   /** Make this the whole choice. Throws Failure. */
   take(options) {
     return this.change(() => options);

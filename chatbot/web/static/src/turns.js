@@ -219,9 +219,9 @@ export class Turns {
 
   /** Put the question of an answer into the composer, to be asked without documents. */
   async askWithout(answer) {
-    const { place, options } = this.conversation;
+    const { place } = this.conversation;
     const asked = this.conversation.find(answer.parent_id)?.content ?? "";
-    if (options.library && !(await this.view.attempt(this.options.set("library", undefined)))) return;
+    if (!(await this.view.attempt(this.options.askNoShelf()))) return;
     if (this.conversation.place === place) this.composer.write(asked.replace(NAMED, "$1").trim());
   }
 

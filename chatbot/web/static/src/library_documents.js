@@ -11,7 +11,6 @@ export class Documents {
   constructor(lib, shelfId) {
     Object.assign(this, { lib, shelfId });
     this.shown = [];
-    this.deleted = []; // what Undo brings back
     this.of = ""; // the shelf's state for which the list was asked
     this.asked = 0;
     this.field = make("input", { type: "search", id: "documents-filter", autocomplete: "off", placeholder: "Find by title or address", "aria-label": "Find a document" });
@@ -91,21 +90,23 @@ export class Documents {
     this.shown.splice(at, 1);
     row?.remove();
     if (hadFocus) (this.list.children[Math.min(at, this.shown.length - 1)]?.querySelector("a") ?? this.heading).focus();
-    this.deleted.push(document);
-    const n = this.deleted.length;
-    this.lib.toast.offer(n === 1 ? `“${document.title || document.uri}” was taken off the shelf.` : `${n} documents were taken off the shelf.`, {
-      name: "Undo", run: () => this.restore(), ended: () => { this.deleted = []; },
+    this.lib.toast.offer({
+      of: this,
+      items: [document],
+      words: (all) => (all.length === 1 ? `“${all[0].title || all[0].uri}” was taken off the shelf.` : `${all.length} documents were taken off the shelf.`),
+      back: (all) => this.restore(all),
     });
     this.of = "";
     this.lib.refreshSoon();
   }
 
-  async restore() {
-    const ids = this.deleted.map(({ id }) => id);
-    this.deleted = [];
-    if (!(await this.lib.call("document_restore", { document_ids: ids }))) return;
+  /** Bring deleted documents back; false when the server did not. */
+  async restore(deleted) {
+    const ids = deleted.map(({ id }) => id);
+    if (!(await this.lib.call("document_restore", { document_ids: ids }))) return false;
     this.lib.toast.say(ids.length === 1 ? "The document is back." : `${ids.length} documents are back.`);
     this.of = "";
     this.lib.refresh(true);
+    return true;
   }
 }

@@ -57,9 +57,7 @@ export class Sources {
     const at = shelf ?? this.lib.view.id;
     if (!(await this.lib.call("source_remove", { source_id: id }))) return;
     await this.lib.refresh(true);
-    this.lib.toast.offer(`${address} was removed with its documents.`, { name: "Undo", ended: () => {}, run: async () => {
-      if (await this.lib.call("source_add", { shelf_id: at, kind, address, options })) this.lib.refresh(true);
-    } });
+    this.lib.offer(`${address} was removed with its documents.`, "source_add", { shelf_id: at, kind, address, options });
   }
 
   async showFailures({ id, address }) {

@@ -22,7 +22,6 @@ export class Sidebar {
     this.page = page;
     this.chats = new Map();
     this.isKnown = false; // until the server has told the chats
-    this.deleted = { chats: [], open: null }; // what Undo brings back
     this.going = new Set(); // ids of what is being deleted here
     this.toast = new Toast();
     this.menu = new Menu();
@@ -243,34 +242,34 @@ export class Sidebar {
   /** Delete chats, for good only when the offer to undo it is over. Further ones join the same offer. */
   async remove(ids) {
     const open = this.page.current();
-    const chats = ids.map((id) => this.chats.get(id));
+    const items = ids.map((id) => ({ id, title: this.chats.get(id).title, wasOpen: id === open }));
     for (const id of ids) this.going.add(id);
     const isDone = await this.call("delete", { chat_ids: ids });
     for (const id of ids) this.going.delete(id);
     if (!isDone) return;
     this.drop(ids);
-    this.deleted = { chats: [...this.deleted.chats, ...chats], open: ids.includes(open) ? open : this.deleted.open };
-    const n = this.deleted.chats.length;
-    this.toast.offer(n === 1 ? `“${chats[0].title}” was deleted.` : `${n} chats were deleted.`, {
-      name: "Undo",
-      run: () => this.restore(),
-      ended: () => { this.deleted = { chats: [], open: null }; },
+    this.toast.offer({
+      of: this,
+      items,
+      words: (all) => (all.length === 1 ? `“${all[0].title}” was deleted.` : `${all.length} chats were deleted.`),
+      back: (all) => this.restore(all),
     });
   }
 
   /** Whether a chat was deleted here, and may come back. */
   hasDeleted(id) {
-    return this.going.has(id) || this.deleted.chats.some((chat) => chat.id === id);
+    return this.going.has(id) || this.toast.isOffered(this, id);
   }
 
-  async restore() {
-    const { chats, open } = this.deleted;
-    this.deleted = { chats: [], open: null };
-    const back = await this.call("restore", { chat_ids: chats.map(({ id }) => id) });
-    if (!back) return;
+  /** Bring deleted chats back; false when the server did not. */
+  async restore(deleted) {
+    const back = await this.call("restore", { chat_ids: deleted.map(({ id }) => id) });
+    if (!back) return false;
     for (const chat of back.chats) this.put(chat); // as they are now: their answers have ended
-    this.toast.say(chats.length === 1 ? "The chat is back." : `${chats.length} chats are back.`);
-    if (open && !this.page.current()) this.open(open);
+    this.toast.say(deleted.length === 1 ? "The chat is back." : `${deleted.length} chats are back.`);
+    const open = deleted.findLast(({ wasOpen }) => wasOpen);
+    if (open && !this.page.current()) this.open(open.id);
+    return true;
   }
 
   async export(run) {

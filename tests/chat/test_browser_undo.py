@@ -116,3 +116,37 @@ def test_undo_in_the_library_that_fails_is_offered_again(
     fails_then_works(tab, held, "shelf_restore")
     expect(tab.find(".shelves").get_by_role("link", name="barn", exact=True)).to_be_visible()
     assert tab.errors == []
+
+
+def test_delete_pressed_twice_deletes_once(chat: Process, model: FakeServer, tabs: Tabs) -> None:
+    eels, fish = begun(chat, "eels", "fish")
+    tab = tabs.open(chat)
+    held = Held(tab)
+    row(tab, eels).focus()
+    held.hold("delete")
+    tab.page.keyboard.press("Delete")
+    held.until_asked()
+    tab.page.keyboard.press("Delete")
+    held.release()
+    expect(row(tab, eels)).to_have_count(0)
+    expect(tab.find("#toast")).to_contain_text("“eels” was deleted.")
+    delete(tab, fish)
+    expect(tab.find("#toast")).to_contain_text("2 chats were deleted.")
+
+
+def test_a_document_whose_delete_is_pressed_twice_goes_alone(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    tab = filled_shelf(tabs, library_chat, "cabin", tmp_path / "cabin")
+    held = Held(tab)
+    held.hold("document_delete")
+    tab.button("Delete Bread").click()
+    held.until_asked()
+    tab.button("Delete Bread").click()
+    held.release()
+    expect(tab.find("#toast")).to_contain_text("“Bread” was taken off the shelf.")
+    expect(titles(tab)).to_have_text(["Eggs", "pea soup.txt"])
+    expect(tab.find("#toast .toast:visible")).to_have_count(1)  # nothing was refused
+    tab.button("Delete Eggs").click()
+    expect(tab.find("#toast")).to_contain_text("2 documents were taken off the shelf.")
+    assert tab.errors == []

@@ -11,6 +11,7 @@ export class Documents {
   constructor(lib, shelfId) {
     Object.assign(this, { lib, shelfId });
     this.shown = [];
+    this.going = new Set(); // ids of what is being deleted here
     this.of = ""; // the shelf's state for which the list was asked
     this.asked = 0;
     this.field = make("input", { type: "search", id: "documents-filter", autocomplete: "off", placeholder: "Find by title or address", "aria-label": "Find a document" });
@@ -83,13 +84,12 @@ export class Documents {
 
   /** Delete a document with a way back. Further ones join the same offer. */
   async remove(document) {
-    if (!(await this.lib.call("document_delete", { document_ids: [document.id] }))) return;
-    const at = this.shown.findIndex(({ id }) => id === document.id);
-    const row = this.list.children[at];
-    const hadFocus = row?.contains(globalThis.document.activeElement);
-    this.shown.splice(at, 1);
-    row?.remove();
-    if (hadFocus) (this.list.children[Math.min(at, this.shown.length - 1)]?.querySelector("a") ?? this.heading).focus();
+    if (this.going.has(document.id)) return; // pressed twice
+    this.going.add(document.id);
+    const isDone = await this.lib.call("document_delete", { document_ids: [document.id] });
+    this.going.delete(document.id);
+    if (!isDone) return;
+    this.drop(document.id);
     this.lib.toast.offer({
       of: this,
       items: [document],
@@ -98,6 +98,17 @@ export class Documents {
     });
     this.of = "";
     this.lib.refreshSoon();
+  }
+
+  /** A document is not there any more: the next one has the focus. */
+  drop(id) {
+    const at = this.shown.findIndex((each) => each.id === id);
+    if (at < 0) return; // the list was asked for again meanwhile
+    const row = this.list.children[at];
+    const hadFocus = row.contains(document.activeElement);
+    this.shown.splice(at, 1);
+    row.remove();
+    if (hadFocus) (this.list.children[Math.min(at, this.shown.length - 1)]?.querySelector("a") ?? this.heading).focus();
   }
 
   /** Bring deleted documents back; false when the server did not. */

@@ -240,7 +240,9 @@ export class Sidebar {
   }
 
   /** Delete chats, for good only when the offer to undo it is over. Further ones join the same offer. */
-  async remove(ids) {
+  async remove(chosen) {
+    const ids = chosen.filter((id) => this.chats.has(id) && !this.going.has(id));
+    if (!ids.length) return; // pressed twice
     const open = this.page.current();
     const items = ids.map((id) => ({ id, title: this.chats.get(id).title, wasOpen: id === open }));
     for (const id of ids) this.going.add(id);

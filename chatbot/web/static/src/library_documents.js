@@ -14,6 +14,7 @@ export class Documents {
     this.going = new Set(); // ids of what is being deleted here
     this.of = ""; // the shelf's state for which the list was asked
     this.asked = 0;
+    this.text = ""; // for which shown was found
     this.field = make("input", { type: "search", id: "documents-filter", autocomplete: "off", placeholder: "Find by title or address", "aria-label": "Find a document" });
     this.field.addEventListener("input", () => {
       clearTimeout(this.timer);
@@ -42,20 +43,30 @@ export class Documents {
     this.asked++;
   }
 
-  /** Ask for the list; isMore: for what follows what is shown. */
+  /** Ask for the list, as far as it was read; isMore: for what follows what is shown. */
   async load(isMore = false) {
     const asked = ++this.asked;
     const text = this.field.value.trim();
-    const after = isMore ? this.shown.at(-1)?.uri : undefined;
+    const before = isMore ? this.shown : [];
+    const wanted = !isMore && text === this.text ? this.shown.length : 0;
     try {
-      const told = await this.lib.link.call("shelf", { shelf_id: this.shelfId, ...(text && { text }), ...(after && { after }) });
+      const told = await this.ask(text, before, wanted, asked);
       if (asked !== this.asked) return;
-      this.shown = isMore ? [...this.shown, ...told.documents] : told.documents;
+      Object.assign(this, { text, shown: told.documents });
       this.show(told, text);
-      if (isMore) this.list.children[this.shown.length - told.documents.length]?.querySelector("a")?.focus();
+      if (isMore) this.list.children[before.length]?.querySelector("a")?.focus();
     } catch (failure) {
       if (asked === this.asked) this.said.textContent = sentence(failure.message);
     }
+  }
+
+  /** What the server tells of the list, with the documents that follow those of before: so many as wanted, or one lot. */
+  async ask(text, before, wanted, asked) {
+    const after = before.at(-1)?.uri;
+    const told = await this.lib.link.call("shelf", { shelf_id: this.shelfId, ...(text && { text }), ...(after && { after }) });
+    const documents = [...before, ...told.documents];
+    const isEnough = !told.more || documents.length >= wanted || asked !== this.asked;
+    return isEnough ? { ...told, documents } : this.ask(text, documents, wanted, asked);
   }
 
   show({ n_documents: n, more }, text) {

@@ -70,8 +70,8 @@ export class Turns {
   }
 
   post(written) {
-    const { place } = this.conversation;
-    const message = { ...written, id: newKey(), role: "user", pending: true, place };
+    const { place, messages } = this.conversation;
+    const message = { ...written, id: newKey(), role: "user", pending: true, place, behind: messages.at(-1)?.id };
     this.outbox.add(message);
     if (message.isKept) this.forget(message, place.id);
     this.conversation.pending.push(message);

@@ -1,4 +1,5 @@
-"""What is deleted comes back by Undo: also when the first try fails, and never more than the line says."""
+"""What is deleted comes back by Undo: also when the first try fails, and never more than the line says.
+A change that is refused takes back no other."""
 
 from __future__ import annotations
 
@@ -149,4 +150,26 @@ def test_a_document_whose_delete_is_pressed_twice_goes_alone(
     expect(tab.find("#toast .toast:visible")).to_have_count(1)  # nothing was refused
     tab.button("Delete Eggs").click()
     expect(tab.find("#toast")).to_contain_text("2 documents were taken off the shelf.")
+    assert tab.errors == []
+
+
+def test_a_change_that_is_refused_takes_back_itself_alone(chat: Process, model: FakeServer, tabs: Tabs) -> None:
+    (gulls,) = begun(chat, "gulls")
+    tab = tabs.open(chat)
+    held = Held(tab)
+    line = row(tab, gulls)
+    line.hover()
+    tab.button("Actions for gulls").click()
+    held.hold("pin")
+    tab.page.get_by_role("menuitem", name="Pin", exact=True).click()
+    held.until_asked()
+    expect(tab.find("#chats h2").first).to_have_text("Pinned")
+    page = Sockets(chat.url)
+    assert page.call("rename", {"chat_id": gulls, "title": "gulls and terns"})["ok"]
+    page.client.disconnect()
+    expect(line).to_have_text("gulls and terns")
+    held.refuse("the disk is full")
+    expect(tab.find("#toast")).to_contain_text("The disk is full.")
+    expect(tab.find("#chats h2").first).to_have_text("Today")
+    expect(line).to_have_text("gulls and terns")
     assert tab.errors == []

@@ -220,9 +220,10 @@ export class Sidebar {
 
   /** Show a change at once; take it back when the server does not want it. */
   async change(id, fields, asked) {
-    const before = this.chats.get(id);
+    const chat = this.chats.get(id);
+    const before = Object.fromEntries(Object.keys(fields).map((name) => [name, chat[name]]));
     this.put({ id, ...fields });
-    if (!(await asked) && this.chats.has(id)) this.put(before);
+    if (!(await asked) && this.chats.has(id)) this.put({ id, ...before }); // what else has changed meanwhile stays
   }
 
   tag(ids) {

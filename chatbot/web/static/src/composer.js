@@ -8,7 +8,7 @@ const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
 
 export class Composer {
   /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts.
-   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
+   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem, tell. */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
     Object.assign(this, { link, deeds });

@@ -1,7 +1,7 @@
 // What is asked of the server before there is a socket: a route that takes JSON and answers with it.
 
 /** An answer that was none: a sentence for the person, the code, and how long to wait where the server says so. */
-export class Refused extends Error {
+class Refused extends Error {
   constructor(message, code, waitS = 0) {
     super(message);
     Object.assign(this, { code, waitS });

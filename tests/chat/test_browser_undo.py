@@ -173,3 +173,22 @@ def test_a_change_that_is_refused_takes_back_itself_alone(chat: Process, model: 
     expect(tab.find("#chats h2").first).to_have_text("Today")
     expect(line).to_have_text("gulls and terns")
     assert tab.errors == []
+
+
+def test_undo_that_is_not_answered_stays_and_no_text_is_said_to_be_kept(
+    chat: Process, model: FakeServer, tabs: Tabs
+) -> None:
+    (hawks,) = begun(chat, "hawks")
+    tab = tabs.open(chat)
+    tab.page.clock.install()
+    held = Held(tab)
+    delete(tab, hawks)
+    expect(tab.find("#toast")).to_contain_text("“hawks” was deleted.")
+    held.hold("restore")
+    undo(tab).click()
+    held.until_asked()
+    tab.page.clock.run_for(10_500)
+    expect(tab.find("#toast span").first).to_have_text("The chat server does not answer.")
+    expect(undo(tab)).to_be_visible()
+    held.release()
+    expect(row(tab, hawks)).to_be_visible()

@@ -33,6 +33,7 @@ R = TypeVar("R", bound=AnyResponse)
 
 _COOKIE_S = 400 * 86_400  # the longest that browsers keep one; the server ends sessions earlier
 _BODY_BYTES = 16_384
+_QUERY_BYTES = 1_200  # of a way back: longer ones make addresses that no server reads
 _SECRET_CHARS = 1_000
 _LOG_IN = "you are not logged in here, or no longer: load the page again"
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "CrOS", "Linux")
@@ -183,7 +184,10 @@ def add_auth(app: Flask, auth: Auth) -> None:
 
 def to_login() -> AnyResponse:
     """Send a browser to the page for logging in, which leads back to where it wanted to go."""
-    way_back = "" if request.path == "/" else f"?next={quote(request.path, safe='')}"
+    wanted = request.path
+    if wanted.startswith("/library") and 0 < len(request.query_string) <= _QUERY_BYTES:  # a passage, or a search
+        wanted += "?" + request.query_string.decode("ascii", "ignore")
+    way_back = "" if wanted == "/" else f"?next={quote(wanted, safe='')}"
     return _private(redirect(f"/login{way_back}"))
 
 

@@ -71,6 +71,9 @@ def test_without_a_session_there_is_nothing_but_the_door(web: Process) -> None:
     assert (root.status, root.headers["Location"]) == (302, "/login")
     assert ask(f"{web.url}/c/abc").headers["Location"] == "/login?next=%2Fc%2Fabc"
     assert ask(f"{web.url}/admin").headers["Location"] == "/login?next=%2Fadmin"
+    assert ask(f"{web.url}/library?q=egg").headers["Location"] == "/login?next=%2Flibrary%3Fq%3Degg"
+    long = ask(f"{web.url}/library?q={'egg' * 1_000}")  # would be longer than a server reads
+    assert long.headers["Location"] == "/login?next=%2Flibrary"
     assert "password" in ask(f"{web.url}/login").text.lower()
     assert ask(f"{web.url}/join").status == 200
     assert set(ask(f"{web.url}/health").body) == {"status", "version"}

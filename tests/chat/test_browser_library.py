@@ -349,3 +349,21 @@ def test_library_fits_a_phone_and_a_first_touch_of_a_footnote_shows_its_card(
     card.get_by_role("link", name="Open the passage").tap()
     expect(tab.find("#library mark")).to_be_in_viewport()
     assert tab.errors == []
+
+
+def test_the_style_of_footnotes_that_did_not_come_is_fetched_with_the_next_answer(
+    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
+) -> None:
+    library_model.scripts = [["Four minutes [1].", Finish()], ["Four [1].", Finish()]]
+    tab = tabs.open(library_chat, service_workers="block")
+    tab.page.route("**/grounds.css*", lambda route: route.abort())
+    tab.say(f"#{cellar} {QUESTION}")
+    tab.is_at("done")
+    cite = tab.find(".cite").first
+    expect(cite).to_be_visible()
+    expect(cite).not_to_have_css("font-weight", "600")
+    tab.page.unroute("**/grounds.css*")
+    tab.say(f"#{cellar} {QUESTION}")
+    expect(cite).to_have_css("font-weight", "600")
+    tab.is_at("done")
+    expect(tab.find("link[href*='grounds.css']")).to_have_count(1)

@@ -66,6 +66,26 @@ def test_nobody_gets_past_the_door_and_it_leads_back_to_where_one_was_going(
     assert {error for error in tab.errors if "401" not in error} == set()
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "/library/document/5?at=10-90&begins=Ein+weiches+Ei%2C+4+%E2%80%93+5+Minuten&digest=ab12",
+        "/library?q=soft+egg%3F&in=kitchen",
+        "/library/3?q=100+%25",
+    ],
+)
+def test_the_door_leads_back_to_a_passage_and_to_a_search(house: Process, tabs: Tabs, wanted: str) -> None:
+    tab = tabs.open(house, wanted)
+    log_in(tab, "admin")
+    expect(tab.page).to_have_url(f"{house.url}{wanted}")
+    expect(tab.find("#library h1")).to_be_visible()
+    headers = {"X-Paddock": "1", "Content-Type": "application/json"}
+    tab.page.evaluate("(headers) => fetch('/logout', { method: 'POST', headers, body: '{}' })", headers)
+    expect(tab.page).to_have_title("Log in · Paddock")
+    log_in(tab, "admin")
+    expect(tab.page).to_have_url(f"{house.url}{wanted}")
+
+
 @pytest.mark.parametrize("elsewhere", ["https://evil.test/", "//evil.test", "/\\evil.test", "javascript:alert(1)"])
 def test_the_door_leads_to_no_other_server(house: Process, tabs: Tabs, elsewhere: str) -> None:
     tab = tabs.open(house, f"/login?next={elsewhere}")

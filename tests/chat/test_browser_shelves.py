@@ -225,3 +225,29 @@ def test_shared_shelf_is_read_by_others_who_are_offered_no_change_and_login_lead
         expect(owner.find("#library .facts").first).to_contain_text("private")
         other.page.goto("/library")
         expect(other.page.get_by_role("heading", name="No shelves yet")).to_be_visible()
+
+
+def test_who_reads_far_down_in_a_long_list_stays_there(library_chat: Process, tabs: Tabs, tmp_path: Path) -> None:
+    notes = {f"note {n:03}.md": f"# Note {n:03}\n\nWords of note {n}.\n" for n in range(204)}
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "notes")
+    add_folder(tab, folder(tmp_path / "notes", **notes))
+    expect(titles(tab)).to_have_count(200)
+    tab.button("Show more").click()
+    expect(titles(tab)).to_have_count(207)
+    expect(tab.button("Show more")).to_be_hidden()
+    tab.button("Delete Note 202").click()
+    expect(titles(tab)).to_have_count(206)
+    page = Sockets(library_chat.url)
+    shelf_id = int(tab.page.url.rsplit("/", 1)[-1])
+    assert page.call("shelf_change", {"shelf_id": shelf_id, "name": "old notes"})["ok"]
+    page.client.disconnect()
+    expect(heading(tab, "old notes")).to_be_visible()
+    expect(titles(tab)).to_have_count(206)
+    expect(titles(tab).filter(has_text="Note 203")).to_be_focused()
+    expect(titles(tab).filter(has_text="Note 203")).to_be_in_viewport()
+    tab.button("Undo").click()
+    expect(titles(tab)).to_have_count(207)
+    tab.page.get_by_label("Find a document").fill("eggs")
+    expect(titles(tab)).to_have_text(["Eggs"])
+    assert tab.errors == []

@@ -16,6 +16,7 @@ from tests.chat.shelves import (
     BREAD,
     QUESTION,
     READ_MS,
+    UNKNOWN,
     add_folder,
     filled_shelf,
     folder,
@@ -145,6 +146,35 @@ def test_chat_asks_no_shelf_where_the_house_has_one_for_all(
         tab.button("Reset Library").click()
         expect(group.get_by_label("hens")).to_be_checked()
         expect(tab.find("#asks")).to_contain_text("Answers come from hens")
+    finally:
+        chief.call("house_options", {"options": {}})
+        chief.client.disconnect()
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_ask_without_documents_asks_none_where_the_house_has_a_shelf_for_all(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path, own: bool
+) -> None:
+    name = f"attic{own:d}"
+    tab = filled_shelf(tabs, library_chat, name, tmp_path / name)
+    chief = Sockets(library_chat.url)
+    chief.call("house_options", {"options": {"library": name}})
+    try:
+        tab.page.goto(library_chat.url)
+        if own:  # the same shelf, chosen for this chat
+            tab.say(f"/set library {name}")
+            expect(tab.find("#options")).to_have_text("Options · 1")
+        tab.say(UNKNOWN)
+        expect(tab.answer()).to_have_class(re.compile("refused"))
+        expect(tab.find("#asks")).to_contain_text(f"Answers come from {name}")
+        tab.button("Ask without documents").click()
+        expect(tab.input).to_have_value(UNKNOWN)
+        expect(tab.find("#asks")).to_be_hidden()
+        library_model.scripts = [["The Graf Zeppelin, I believe.", Finish()]]
+        tab.input.press("Enter")
+        tab.reads("The Graf Zeppelin, I believe.")
+        assert library_model.requests[-1]["messages"][-1]["content"] == UNKNOWN
     finally:
         chief.call("house_options", {"options": {}})
         chief.client.disconnect()

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
+from tests.chat.held import Held
 from tests.chat.household import PASSWORD, logged_in
 from tests.chat.network import Wire, wire
 from tests.chat.page import Tab, Tabs
@@ -123,6 +124,29 @@ def test_message_whose_receipt_was_lost_before_a_reload_makes_one_turn(
         expect(tab.find(".user")).to_have_text(["begin", "say it once", "and then"])
         expect(tab.find(".answer[data-status=done]")).to_have_count(3)
     assert asked(model) == ["begin", "say it once", "and then"]
+
+
+def test_message_on_its_way_is_in_sight_though_an_older_one_says_the_same(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["first", Finish()], ["second", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("go on")
+    tab.reads("first")
+    tab.chat_id()
+    held = Held(tab)
+    held.hold("send")
+    tab.reads("first")
+    tab.say("go on")
+    held.until_asked()
+    tab.page.reload()
+    tab.reads("first")
+    expect(tab.find(".user")).to_have_text(["go on", "go on"])
+    held.until_asked(2)
+    held.release()
+    tab.reads("second")
+    expect(tab.find(".user")).to_have_text(["go on", "go on"])
+    assert asked(model) == ["go on", "go on"]
 
 
 def test_change_sent_while_the_server_is_away_survives_a_reload(model: FakeServer, chat: Process, tabs: Tabs) -> None:

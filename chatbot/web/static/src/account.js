@@ -19,7 +19,7 @@ export class Account {
   constructor(link) {
     this.link = link;
     this.body = make("div", { class: "account" }, make("p", {}, "Asking…"));
-    this.dialog = showDialog("Your account", this.body);
+    showDialog("Your account", this.body);
     this.fill();
   }
 

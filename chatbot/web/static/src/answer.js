@@ -24,7 +24,7 @@ const ENDS = {
 };
 const NEVER_BEGUN = "This message was not answered yet: the chat server was stopped.";
 
-/** deeds: what a click does: retry, goOn, change, branch, dequeue. */
+/** deeds: what a click does: retry, goOn, change, branch, dequeue, askWithout. */
 export function answerEntry(deeds) {
   const element = make("article", { class: "message answer" });
   element.setAttribute("aria-label", "Answer");

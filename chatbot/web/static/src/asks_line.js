@@ -2,7 +2,7 @@
 import { make } from "./dom.js";
 import { button } from "./words.js";
 
-export const DEPTHS = { quick: "Quick", break_down: "Break down", careful: "Careful" };
+const DEPTHS = { quick: "Quick", break_down: "Break down", careful: "Careful" };
 
 /** Show the shelves and the depth that are in force, or nothing. change: opens the choice. */
 export function drawAsksLine(line, { library, depth }, change) {

@@ -2,6 +2,7 @@
 import { make } from "./dom.js";
 import { Failure } from "./link.js";
 import { addressOf, fitting, isPicture, isShown } from "./pictures.js";
+import { sendFile } from "./post.js";
 import { button, counted, sentence, short } from "./words.js";
 
 const CHARS_PER_TOKEN = 4; // about, for English; the drawer counts exactly
@@ -49,7 +50,8 @@ export class Attachments {
     const ready = isPicture(file) ? await fitting(file) : file;
     const why = this.excess(ready);
     if (why) throw new Failure(why, "file_too_large");
-    return upload(ready, place.id, idsOf(chips));
+    const beside = idsOf(chips).map((each) => ["files", each]);
+    return (await sendFile("/files", ready, [...beside, ...(place.id ? [["chat_id", place.id]] : [])])).file;
   }
 
   /** Why a file is too large; nothing when it is not. */
@@ -214,20 +216,4 @@ function elsewhere({ url }, { message }) {
 
 function idsOf(chips) {
   return chips.flatMap(({ file }) => file?.id ?? []);
-}
-
-async function upload(file, chatId, beside) {
-  const body = new FormData();
-  for (const id of beside) body.append("files", id);
-  if (chatId) body.append("chat_id", chatId);
-  body.append("file", file, file.name);
-  let answer;
-  try {
-    answer = await fetch("/files", { method: "POST", body, headers: { "X-Paddock": "1", Accept: "application/json" } });
-  } catch {
-    throw new Failure(`${file.name} could not be sent: the chat server does not answer.`, "no_answer");
-  }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failure(told.error?.message ?? `${file.name} was refused with status ${answer.status}.`, told.error?.code);
-  return told.file;
 }

@@ -69,7 +69,7 @@ const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"),
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
   problem, attempt, attemptHere, load, sync, showAll, showOpened, showTurn, begun,
 });
-const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id), problem });
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id) });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
 const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
 const deeds = deedsOf({

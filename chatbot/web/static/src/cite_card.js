@@ -8,7 +8,7 @@ const HIDE_MS = 250; // time to reach the card
 const MOST_CHARS = 420;
 
 export class CiteCard {
-  /** area: where footnotes are; told(mark) -> {source, mark} of one. */
+  /** area: where footnotes are; told(mark) -> {source, state, quote} of one. */
   constructor(area, told) {
     this.told = told;
     this.mark = null;
@@ -85,7 +85,7 @@ export class CiteCard {
   }
 }
 
-export const STATES = {
+const STATES = {
   yes: "Confirmed: a sentence of the passage has its names and numbers and most of its words. What they mean was not checked.",
   no: "Not confirmed by this passage: no sentence of it has its names and numbers and most of its words. Read it yourself.",
   open: "",

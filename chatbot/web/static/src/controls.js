@@ -8,7 +8,7 @@ const MOST_CHARS = 80; // of a value that is shown in a sentence
 const LONG_TEXTS = { system_prompt: 5, stop: 2, extra: 3 };
 
 /** What a value may be, in words; empty when the value is right. */
-export function complaint(control, value) {
+function complaint(control, value) {
   const { kind, label, low, high, step } = control;
   if (value === undefined) return "";
   if (kind === "number") {
@@ -125,7 +125,7 @@ function asText({ kind }, value) {
 }
 
 /** A value as it was typed, where \n in a line is a line end: undefined where nothing was, null where it cannot be read. */
-export function valueOf({ kind }, text) {
+function valueOf({ kind }, text) {
   const typed = kind === "lines" ? text : text.trim();
   if (!typed) return undefined;
   if (kind === "number") return Number(typed.replace(",", "."));

@@ -105,8 +105,10 @@ export class Conversation {
    *  answer that is still on its way were not heard meanwhile: then it has to be asked for again. */
   take(received) {
     const unheard = received.filter((item) => this.strangers.delete(item.id) && !isFinal(item));
-    for (const { id, role, content } of received) {
-      if (role === "user" && !this.find(id)) this.settle((sent) => sent.content === content);
+    const placeOf = (id) => received.findIndex((item) => item.id === id);
+    for (const [at, { id, role, content }] of received.entries()) {
+      const isNew = role === "user" && !this.find(id);
+      if (isNew) this.settle((sent) => sent.content === content && placeOf(sent.behind) < at); // an older one may say the same
     }
     this.messages = received.flatMap((item) => {
       const mine = this.find(item.id);

@@ -11,7 +11,7 @@ const CODE = /^ {0,3}(`{3,}|~{3,})[^\n]*\n([\s\S]*?)\n? {0,3}\1/gm;
 const SERVER_TIMEOUT_MS = 60000; // it may have to read pages
 
 /** The last block of code in a text. */
-export function lastCode(text) {
+function lastCode(text) {
   return [...text.matchAll(CODE)].at(-1)?.[2];
 }
 

@@ -33,11 +33,6 @@ export class Frames {
     else this.inTime();
   }
 
-  /** Whether something waits to be drawn. */
-  get isAsked() {
-    return Boolean(this.frame || this.timer || this.isWanted);
-  }
-
   inTime() {
     const wait = this.due - performance.now();
     if (wait <= 0) this.atFrame();

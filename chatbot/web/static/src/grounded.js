@@ -7,8 +7,9 @@ let coming = null;
 
 /** What draws footnotes and sources, or null where it is still to come: then() is called when it is there. */
 export function groundsModule(then) {
+  const styled = style("grounds.css"); // also where the script is here: the style may have failed
   if (drawing) return drawing;
-  coming ??= Promise.all([import("./grounds.js"), style("grounds.css")]).then(([module]) => { drawing = module; });
+  coming ??= Promise.all([import("./grounds.js"), styled]).then(([module]) => { drawing = module; });
   coming.then(then, () => { coming = null; }); // not reached: the text with its numbers is readable too
   return null;
 }

@@ -97,6 +97,17 @@ export class Library {
     }
   }
 
+  /** Tell what was done, and offer the call that takes it back. said: what is told when it is done. */
+  offer(text, name, body, said = "") {
+    const back = async () => {
+      if (!(await this.call(name, body))) return false;
+      if (said) this.toast.say(said);
+      this.refresh(true);
+      return true;
+    };
+    this.toast.offer({ words: () => text, back });
+  }
+
   /** While the library is open, what is dropped is for it. */
   drag(event) {
     if (!this.view || !event.dataTransfer?.types.includes("Files")) return;

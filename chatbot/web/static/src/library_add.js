@@ -1,6 +1,7 @@
 // Adding to a shelf: files by choosing or dropping them, a folder of the server's disk, addresses, repositories.
 import { askFor, field, tick } from "./confirm.js";
 import { make } from "./dom.js";
+import { sendFile } from "./post.js";
 import { button, isTouch, sentence } from "./words.js";
 
 const HOW = [
@@ -58,7 +59,7 @@ export class AddTo {
     row.state = "sending";
     this.drawSent();
     try {
-      await post(this.shelfId, file);
+      await sendFile(`/library/${this.shelfId}/files`, file);
       this.sent.splice(this.sent.indexOf(row), 1);
       this.lib.page.say(`${file.name} is on the shelf.`);
     } catch (failure) {
@@ -148,17 +149,4 @@ export class AddTo {
 function patterns(text) {
   const only = text.split(",").map((each) => each.trim()).filter(Boolean);
   return only.length ? { only } : {};
-}
-
-async function post(shelfId, file) {
-  const body = new FormData();
-  body.append("file", file, file.name);
-  let answer;
-  try {
-    answer = await fetch(`/library/${shelfId}/files`, { method: "POST", body, headers: { "X-Paddock": "1", Accept: "application/json" } });
-  } catch {
-    throw new Error(`${file.name} could not be sent: the chat server does not answer.`);
-  }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error?.message ?? `${file.name} was refused with status ${answer.status}.`);
 }

@@ -11,9 +11,10 @@ export class Documents {
   constructor(lib, shelfId) {
     Object.assign(this, { lib, shelfId });
     this.shown = [];
-    this.deleted = []; // what Undo brings back
+    this.going = new Set(); // ids of what is being deleted here
     this.of = ""; // the shelf's state for which the list was asked
     this.asked = 0;
+    this.text = ""; // for which shown was found
     this.field = make("input", { type: "search", id: "documents-filter", autocomplete: "off", placeholder: "Find by title or address", "aria-label": "Find a document" });
     this.field.addEventListener("input", () => {
       clearTimeout(this.timer);
@@ -42,20 +43,30 @@ export class Documents {
     this.asked++;
   }
 
-  /** Ask for the list; isMore: for what follows what is shown. */
+  /** Ask for the list, as far as it was read; isMore: for what follows what is shown. */
   async load(isMore = false) {
     const asked = ++this.asked;
     const text = this.field.value.trim();
-    const after = isMore ? this.shown.at(-1)?.uri : undefined;
+    const before = isMore ? this.shown : [];
+    const wanted = !isMore && text === this.text ? this.shown.length : 0;
     try {
-      const told = await this.lib.link.call("shelf", { shelf_id: this.shelfId, ...(text && { text }), ...(after && { after }) });
+      const told = await this.ask(text, before, wanted, asked);
       if (asked !== this.asked) return;
-      this.shown = isMore ? [...this.shown, ...told.documents] : told.documents;
+      Object.assign(this, { text, shown: told.documents });
       this.show(told, text);
-      if (isMore) this.list.children[this.shown.length - told.documents.length]?.querySelector("a")?.focus();
+      if (isMore) this.list.children[before.length]?.querySelector("a")?.focus();
     } catch (failure) {
       if (asked === this.asked) this.said.textContent = sentence(failure.message);
     }
+  }
+
+  /** What the server tells of the list, with the documents that follow those of before: so many as wanted, or one lot. */
+  async ask(text, before, wanted, asked) {
+    const after = before.at(-1)?.uri;
+    const told = await this.lib.link.call("shelf", { shelf_id: this.shelfId, ...(text && { text }), ...(after && { after }) });
+    const documents = [...before, ...told.documents];
+    const isEnough = !told.more || documents.length >= wanted || asked !== this.asked;
+    return isEnough ? { ...told, documents } : this.ask(text, documents, wanted, asked);
   }
 
   show({ n_documents: n, more }, text) {
@@ -84,28 +95,40 @@ export class Documents {
 
   /** Delete a document with a way back. Further ones join the same offer. */
   async remove(document) {
-    if (!(await this.lib.call("document_delete", { document_ids: [document.id] }))) return;
-    const at = this.shown.findIndex(({ id }) => id === document.id);
-    const row = this.list.children[at];
-    const hadFocus = row?.contains(globalThis.document.activeElement);
-    this.shown.splice(at, 1);
-    row?.remove();
-    if (hadFocus) (this.list.children[Math.min(at, this.shown.length - 1)]?.querySelector("a") ?? this.heading).focus();
-    this.deleted.push(document);
-    const n = this.deleted.length;
-    this.lib.toast.offer(n === 1 ? `“${document.title || document.uri}” was taken off the shelf.` : `${n} documents were taken off the shelf.`, {
-      name: "Undo", run: () => this.restore(), ended: () => { this.deleted = []; },
+    if (this.going.has(document.id)) return; // pressed twice
+    this.going.add(document.id);
+    const isDone = await this.lib.call("document_delete", { document_ids: [document.id] });
+    this.going.delete(document.id);
+    if (!isDone) return;
+    this.drop(document.id);
+    this.lib.toast.offer({
+      of: this,
+      items: [document],
+      words: (all) => (all.length === 1 ? `“${all[0].title || all[0].uri}” was taken off the shelf.` : `${all.length} documents were taken off the shelf.`),
+      back: (all) => this.restore(all),
     });
     this.of = "";
     this.lib.refreshSoon();
   }
 
-  async restore() {
-    const ids = this.deleted.map(({ id }) => id);
-    this.deleted = [];
-    if (!(await this.lib.call("document_restore", { document_ids: ids }))) return;
+  /** A document is not there any more: the next one has the focus. */
+  drop(id) {
+    const at = this.shown.findIndex((each) => each.id === id);
+    if (at < 0) return; // the list was asked for again meanwhile
+    const row = this.list.children[at];
+    const hadFocus = row.contains(document.activeElement);
+    this.shown.splice(at, 1);
+    row.remove();
+    if (hadFocus) (this.list.children[Math.min(at, this.shown.length - 1)]?.querySelector("a") ?? this.heading).focus();
+  }
+
+  /** Bring deleted documents back; false when the server did not. */
+  async restore(deleted) {
+    const ids = deleted.map(({ id }) => id);
+    if (!(await this.lib.call("document_restore", { document_ids: ids }))) return false;
     this.lib.toast.say(ids.length === 1 ? "The document is back." : `${ids.length} documents are back.`);
     this.of = "";
     this.lib.refresh(true);
+    return true;
   }
 }

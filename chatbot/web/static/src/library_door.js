@@ -7,7 +7,7 @@ import { style } from "./lazy.js";
 const OWN = /^\/library(\/|$)/;
 
 export class LibraryDoor {
-  /** page: {main, link, toast, menu, conversation, going(), left(), ask(text)} */
+  /** page: {main, link, toast, menu, conversation, going(), left(), say(text), ask(text), hasAccounts()} */
   constructor(page) {
     this.page = page;
     this.view = null;

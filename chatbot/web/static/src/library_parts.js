@@ -32,7 +32,7 @@ export function keepingFocus(place, draw, other) {
 }
 
 /** Seconds as a person says them. */
-export function left(seconds) {
+function left(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 5) return "a few seconds left";
   if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;

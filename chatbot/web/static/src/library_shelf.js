@@ -85,11 +85,13 @@ export class ShelfView {
     ];
   }
 
+  /** Change it with a way back; false when the server did not. */
   async change(fields, said) {
     const before = { is_shared: this.shelf.is_shared };
-    if (!(await this.lib.call("shelf_change", { shelf_id: this.id, ...fields }))) return;
+    if (!(await this.lib.call("shelf_change", { shelf_id: this.id, ...fields }))) return false;
     await this.lib.refresh();
-    this.lib.toast.offer(said, { name: "Undo", run: () => this.change(before, "The shelf is as it was."), ended: () => {} });
+    this.lib.toast.offer({ words: () => said, back: () => this.change(before, "The shelf is as it was.") });
+    return true;
   }
 
   rename() {
@@ -98,9 +100,7 @@ export class ShelfView {
       await this.lib.link.call("shelf_change", { shelf_id: this.id, ...fields });
       await this.lib.refresh();
       if (fields.name === before) return;
-      this.lib.toast.offer(`“${before}” is called “${fields.name}” now.`, { name: "Undo", ended: () => {}, run: async () => {
-        if (await this.lib.call("shelf_change", { shelf_id: this.id, name: before })) this.lib.refresh();
-      } });
+      this.lib.offer(`“${before}” is called “${fields.name}” now.`, "shelf_change", { shelf_id: this.id, name: before });
     });
   }
 
@@ -108,11 +108,7 @@ export class ShelfView {
   async remove() {
     const { lib, id, shelf: { name } } = this;
     if (!(await lib.call("shelf_delete", { shelf_id: id }))) return;
-    lib.toast.offer(`“${name}” was deleted.`, { name: "Undo", ended: () => {}, run: async () => {
-      if (!(await lib.call("shelf_restore", { shelf_id: id }))) return;
-      lib.toast.say("The shelf is back.");
-      lib.refresh();
-    } });
+    lib.offer(`“${name}” was deleted.`, "shelf_restore", { shelf_id: id }, "The shelf is back.");
     lib.page.go("/library");
   }
 

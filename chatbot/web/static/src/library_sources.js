@@ -14,7 +14,6 @@ export class Sources {
     this.lib = lib;
     this.list = make("ul", { class: "sources-of", "aria-labelledby": "sources-title" });
     this.element = make("section", { hidden: true }, make("h2", { id: "sources-title" }, "Sources"), this.list);
-    this.drawn = "";
   }
 
   draw(sources, isOwn, other) {
@@ -53,13 +52,11 @@ export class Sources {
   }
 
   /** Its documents go with it; the way back is to add it anew. */
-  async remove({ id, shelf_id: shelf = null, kind, address, options }) {
-    const at = shelf ?? this.lib.view.id;
+  async remove({ id, kind, address, options }) {
+    const at = this.lib.view.id;
     if (!(await this.lib.call("source_remove", { source_id: id }))) return;
     await this.lib.refresh(true);
-    this.lib.toast.offer(`${address} was removed with its documents.`, { name: "Undo", ended: () => {}, run: async () => {
-      if (await this.lib.call("source_add", { shelf_id: at, kind, address, options })) this.lib.refresh(true);
-    } });
+    this.lib.offer(`${address} was removed with its documents.`, "source_add", { shelf_id: at, kind, address, options });
   }
 
   async showFailures({ id, address }) {

@@ -3,6 +3,7 @@ import { io } from "socket.io-client";
 
 const CALL_TIMEOUT_MS = 10000;
 const REFUSED_RETRY_MS = 5000;
+const KEPT = new Set(["send", "edit"]); // events with what a person wrote, which stays until they are answered
 
 export class Link {
   constructor() {
@@ -42,7 +43,8 @@ export class Link {
     try {
       answer = await this.socket.timeout(timeout_ms).emitWithAck(name, body);
     } catch {
-      const failure = new Failure("The chat server does not answer. Your text is kept here.", "no_answer");
+      const kept = KEPT.has(name) ? " Your text is kept here." : "";
+      const failure = new Failure(`The chat server does not answer.${kept}`, "no_answer");
       if (this.connected) this.onSilence(failure);
       throw failure;
     }

@@ -61,9 +61,15 @@ export class Options {
     });
   }
 
-  /** The chat has begun and has its options. */
+  /** The message that begins the chat has its options. */
   forgetKept() {
     this.drafts.write("options", null, "");
+  }
+
+  /** A message was refused: what was chosen for the chat that it was to begin is kept again. */
+  keepAgain({ place, options }) {
+    if (place.id !== null || this.drafts.read("options", null)) return;
+    this.write(place === this.conversation.place ? this.chosen : options);
   }
 
   /** What was kept on this page may be none for this server any more: then it is left out, and the panel says why. */
@@ -83,8 +89,8 @@ export class Options {
     return this.change(choosing(name, value));
   }
 
-  /** Ask no shelf in this chat, also where the house asks some. Throws Failure. */
-  async leaveLibrary() {
+  /** Ask no shelf in this chat, also where the house has one for all. Throws Failure. */
+  async askNoShelf() {
     const { library: fallback } = this.known.defaults;
     if (this.chosen.library ?? fallback) await this.set("library", fallback ? "" : undefined);
   }
@@ -112,8 +118,10 @@ export class Options {
     }
   }
 
-  /** Have the server keep these options of a chat, or look at those of one that is still to begin. */
+  /** Have the server keep these options of a chat, or look at those of one that is still to begin. A chat whose first
+   *  message is on its way gets them when it is there. */
   async send(place, options) {
+    await place.arrival;
     try {
       return (await this.link.call("options", { chat_id: place.id, options })).options;
     } catch (failure) {
@@ -123,7 +131,11 @@ export class Options {
   }
 
   keep(place, options) {
-    if (place.id === null) this.drafts.write("options", null, Object.keys(options).length ? JSON.stringify(options) : "");
+    if (place.id === null && !place.arrival) this.write(options); // else a message has them
+  }
+
+  write(options = {}) {
+    this.drafts.write("options", null, Object.keys(options).length ? JSON.stringify(options) : "");
   }
 
   /** Open the panel, with the focus on a control when one is named. */

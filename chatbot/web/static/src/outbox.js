@@ -46,6 +46,11 @@ export class Outbox {
     for (const message of this.messages) if (message.place === place) this.keep(message);
   }
 
+  /** Whether a message that was sent from a place is still on its way. */
+  isSending(place) {
+    return this.messages.some((message) => message.place === place && !message.refusal);
+  }
+
   drop({ id }) {
     this.messages = this.messages.filter((each) => each.id !== id);
     stored((store) => store.removeItem(PREFIX + id));

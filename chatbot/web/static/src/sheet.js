@@ -8,7 +8,7 @@ const NAMES = { mod: IS_MAC ? "⌘" : "Ctrl", shift: "Shift", alt: IS_MAC ? "⌥
 const PLACES = { ";": "Semicolon", ",": "Comma", ".": "Period", "/": "Slash" };
 const KEYS = { up: "arrowup", down: "arrowdown", left: "arrowleft", right: "arrowright" };
 
-export class Keys {
+class Keys {
   constructor() {
     this.shortcuts = [];
     addEventListener("keydown", (event) => this.hear(event));

@@ -22,7 +22,6 @@ export class Sidebar {
     this.page = page;
     this.chats = new Map();
     this.isKnown = false; // until the server has told the chats
-    this.deleted = { chats: [], open: null }; // what Undo brings back
     this.going = new Set(); // ids of what is being deleted here
     this.toast = new Toast();
     this.menu = new Menu();
@@ -221,9 +220,10 @@ export class Sidebar {
 
   /** Show a change at once; take it back when the server does not want it. */
   async change(id, fields, asked) {
-    const before = this.chats.get(id);
+    const chat = this.chats.get(id);
+    const before = Object.fromEntries(Object.keys(fields).map((name) => [name, chat[name]]));
     this.put({ id, ...fields });
-    if (!(await asked) && this.chats.has(id)) this.put(before);
+    if (!(await asked) && this.chats.has(id)) this.put({ id, ...before }); // what else has changed meanwhile stays
   }
 
   tag(ids) {
@@ -241,36 +241,38 @@ export class Sidebar {
   }
 
   /** Delete chats, for good only when the offer to undo it is over. Further ones join the same offer. */
-  async remove(ids) {
+  async remove(chosen) {
+    const ids = chosen.filter((id) => this.chats.has(id) && !this.going.has(id));
+    if (!ids.length) return; // pressed twice
     const open = this.page.current();
-    const chats = ids.map((id) => this.chats.get(id));
+    const items = ids.map((id) => ({ id, title: this.chats.get(id).title, wasOpen: id === open }));
     for (const id of ids) this.going.add(id);
     const isDone = await this.call("delete", { chat_ids: ids });
     for (const id of ids) this.going.delete(id);
     if (!isDone) return;
     this.drop(ids);
-    this.deleted = { chats: [...this.deleted.chats, ...chats], open: ids.includes(open) ? open : this.deleted.open };
-    const n = this.deleted.chats.length;
-    this.toast.offer(n === 1 ? `“${chats[0].title}” was deleted.` : `${n} chats were deleted.`, {
-      name: "Undo",
-      run: () => this.restore(),
-      ended: () => { this.deleted = { chats: [], open: null }; },
+    this.toast.offer({
+      of: this,
+      items,
+      words: (all) => (all.length === 1 ? `“${all[0].title}” was deleted.` : `${all.length} chats were deleted.`),
+      back: (all) => this.restore(all),
     });
   }
 
   /** Whether a chat was deleted here, and may come back. */
   hasDeleted(id) {
-    return this.going.has(id) || this.deleted.chats.some((chat) => chat.id === id);
+    return this.going.has(id) || this.toast.isOffered(this, id);
   }
 
-  async restore() {
-    const { chats, open } = this.deleted;
-    this.deleted = { chats: [], open: null };
-    const back = await this.call("restore", { chat_ids: chats.map(({ id }) => id) });
-    if (!back) return;
+  /** Bring deleted chats back; false when the server did not. */
+  async restore(deleted) {
+    const back = await this.call("restore", { chat_ids: deleted.map(({ id }) => id) });
+    if (!back) return false;
     for (const chat of back.chats) this.put(chat); // as they are now: their answers have ended
-    this.toast.say(chats.length === 1 ? "The chat is back." : `${chats.length} chats are back.`);
-    if (open && !this.page.current()) this.open(open);
+    this.toast.say(deleted.length === 1 ? "The chat is back." : `${deleted.length} chats are back.`);
+    const open = deleted.findLast(({ wasOpen }) => wasOpen);
+    if (open && !this.page.current()) this.open(open.id);
+    return true;
   }
 
   async export(run) {

@@ -33,7 +33,7 @@ export class Spark {
 }
 
 /** The path through these values, the newest at the right; where one is missing, there is a gap. */
-export function pathOf(values, most) {
+function pathOf(values, most) {
   const top = Math.max(1e-9, ...values.filter((value) => value !== null));
   const first = most - values.length;
   let isBegun = false;

@@ -9,7 +9,7 @@ export function tagsOf(chats) {
 }
 
 /** The tags that a person wrote: separated by commas, each once. */
-export function parseTags(text) {
+function parseTags(text) {
   return [...new Set(text.split(",").map((tag) => tag.trim().replace(/^#/, "").trim()).filter(Boolean))];
 }
 

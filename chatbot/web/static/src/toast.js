@@ -1,53 +1,62 @@
 // Lines at the foot of the page: one that says what happened, and one that for a while offers to undo it.
 import { iconButton, make } from "./dom.js";
-import { isTouch } from "./words.js";
+import { button, isTouch } from "./words.js";
 
 const SHOWN_MS = 10000;
 
 export class Toast {
   constructor() {
+    this.made = null; // the offer that can be taken now
     this.notice = new Line();
-    this.offered = new Line();
+    this.offered = new Line(button("do", "Undo", () => this.act()), () => { this.made = null; });
     this.element = make("div", { id: "toast", role: "status", "aria-atomic": "false" }, this.notice.element, this.offered.element);
   }
 
   /** Tell something. */
   say(text) {
-    this.notice.show(text, null);
+    this.notice.show(text);
   }
 
-  /** Tell something that can be undone: by a button with a name that runs; ended is called when the time is over. */
-  offer(text, action) {
-    this.offered.show(text, action);
+  /** Tell something that can be undone. words(items) -> the text; back(items) brings them back, and gives nothing where
+   *  that failed: then it is offered again. Items (each with its id) of the same maker join those on offer; whatever
+   *  else is on offer is over. */
+  offer({ of, items = [], words, back }) {
+    const joined = of && this.made?.of === of ? this.made.items : [];
+    this.made = { of, items: [...joined, ...items], words, back };
+    this.offered.show(words(this.made.items));
   }
 
   /** Whether there is something to undo now. */
   get offers() {
-    return !this.offered.element.hidden;
+    return this.made !== null;
   }
 
-  act() {
-    this.offered.act();
+  /** Whether this is among what its maker offers to bring back. */
+  isOffered(of, id) {
+    return this.made?.of === of && this.made.items.some((item) => item.id === id);
+  }
+
+  async act() {
+    const { made } = this;
+    this.offered.end();
+    if (!(await made.back(made.items))) this.offer(made);
   }
 }
 
 class Line {
-  constructor() {
+  /** more: what stands behind the text; ended: called when the time is over. */
+  constructor(more = "", ended = () => {}) {
     this.text = make("span");
-    this.button = make("button", { type: "button", class: "do", onclick: () => this.act() });
-    this.action = null;
+    this.ended = ended;
     const dismiss = iconButton("close", "Dismiss", { onclick: () => this.end() });
-    this.element = make("div", { class: "toast", hidden: true }, this.text, this.button, dismiss);
+    this.element = make("div", { class: "toast", hidden: true }, this.text, more, dismiss);
     // Nobody loses the button from under the finger: the time stands still while one is at it.
     for (const event of ["pointerenter", "focusin"]) this.element.addEventListener(event, () => clearTimeout(this.timer));
     for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.wait());
   }
 
-  show(text, action) {
+  show(text) {
     this.text.textContent = text;
-    this.action = action;
-    this.button.textContent = action?.name ?? "";
-    this.button.hidden = !action;
     this.element.hidden = false;
     this.wait();
   }
@@ -57,21 +66,12 @@ class Line {
     if (!this.element.hidden) this.timer = setTimeout(() => this.end(), SHOWN_MS);
   }
 
-  act() {
-    this.hide();
-    this.action.run();
-  }
-
   end() {
-    this.hide();
-    this.action?.ended();
-  }
-
-  hide() {
     clearTimeout(this.timer);
     const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = true;
     this.text.textContent = "";
+    this.ended();
     if (hadFocus && !isTouch) document.getElementById("input")?.focus();
   }
 }

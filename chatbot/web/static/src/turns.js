@@ -32,6 +32,9 @@ export class Turns {
     if (isNew) for (const message of left) if (message.place === begun) message.place = conversation.place;
     const here = this.outbox.messages.filter(({ place }) => place === conversation.place);
     conversation.pending = [...new Set([...here, ...this.outbox.enter(conversation.place)])];
+    const first = waiting.find(({ place }) => place === conversation.place);
+    if (conversation.id === null && first) this.options.show(first.options);
+    for (const { place } of waiting) place.arrival = this.sending;
     this.view.showAll();
     this.go?.(this.deliverAll(waiting));
   }
@@ -67,10 +70,10 @@ export class Turns {
   }
 
   post(written) {
-    const { place } = this.conversation;
-    const message = { ...written, id: newKey(), role: "user", pending: true, place };
+    const { place, messages } = this.conversation;
+    const message = { ...written, id: newKey(), role: "user", pending: true, place, behind: messages.at(-1)?.id };
     this.outbox.add(message);
-    if (message.isKept) this.composer.forget(place.id, message.content, message.files);
+    if (message.isKept) this.forget(message, place.id);
     this.conversation.pending.push(message);
     this.queue(message);
   }
@@ -80,6 +83,13 @@ export class Turns {
     this.list.follow();
     this.view.showAll();
     this.sending = this.sending.then(() => this.deliver(message));
+    message.place.arrival = this.sending;
+  }
+
+  /** A message is kept by itself: what was being written, and chosen for a chat to begin, is free for the next one. */
+  forget({ content, files }, id) {
+    this.composer.forget(id, content, files);
+    if (id === null) this.options.forgetKept();
   }
 
   async deliverAll(messages) {
@@ -87,31 +97,31 @@ export class Turns {
   }
 
   async deliver(message) {
-    const from = message.place.id;
+    const { place } = message;
+    const from = place.id;
     try {
       const turn = await this.link.callUntilAnswered("send", requestOf(message));
       this.outbox.drop(message);
-      if (!message.isKept) this.composer.forget(from, message.content, message.files);
+      if (!message.isKept) this.forget(message, from);
       this.arrive(message, turn);
     } catch (failure) {
       this.refuse(message, failure);
     }
+    if (!this.outbox.isSending(place)) place.arrival = null;
   }
 
   /** The server has a message. */
   arrive({ id, place }, turn) {
     const isNew = place.id === null;
     place.id = turn.chat.id;
-    if (isNew) {
-      this.options.forgetKept();
-      this.outbox.move(place);
-    }
+    if (isNew) this.outbox.move(place);
     if (this.conversation.place !== place) {
       this.view.sync(); // the server now tells this page of that chat: open the right one again
       return;
     }
     this.conversation.settle((sent) => sent.id === id);
     if (isNew) {
+      this.options.forgetKept();
       this.composer.move(null, place.id);
       this.view.begun(place.id);
     }
@@ -124,6 +134,7 @@ export class Turns {
     if (code === "not_logged_in") return; // it is kept, and sent when its person is back
     this.unshow(message);
     if (code === "unknown_chat") this.rehome(message);
+    this.options.keepAgain(message);
     const isHere = message.place === this.conversation.place;
     if (message.replaces) this.reopen(message, isHere);
     else if (isHere && this.composer.isEmpty) this.takeBack(message);
@@ -163,7 +174,9 @@ export class Turns {
   /** Send a message once more that was refused. */
   tryAgain(message) {
     delete message.refusal;
+    if (message.place.id === null) message.options = this.conversation.options; // as the panel shows them by now
     this.outbox.keep(message);
+    if (message.place.id === null && message.isKept) this.options.forgetKept();
     this.queue(message);
   }
 
@@ -214,7 +227,7 @@ export class Turns {
   /** Put the question of an answer into the composer, to be asked without documents. */
   async askWithout(answer) {
     const asked = this.conversation.find(answer.parent_id)?.content ?? "";
-    if (!(await this.view.attemptHere(this.options.leaveLibrary()))) return;
+    if (!(await this.view.attemptHere(this.options.askNoShelf()))) return;
     this.composer.write(asked.replace(NAMED, "$1").trim());
   }
 

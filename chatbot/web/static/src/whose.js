@@ -4,6 +4,7 @@ import { stored } from "./dom.js";
 
 const WHO = "user";
 const STAYS = new Set(["theme", "sidebar", WHO]);
+const QUERY_CHARS = 1200; // of a way back: a server reads addresses of some thousands
 
 /** Forget what is kept for whoever was here before. */
 export function forgetAll() {
@@ -23,11 +24,12 @@ export function isNow(id) {
 /** The page for logging in, which leads back here. */
 export function loginPath() {
   const { pathname, search } = location;
-  return pathname === "/" ? "/login" : `/login?next=${encodeURIComponent(pathname + (pathname.startsWith("/library") ? search : ""))}`;
+  const asked = pathname.startsWith("/library") && search.length <= QUERY_CHARS ? search : "";
+  return pathname === "/" ? "/login" : `/login?next=${encodeURIComponent(pathname + asked)}`;
 }
 
 /** Where to go after it: a page of this server, never an address that somebody else put there. */
 export function wayBack(query = location.search) {
   const wanted = new URLSearchParams(query).get("next") ?? "";
-  return /^\/(c\/[\w-]{1,100}|admin|library(\/\d{1,12}|\/document\/\d{1,12}(\?at=\d{1,9}-\d{1,9})?)?)$/.test(wanted) ? wanted : "/";
+  return /^\/(c\/[\w-]{1,100}|admin|library(\/\d{1,12}|\/document\/\d{1,12})?(\?[^#\s]*)?)$/.test(wanted) ? wanted : "/";
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import EllipsisType
 from typing import Any
 
@@ -13,7 +14,7 @@ from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import new_id
 from chatbot.core.store_files import Files
-from chatbot.core.store_rows import OWNER, Stored, title
+from chatbot.core.store_rows import OWNER, Notes, Stored, title
 from chatbot.errors import BadRequest, ChatBusy, UnknownAnswer
 from rag import process
 
@@ -180,10 +181,15 @@ class Messages(Files):
         return int(row[0])
 
     def edit_answer(self, answer_id: str, content: str) -> Stored:
-        """Replace an answer's text by what a person wrote. It counts as an event, so that old pages notice."""
+        """Replace an answer's text by what a person wrote. It counts as an event, so that old pages notice; notes that
+        were made of it are marked, because they say what it said before."""
         old = self.message(answer_id)
         if old.role != "assistant" or not old.status.is_final:
             raise BadRequest("only an answer that has ended can be edited: stop it first")
+        kept = self.notes(old.chat_id)
+        marked = tuple(self._with_outdated(each, answer_id) for each in kept)
+        if marked != kept and content != old.content:
+            self.set_notes(old.chat_id, marked)
         meta = old.meta | {"edited": True}
         if grounds := meta.get("library"):
             from chatbot.core.library.grounds import of_edited
@@ -191,6 +197,12 @@ class Messages(Files):
             meta["library"] = of_edited(grounds, old.content, content)
         self.save(answer_id, content, old.status, meta, seq=old.seq + 1)
         return self.message(answer_id)
+
+    def _with_outdated(self, notes: Notes, answer_id: str) -> Notes:
+        """Notes as they are once an answer has changed: marked, where they stand for it."""
+        if all(each.id != answer_id for each in self.branch(notes.through)):
+            return notes
+        return replace(notes, outdated=tuple(dict.fromkeys((*notes.outdated, answer_id))))
 
     def remove_last_turn(self, chat_id: str) -> tuple[Stored, ...]:
         """Take the last user's message and what follows it from the branch that is shown; it stays in the tree.

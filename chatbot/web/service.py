@@ -11,7 +11,7 @@ from typing import Any
 
 from flask_socketio import SocketIO
 
-from chatbot.core import commands, fold, turn
+from chatbot.core import commands, turn
 from chatbot.core.accounts import User
 from chatbot.core.allowance import Allowance
 from chatbot.core.cancel import Cancel
@@ -112,8 +112,7 @@ class ChatService:
                 continue
             more = {"siblings": families.get(each.parent_id, []), "files": [f.wire() for f in files.get(each.id, ())]}
             messages.append(self.jobs.snapshot(each).wire() | more)
-        notes, n_folded = fold.standing(shown, self.store.notes(chat_id))
-        told = {"text": notes, "n_folded": n_folded} if n_folded else None
+        told = self.controls.notes(chat_id, shown)
         further = families.get(shown[-1].id if shown else None, [])
         return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told, "further": further}
 
@@ -171,6 +170,9 @@ class ChatService:
         self.allowance.check_storage(user, len(content))
         edited = self.jobs.edit(answer_id, content)
         self.announce_chat(edited.chat_id)
+        notes = self.controls.notes(edited.chat_id, self.store.messages(edited.chat_id))
+        if notes and answer_id in notes["outdated"]:
+            self.lists.announce_notes(edited.chat_id, notes["n_folded"])
         return {"message": self.announce_message(edited)}
 
     def undo(self, chat_id: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ const commands = new CommandList(byId("input"), byId("commands"), {
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
   picker: byId("picker"), area: byId("main"), list: commands, drafts,
-}, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
+}, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), changed: () => context.drawSoon(), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
 const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
   retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
@@ -103,7 +103,8 @@ link.on("chat", (chat) => {
   drawTitle();
   if (chat.id === vanished?.id) comeBack();
   if (chat.id !== conversation.id) return;
-  if (chat.options) options.show(chat.options);
+  options.show(chat.options);
+  asked.hear(chat.options);
   if (chat.leaf_id !== conversation.messages.at(-1)?.id) sync(); // another branch is shown now
 });
 link.on("gone", ({ chat_ids: ids }) => {
@@ -165,7 +166,8 @@ async function learn() {
   sidebar.know(hello);
   turns.resume();
   composer.attachments.maxBytes = hello.limits.file_bytes;
-  context.draw();
+  asked.keepTurns = hello.limits.keep_turns;
+  drawState();
 }
 
 /** Fetch the open chat. A chat that does not exist makes room for a new one. */
@@ -185,16 +187,16 @@ function showOpened({ chat, messages, notes, further }) {
   if (conversation.take(messages)) sync();
   if (isUnspoken) speaker.sayState(conversation.last("assistant"));
   isUnspoken = false;
-  conversation.nFolded = notes?.n_folded ?? 0;
+  conversation.takeNotes(notes);
   conversation.further = further;
   options.show(chat.options);
   showAll();
   drawTitle();
-  asked.recount();
+  asked.hear(chat.options, true);
 }
 
 function showAll() {
-  list.showAll(conversation.shown, conversation.nFolded);
+  list.showAll(conversation.shown, asked.edge());
   drawState();
 }
 
@@ -360,12 +362,13 @@ function drawTitle() {
 }
 
 function drawState() {
+  list.mark(asked.edge());
   drawStop();
   drawFurther(conversation);
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();
-  drawAsksLine(byId("asks"), { ...options.known.defaults, ...options.chosen }, () => options.open("library"));
+  drawAsksLine(byId("asks"), options.inForce, () => options.open("library"));
   drawModel();
 }
 

@@ -8,7 +8,7 @@ const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
 
 export class Composer {
   /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts.
-   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem. */
+   *  deeds: current, send(text, files), run(text) that is true for a command, editLast, problem, changed (what is written or attached). */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
     Object.assign(this, { link, deeds });
@@ -203,6 +203,7 @@ export class Composer {
   }
 
   draw() {
+    this.deeds.changed();
     this.send.disabled = this.isWaiting || !(this.input.value.trim() || this.attachments?.chips.length);
   }
 

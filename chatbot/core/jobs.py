@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from chatbot.core.cancel import Cancel
@@ -332,9 +333,15 @@ class Jobs:
         """Save what is new twice a second, so that a killed process loses at most half a second of text."""
         last = 0.0
         while not self._closing.wait(_TICK_S):
+            self._obey_others()
             if time.monotonic() - last >= SAVE_EVERY_S:
                 self._save_all()
                 last = time.monotonic()
+
+    def _obey_others(self) -> None:
+        """End answers that another process wants to stop."""
+        with suppress(ChatError):  # a database that cannot be read is looked at again in a moment
+            self._stop_all(self._store.stop_wanted() if self.unfinished() else ())
 
     def _save_all(self) -> None:
         with self._lock:

@@ -150,7 +150,7 @@ class Messages(Files):
             self._need(db, old.chat_id)
             self._refuse_when_busy(db, old.chat_id)
             db.execute(
-                "UPDATE messages SET status = ?, owner = ?, version = version + 1 WHERE id = ?",
+                "UPDATE messages SET status = ?, owner = ?, version = version + 1, stop_wanted = 0 WHERE id = ?",
                 (Status.QUEUED.value, self._owner, answer_id),
             )
             self._touch(db, old.chat_id, old.id)
@@ -250,6 +250,23 @@ class Messages(Files):
         with self._reading() as db:
             return frozenset(chat_id for (chat_id,) in db.execute(query, (self._owner,)))
 
+    def want_stop(self, of: str) -> bool:
+        """Ask the process that writes an answer, or all answers of a chat, to stop, where that is another one than
+        this; whether there is one."""
+        theirs = f"{_UNFINISHED} AND owner IS NOT ? AND ? IN (id, chat_id)"
+        with self._reading() as db:
+            if not db.execute(f"SELECT 1 FROM messages WHERE {theirs}", (self._owner, of)).fetchone():  # noqa: S608
+                return False
+        with self._writing() as db:
+            change = f"UPDATE messages SET stop_wanted = 1 WHERE {theirs}"  # noqa: S608 - own words
+            return db.execute(change, (self._owner, of)).rowcount > 0
+
+    def stop_wanted(self) -> list[str]:
+        """The answers of this process that another one asks to stop, the last first."""
+        query = f"SELECT id FROM messages WHERE {_UNFINISHED} AND owner = ? AND stop_wanted ORDER BY n DESC"  # noqa: S608
+        with self._reading() as db:
+            return [row[0] for row in db.execute(query, (self._owner,)).fetchall()]
+
     def _refuse_when_busy(self, db: Connection, chat_id: str) -> None:
         """Raise ChatBusy while another process answers in a chat; what an ended one left there is marked."""
         query = f"SELECT DISTINCT owner FROM messages WHERE chat_id = ? AND {_UNFINISHED}"  # noqa: S608 - own words
@@ -257,8 +274,8 @@ class Messages(Files):
             if owner == self._owner:
                 continue
             if process.is_alive(owner):
-                where = "in a terminal" if self._claim else "on the page or in another terminal"
-                raise ChatBusy(f"this chat is being answered {where}: wait or stop it there")
+                page, terminal = "in a terminal: wait or stop it", "elsewhere: wait, or stop it there or with /stop"
+                raise ChatBusy(f"this chat is being answered {page if self._claim else terminal}")
             self._interrupt(db, owner)
 
     def _within(self, db: Connection, chat_id: str, parent: str | None) -> str | None:

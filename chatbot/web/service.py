@@ -20,7 +20,7 @@ from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
-from chatbot.errors import BadRequest, ChatBusy, StorageError, UnknownChat
+from chatbot.errors import BadRequest, StorageError, UnknownChat
 from chatbot.settings import WebSettings
 from chatbot.web.auth import Auth, need_admin
 from chatbot.web.chat_list import ChatList
@@ -149,16 +149,14 @@ class ChatService:
         return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
-        """End an answer that is running or waiting, and what it waits for on other branches."""
-        return self.jobs.stop_chat(answer_id)
+        """End an answer that is running or waiting, and what it waits for on other branches; a terminal is asked to."""
+        return self.jobs.stop_chat(answer_id) or self.store.want_stop(answer_id)
 
     def stop_chat(self, chat_id: str) -> bool:
-        """End all answers of a chat, also those on branches that are not shown. Raises ChatBusy for a terminal's."""
-        was_there = self.jobs.stop_chats([chat_id])
+        """End all answers of a chat, also those on branches that are not shown; a terminal is asked to."""
+        was_there = self.jobs.stop_chats([chat_id]) or self.store.want_stop(chat_id)
         if not was_there:
             self.announce_chat(chat_id)  # who asks believes that there is something to stop
-            if chat_id in self.store.answered_elsewhere():
-                raise ChatBusy("this chat is being answered in a terminal: stop it there")
         return was_there
 
     def dequeue(self, answer_id: str) -> bool:

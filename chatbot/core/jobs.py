@@ -18,7 +18,7 @@ from dataclasses import replace
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, ChatRequest, Done, Event, Notice, Numbered, Status
 from chatbot.core.history import chat_turn
-from chatbot.core.job import Job, Snapshot, has_no_word, is_open, may_go_on
+from chatbot.core.job import UNSAVED, Job, Snapshot, has_no_word, is_open, may_go_on
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError, UnknownAnswer
@@ -378,7 +378,7 @@ class Jobs:
         """Say once an answer that it stands on no disk; it stays on the page and in memory."""
         if job.unsaved_notice:
             return
-        job.unsaved_notice = f"This answer is not saved yet: {why.message}"
+        job.unsaved_notice = UNSAVED.format(why.message)
         log.error("%s", why.message)
         if not self._record(job, Notice(job.unsaved_notice)):  # its last event is told already
             with self._lock:

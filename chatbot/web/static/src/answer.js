@@ -24,7 +24,7 @@ const ENDS = {
 };
 const NEVER_BEGUN = "This message was not answered yet: the chat server was stopped.";
 
-/** deeds: what a click does: retry, goOn, change, branch, dequeue, showContext. */
+/** deeds: drafts, and what a click does: retry, goOn, change, branch, dequeue, showContext. */
 export function answerEntry(deeds) {
   const element = make("article", { class: "message answer" });
   element.setAttribute("aria-label", "Answer");
@@ -42,6 +42,7 @@ export function answerEntry(deeds) {
   let grounds = null; // what an answer from the library has beside its text
 
   const change = new Change(element, {
+    drafts: deeds.drafts,
     put: (form) => element.insertBefore(form, foot),
     take: (now, text) => deeds.change(now, text),
     words: () => ({ label: "Text of the answer", verb: "Save" }),

@@ -55,7 +55,7 @@ export class Attachments {
   excess({ name, size }) {
     if (size <= this.maxBytes) return "";
     const most = `${Math.floor(this.maxBytes / 1e6).toLocaleString()} MB`;
-    return `${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
+    return `The file ${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
   }
 
   /** Attach the text of a web page; the chip in the end, nothing when it cannot be fetched. */
@@ -203,9 +203,9 @@ async function upload(file, chatId, beside) {
   try {
     answer = await fetch("/files", { method: "POST", body, headers: { "X-Paddock": "1", Accept: "application/json" } });
   } catch {
-    throw new Failure(`${file.name} could not be sent: the chat server does not answer.`, "no_answer");
+    throw new Failure(`The file ${file.name} could not be sent: the chat server does not answer.`, "no_answer");
   }
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failure(told.error?.message ?? `${file.name} was refused with status ${answer.status}.`, told.error?.code);
+  if (!answer.ok) throw new Failure(told.error?.message ?? `The file ${file.name} was refused with status ${answer.status}.`, told.error?.code);
   return told.file;
 }

@@ -53,7 +53,7 @@ const composer = new Composer({
 }, link, { current, problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), changed: () => context.drawSoon(), send: (...message) => turns.send(...message), editLast: () => turns.editLast() });
 const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
-  retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
+  drafts, retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
   dequeue: (answer) => turns.dequeue(answer),
   change: (answer, text) => turns.change(answer, text),
   resend: (message, text) => turns.resend(message, text),
@@ -90,8 +90,7 @@ link.on("alert", (said) => alerts.show(said));
 link.onLoggedOut = () => location.assign(loginPath()); // what was being written is kept, and comes back with its person
 link.onSilence = ({ message, code }) => problem(message, code);
 link.onAnswer = () => { if (surface.problemCode === "no_answer") problem(""); };
-link.on("disconnect", drawSurface);
-link.on("connect_error", drawSurface);
+for (const name of ["disconnect", "connect_error"]) link.on(name, drawSurface);
 link.on("model", (now) => {
   if (asked.server.state && asked.server.state !== now.state) learn();
   asked.server = now;
@@ -193,6 +192,7 @@ function showOpened({ chat, messages, notes, further }) {
   showAll();
   drawTitle();
   asked.hear(chat.options, true);
+  drafts.restoreEdits(messages.map(({ id }) => id)).then((isSome) => isSome && showAll());
 }
 
 function showAll() {

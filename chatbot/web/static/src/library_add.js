@@ -157,8 +157,8 @@ async function post(shelfId, file) {
   try {
     answer = await fetch(`/library/${shelfId}/files`, { method: "POST", body, headers: { "X-Paddock": "1", Accept: "application/json" } });
   } catch {
-    throw new Error(`${file.name} could not be sent: the chat server does not answer.`);
+    throw new Error(`The file ${file.name} could not be sent: the chat server does not answer.`);
   }
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error?.message ?? `${file.name} was refused with status ${answer.status}.`);
+  if (!answer.ok) throw new Error(told.error?.message ?? `The file ${file.name} was refused with status ${answer.status}.`);
 }

@@ -191,7 +191,7 @@ def test_an_answer_that_was_edited_after_it_was_folded_says_what_the_model_reads
     tab.page.reload()
     expect(first.locator(".body")).to_have_text("The name is Grace.")
     expect(first).to_contain_text(told)
-    first.get_by_role("button", name="What the model sees").click()
+    first.get_by_role("button", name="Change the notes").click()
     box = tab.page.get_by_role("dialog", name="What the model sees")
     box.get_by_label("Notes", exact=True).fill("- The name is Grace.")
     box.get_by_role("button", name="Save notes").click()

@@ -120,8 +120,8 @@ function drawFoot(foot, message, place, deeds) {
 
 /** What is said at an answer that was edited after it was folded. */
 function outdatedLine({ showContext }) {
-  const where = button("quiet", "What the model sees", () => showContext());
-  return make("p", { class: "notice" }, "The model reads notes in place of this answer, and they were made before it was edited. Change them under ", where);
+  const told = "The model reads notes in place of this answer, and they were made before it was edited. ";
+  return make("p", { class: "notice" }, told, button("quiet", "Change the notes", () => showContext()));
 }
 
 function queueRow(message, deeds) {

@@ -170,7 +170,7 @@ def test_hello_tells_what_can_be_chosen_and_presets_and_prompts_are_kept(page: B
     assert [model["name"] for model in hello["models"]] == ["fake-model"]
     assert "url" in [command["name"] for command in hello["commands"]]
     refused = {command["name"] for command in hello["commands"] if command["refusal"]}
-    assert refused == {"library", "exit"}
+    assert refused == {"library", "stop", "exit"}
     kept = page.call("preset", {"name": "calm", "options": {"temperature": 0}})["presets"]
     assert kept == [{"name": "calm", "options": {"temperature": 0}}]
     assert page.call("preset", {"name": "bad", "options": {"nonsense": 0}})["error"]["code"] == "bad_request"

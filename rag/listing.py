@@ -144,7 +144,7 @@ class Listing(Database):
                 return
             taken = "SELECT 1 FROM documents WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"
             if db.execute(taken, (shelf_id, uri)).fetchone():
-                raise RagError(f"{title} was added again meanwhile: delete that one first")
+                raise RagError(f"the document {title} was added again meanwhile: delete that one first")
             db.execute("UPDATE documents SET deleted_at = NULL WHERE id = ?", (document_id,))
             db.execute(_TAKE_BACK, (uri, shelf_id))
 

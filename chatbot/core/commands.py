@@ -74,6 +74,13 @@ COMMANDS: tuple[Spec, ...] = (
         where=TERMINAL,
         instead="choose the shelves under Options, or name one in the message with #SHELF",
     ),
+    Spec(
+        "stop",
+        "",
+        "end the answer that is written in this conversation elsewhere, on the page or in another terminal",
+        where=TERMINAL,
+        instead="press Stop or Escape",
+    ),
     Spec("regen", "", "answer the last message once more", aliases=("retry",)),
     Spec("continue", "", "go on with the last answer where it ended early"),
     Spec("edit", "", "change the last message and send it again"),

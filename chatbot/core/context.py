@@ -120,9 +120,9 @@ def fit(system: str, turns: Sequence[Message], limits: Limits, count: Count, *, 
     tokens than the text has bytes, so most conversations need no counting. Raises ContextFull with the numbers.
     """
     head = (Message("system", system),) if system else ()
-    if not turns:
-        return Fitted(head, 0, limits.max_tokens)
     sent = window(turns, limits.keep_turns) if limits.rule == "window" and not is_text else list(turns)
+    if not sent:
+        return Fitted(head, 0, limits.max_tokens)
     n_ctx = limits.n_ctx
     if n_ctx is None or sum(map(most, (*head, *sent))) <= n_ctx - limits.max_tokens:
         return Fitted((*head, *sent), 0, limits.max_tokens)
@@ -138,9 +138,10 @@ def fit(system: str, turns: Sequence[Message], limits: Limits, count: Count, *, 
 
 
 def window(messages: Sequence[Message], n_turns: int) -> list[Message]:
-    """The last message of a person and what follows it, and so many turns before it."""
+    """The last message of a person and what follows it, and so many turns before it; with -1 not even that."""
     starts = [i for i, message in enumerate(messages) if message.role == "user"]
-    return list(messages[starts[-n_turns - 1] :] if len(starts) > n_turns else messages)
+    first = len(starts) - n_turns - 1
+    return list(messages[starts[first] :] if 0 <= first < len(starts) else messages if first < 0 else [])
 
 
 def size(message: Message, count: Count) -> int:
@@ -187,6 +188,8 @@ def show(
     head, messages = parts_of(turn, is_base=info.is_base)
     limits = limits_of(turn, info, settings)
     by_window = limits.rule == "window" and not info.is_base
+    if by_window and messages and messages[-1].role == "assistant":  # the next question comes behind it
+        limits = replace(limits, keep_turns=limits.keep_turns - 1)
     try:
         fitted = fit(head, messages, limits, count, is_text=info.is_base)
         sent, n_answer, refusal = [m for m in fitted.messages if m.role != "system"], fitted.max_tokens, ""

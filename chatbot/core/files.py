@@ -81,14 +81,14 @@ def extract(name: str, data: bytes, *, content_type: str = "", url: str = "", ma
     """Read a file. content_type, url: of what came from afar. Raises FileTooLarge, or FileRefused with the reason."""
     name = clean_name(name)
     if len(data) > max_bytes:
-        raise too_large(name, max_bytes, len(data))
+        raise too_large(f"the file {name}", max_bytes, len(data))
     try:
         if pictures.media_type_of(data):
             return Extracted("", pictures.KIND, media_type=pictures.look(data).media_type, data=data)
         found = read_as(name, data, content_type=content_type, url=url, is_whole=True)
         return Extracted(found.text, found.kind, found.title)
     except Unreadable as why:
-        raise FileRefused(f"{name} {why.reason}") from why
+        raise FileRefused(f"the file {name} {why.reason}") from why
 
 
 def message_of(role: str, text: str, files: Sequence[Sent]) -> Message:
@@ -122,10 +122,10 @@ def clean_name(name: str) -> str:
     return kept if kept.strip(". ") else "file"
 
 
-def too_large(name: str, max_bytes: int, n_bytes: int | None = None) -> FileTooLarge:
-    """The error for a file over the limit, with both numbers where both are known."""
+def too_large(file: str, max_bytes: int, n_bytes: int | None = None) -> FileTooLarge:
+    """The error for a file over the limit, with both numbers where both are known. file: the words for it."""
     has = f"has {n_bytes / 1e6:,.1f} MB" if n_bytes else "is larger"
-    return FileTooLarge(f"{name} {has}, and {max_bytes / 1e6:,.0f} MB are the most: split it, or raise --max_file_mb")
+    return FileTooLarge(f"{file} {has}, and {max_bytes / 1e6:,.0f} MB are the most: split it, or raise --max_file_mb")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ def standing(branch: Sequence[Stored], notes: Sequence[Notes]) -> tuple[str, int
     return (found.text, place) if found else ("", 0)
 
 
+def outdated(branch: Sequence[Stored], notes: Sequence[Notes]) -> tuple[str, ...]:
+    """The ids of the answers that were changed after the notes that hold for a branch were made of them."""
+    found, _ = _furthest(branch, notes)
+    return found.outdated if found else ()
+
+
 def changed(branch: Sequence[Stored], notes: Sequence[Notes], text: str | None) -> tuple[Notes, ...] | None:
     """The notes of a chat when those of one of its branches are to say something else, or are removed with None.
     Other branches keep theirs. None when this branch has no notes to change."""
@@ -51,7 +57,9 @@ def changed(branch: Sequence[Stored], notes: Sequence[Notes], text: str | None) 
         here = {message.id for message in branch}
         return tuple(each for each in notes if each.through not in here)
     found, _ = _furthest(branch, notes)
-    return tuple(replace(each, text=text) if each is found else each for each in notes) if found else None
+    if found is None:
+        return None
+    return tuple(replace(each, text=text, outdated=()) if each is found else each for each in notes)
 
 
 def _furthest(branch: Sequence[Stored], notes: Sequence[Notes]) -> tuple[Notes | None, int]:
@@ -127,8 +135,11 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     text = _ask_for_notes(head, messages[:n_more], turn, info, model, cancel)
     n_folded = len(said) - len(messages) + n_more
     last = said[n_folded - 1].id
-    made = Notes(text, last, 1 + next(i for i, message in enumerate(shown) if message.id == last))
+    n_shown = 1 + next(i for i, message in enumerate(shown) if message.id == last)
+    made = Notes(text, last, n_shown, outdated(said, before))  # they hold what the earlier ones say
     if cancel.is_set or store.notes(chat_id) != before:  # a person wrote other ones meanwhile
+        return None
+    if store.branch(last) != list(shown[:n_shown]):  # or changed an answer that they are of
         return None
     store.set_notes(chat_id, (*(each for each in before if each.through != last), made))
     return made

@@ -25,6 +25,11 @@ from chatbot.core.events import (
 )
 from chatbot.core.store import Stored, meta_of
 
+UNSAVED = (
+    "This answer is not saved yet: {}. Make room on that disk, or see what else is wrong with it: saving is tried "
+    "again by itself for as long as this program runs."
+)
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -12,12 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from chatbot.core.cancel import Cancel
 from chatbot.core.events import Changed, ChatRequest, Done, Event, Notice, Numbered, Status
 from chatbot.core.history import chat_turn
-from chatbot.core.job import Job, Snapshot, has_no_word, is_open, may_go_on
+from chatbot.core.job import UNSAVED, Job, Snapshot, has_no_word, is_open, may_go_on
 from chatbot.core.store import Store, Stored
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, NotContinuable, NotRetryable, StorageError, UnknownAnswer
@@ -332,9 +333,15 @@ class Jobs:
         """Save what is new twice a second, so that a killed process loses at most half a second of text."""
         last = 0.0
         while not self._closing.wait(_TICK_S):
+            self._obey_others()
             if time.monotonic() - last >= SAVE_EVERY_S:
                 self._save_all()
                 last = time.monotonic()
+
+    def _obey_others(self) -> None:
+        """End answers that another process wants to stop."""
+        with suppress(ChatError):  # a database that cannot be read is looked at again in a moment
+            self._stop_all(self._store.stop_wanted() if self.unfinished() else ())
 
     def _save_all(self) -> None:
         with self._lock:
@@ -371,7 +378,7 @@ class Jobs:
         """Say once an answer that it stands on no disk; it stays on the page and in memory."""
         if job.unsaved_notice:
             return
-        job.unsaved_notice = f"This answer is not saved yet: {why.message}"
+        job.unsaved_notice = UNSAVED.format(why.message)
         log.error("%s", why.message)
         if not self._record(job, Notice(job.unsaved_notice)):  # its last event is told already
             with self._lock:

@@ -210,6 +210,11 @@ def m006_seen(db: sqlite3.Connection) -> None:
     db.execute("UPDATE users SET seen_at = (SELECT max(seen_at) FROM sessions WHERE user_id = users.id)")
 
 
+def m007_stops(db: sqlite3.Connection) -> None:
+    """Whether another process asks the one that writes an answer to stop."""
+    db.execute("ALTER TABLE messages ADD COLUMN stop_wanted INTEGER NOT NULL DEFAULT 0")
+
+
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_initial,
     m002_conversation,
@@ -217,6 +222,7 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m004_images,
     m005_imported,
     m006_seen,
+    m007_stops,
 )
 
 

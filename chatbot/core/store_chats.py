@@ -102,7 +102,8 @@ class Chats(Database):
     def notes(self, chat_id: str) -> tuple[Notes, ...]:
         """What the oldest messages were folded into, of all branches, the newest last."""
         found = json.loads(str(self._field(chat_id, "notes") or "[]"))
-        return tuple(Notes(**each) for each in (found if isinstance(found, list) else [found]))  # once there was one
+        listed = found if isinstance(found, list) else [found]  # once there was one
+        return tuple(Notes(**{**each, "outdated": tuple(each.get("outdated", ()))}) for each in listed)
 
     def set_notes(self, chat_id: str, notes: Sequence[Notes]) -> None:
         """Replace the notes of all branches."""

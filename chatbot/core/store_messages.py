@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import EllipsisType
 from typing import Any
 
@@ -13,7 +14,7 @@ from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
 from chatbot.core.store_chats import new_id
 from chatbot.core.store_files import Files
-from chatbot.core.store_rows import OWNER, Stored, title
+from chatbot.core.store_rows import OWNER, Notes, Stored, title
 from chatbot.errors import BadRequest, ChatBusy, UnknownAnswer
 from rag import process
 
@@ -149,7 +150,7 @@ class Messages(Files):
             self._need(db, old.chat_id)
             self._refuse_when_busy(db, old.chat_id)
             db.execute(
-                "UPDATE messages SET status = ?, owner = ?, version = version + 1 WHERE id = ?",
+                "UPDATE messages SET status = ?, owner = ?, version = version + 1, stop_wanted = 0 WHERE id = ?",
                 (Status.QUEUED.value, self._owner, answer_id),
             )
             self._touch(db, old.chat_id, old.id)
@@ -180,10 +181,15 @@ class Messages(Files):
         return int(row[0])
 
     def edit_answer(self, answer_id: str, content: str) -> Stored:
-        """Replace an answer's text by what a person wrote. It counts as an event, so that old pages notice."""
+        """Replace an answer's text by what a person wrote. It counts as an event, so that old pages notice; notes that
+        were made of it are marked, because they say what it said before."""
         old = self.message(answer_id)
         if old.role != "assistant" or not old.status.is_final:
             raise BadRequest("only an answer that has ended can be edited: stop it first")
+        kept = self.notes(old.chat_id)
+        marked = tuple(self._with_outdated(each, answer_id) for each in kept)
+        if marked != kept and content != old.content:
+            self.set_notes(old.chat_id, marked)
         meta = old.meta | {"edited": True}
         if grounds := meta.get("library"):
             from chatbot.core.library.grounds import of_edited
@@ -191,6 +197,12 @@ class Messages(Files):
             meta["library"] = of_edited(grounds, old.content, content)
         self.save(answer_id, content, old.status, meta, seq=old.seq + 1)
         return self.message(answer_id)
+
+    def _with_outdated(self, notes: Notes, answer_id: str) -> Notes:
+        """Notes as they are once an answer has changed: marked, where they stand for it."""
+        if all(each.id != answer_id for each in self.branch(notes.through)):
+            return notes
+        return replace(notes, outdated=tuple(dict.fromkeys((*notes.outdated, answer_id))))
 
     def remove_last_turn(self, chat_id: str) -> tuple[Stored, ...]:
         """Take the last user's message and what follows it from the branch that is shown; it stays in the tree.
@@ -238,6 +250,23 @@ class Messages(Files):
         with self._reading() as db:
             return frozenset(chat_id for (chat_id,) in db.execute(query, (self._owner,)))
 
+    def want_stop(self, of: str) -> bool:
+        """Ask the process that writes an answer, or all answers of a chat, to stop, where that is another one than
+        this; whether there is one."""
+        theirs = f"{_UNFINISHED} AND owner IS NOT ? AND ? IN (id, chat_id)"
+        with self._reading() as db:
+            if not db.execute(f"SELECT 1 FROM messages WHERE {theirs}", (self._owner, of)).fetchone():  # noqa: S608
+                return False
+        with self._writing() as db:
+            change = f"UPDATE messages SET stop_wanted = 1 WHERE {theirs}"  # noqa: S608 - own words
+            return db.execute(change, (self._owner, of)).rowcount > 0
+
+    def stop_wanted(self) -> list[str]:
+        """The answers of this process that another one asks to stop, the last first."""
+        query = f"SELECT id FROM messages WHERE {_UNFINISHED} AND owner = ? AND stop_wanted ORDER BY n DESC"  # noqa: S608
+        with self._reading() as db:
+            return [row[0] for row in db.execute(query, (self._owner,)).fetchall()]
+
     def _refuse_when_busy(self, db: Connection, chat_id: str) -> None:
         """Raise ChatBusy while another process answers in a chat; what an ended one left there is marked."""
         query = f"SELECT DISTINCT owner FROM messages WHERE chat_id = ? AND {_UNFINISHED}"  # noqa: S608 - own words
@@ -245,8 +274,8 @@ class Messages(Files):
             if owner == self._owner:
                 continue
             if process.is_alive(owner):
-                where = "in a terminal" if self._claim else "on the page or in another terminal"
-                raise ChatBusy(f"this chat is being answered {where}: wait or stop it there")
+                page, terminal = "in a terminal: wait or stop it", "elsewhere: wait, or stop it there or with /stop"
+                raise ChatBusy(f"this chat is being answered {page if self._claim else terminal}")
             self._interrupt(db, owner)
 
     def _within(self, db: Connection, chat_id: str, parent: str | None) -> str | None:

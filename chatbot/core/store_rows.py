@@ -90,11 +90,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class Notes:
-    """What the oldest messages of a chat were folded into: through is the id of the last of these n_folded."""
+    """What the oldest messages of a chat were folded into: through is the id of the last of these n_folded; outdated
+    are the ids of those answers among them that a person has changed since."""
 
     text: str
     through: str
     n_folded: int
+    outdated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

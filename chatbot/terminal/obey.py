@@ -229,6 +229,14 @@ def _stats(desk: Desk, _: str) -> None:
         desk.say(f"model: {info.name}{holds}")
 
 
+def _stop(desk: Desk, _: str) -> None:
+    """Ask the process that answers in this chat to stop; its own answers a terminal ends by Ctrl-C."""
+    session = desk.session
+    if not (session.chat_id and session.store.want_stop(session.chat_id)):
+        raise BadRequest("nothing is being answered elsewhere in this conversation")
+    desk.say("it is told to stop; what was written is kept")
+
+
 def _clear(desk: Desk, _: str) -> None:
     if desk.is_drawn:
         sys.stdout.write("\x1b[H\x1b[2J\x1b[3J")
@@ -286,6 +294,7 @@ _DOES: Mapping[str, Callable[[Desk, str], None]] = {
     "library": _library,
     "file": _file,
     **{name: _from_web(name) for name in ("url", "news", "weather")},
+    "stop": _stop,
     "regen": _regen,
     "continue": _continue,
     "edit": _edit,

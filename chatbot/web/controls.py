@@ -15,7 +15,7 @@ from chatbot.core.events import ChatRequest
 from chatbot.core.library import Door
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import CONTROLS, ChatOptions
-from chatbot.core.store import NewFile, Store
+from chatbot.core.store import NewFile, Store, Stored
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, ContextFull, NotesChanged, UnknownFile
 from chatbot.settings import WebSettings
@@ -52,7 +52,11 @@ class Controls:
             "presets": self.presets(user.id),
             "prompts": self.prompts(user.id),
             "commands": [spec.wire(is_admin=user.is_admin) for spec in commands.COMMANDS],
-            "limits": {"message_chars": settings.max_message_chars, "file_bytes": settings.max_file_mb * 1_000_000},
+            "limits": {
+                "message_chars": settings.max_message_chars,
+                "file_bytes": settings.max_file_mb * 1_000_000,
+                "keep_turns": settings.keep_turns,
+            },
             "models": models,
         }
 
@@ -106,6 +110,13 @@ class Controls:
             value = self._model.named(value)
         return {"name": control.name, "is_set": True, "value": value}
 
+    def notes(self, chat_id: str, branch: Sequence[Stored]) -> dict[str, Any] | None:
+        """The notes that hold for a branch, as a page is told."""
+        kept = self._store.notes(chat_id)
+        text, n_folded = fold.standing(branch, kept)
+        outdated = list(fold.outdated(branch, kept))
+        return {"text": text, "n_folded": n_folded, "outdated": outdated} if n_folded else None
+
     def set_notes(self, chat_id: str, text: str | None, was: str | None = None) -> dict[str, Any] | None:
         """Let notes say what a person wrote, or go without. was: what they said when the person saw them.
 
@@ -119,9 +130,9 @@ class Controls:
         if notes is None:
             raise BadRequest("this chat has no notes yet: they are made when it fills the model's memory")
         self._store.set_notes(chat_id, notes)
-        told, n_folded = fold.standing(branch, notes)
-        self._lists.announce_notes(chat_id, n_folded)
-        return {"text": told, "n_folded": n_folded} if n_folded else None
+        told = self.notes(chat_id, branch)
+        self._lists.announce_notes(chat_id, told["n_folded"] if told else 0)
+        return told
 
     def context(
         self, user: User, chat_id: str | None, text: str, file_ids: Sequence[str], options: Mapping[str, Any]

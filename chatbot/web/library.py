@@ -268,7 +268,7 @@ def add_library(app: Flask, service: ChatService) -> None:
         given, data, _ = sent_file(max_bytes)
         name = files.clean_name(given)
         if len(data) > max_bytes:
-            raise files.too_large(name, max_bytes)
+            raise files.too_large(f"the file {name}", max_bytes)
         service.allowance.check_storage(user, len(data))
         document_id = library.add_file(user.id, shelf.id, name, data)
         room.watch.fill_soon()

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask_socketio import SocketIO
 
-from chatbot.core import commands, fold, turn
+from chatbot.core import commands, turn
 from chatbot.core.accounts import User
 from chatbot.core.allowance import Allowance
 from chatbot.core.cancel import Cancel
@@ -20,7 +20,7 @@ from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
-from chatbot.errors import BadRequest, ChatBusy, StorageError, UnknownChat
+from chatbot.errors import BadRequest, StorageError, UnknownChat
 from chatbot.settings import WebSettings
 from chatbot.web.auth import Auth, need_admin
 from chatbot.web.chat_list import ChatList
@@ -112,8 +112,7 @@ class ChatService:
                 continue
             more = {"siblings": families.get(each.parent_id, []), "files": [f.wire() for f in files.get(each.id, ())]}
             messages.append(self.jobs.snapshot(each).wire() | more)
-        notes, n_folded = fold.standing(shown, self.store.notes(chat_id))
-        told = {"text": notes, "n_folded": n_folded} if n_folded else None
+        told = self.controls.notes(chat_id, shown)
         further = families.get(shown[-1].id if shown else None, [])
         return {"chat": self.lists.wire(chat_id), "messages": messages, "notes": told, "further": further}
 
@@ -150,16 +149,14 @@ class ChatService:
         return {"chat": self.announce_chat(answer.chat_id), "answer": self.message(answer)}
 
     def stop(self, answer_id: str) -> bool:
-        """End an answer that is running or waiting, and what it waits for on other branches."""
-        return self.jobs.stop_chat(answer_id)
+        """End an answer that is running or waiting, and what it waits for on other branches; a terminal is asked to."""
+        return self.jobs.stop_chat(answer_id) or self.store.want_stop(answer_id)
 
     def stop_chat(self, chat_id: str) -> bool:
-        """End all answers of a chat, also those on branches that are not shown. Raises ChatBusy for a terminal's."""
-        was_there = self.jobs.stop_chats([chat_id])
+        """End all answers of a chat, also those on branches that are not shown; a terminal is asked to."""
+        was_there = self.jobs.stop_chats([chat_id]) or self.store.want_stop(chat_id)
         if not was_there:
             self.announce_chat(chat_id)  # who asks believes that there is something to stop
-            if chat_id in self.store.answered_elsewhere():
-                raise ChatBusy("this chat is being answered in a terminal: stop it there")
         return was_there
 
     def dequeue(self, answer_id: str) -> bool:
@@ -171,6 +168,9 @@ class ChatService:
         self.allowance.check_storage(user, len(content))
         edited = self.jobs.edit(answer_id, content)
         self.announce_chat(edited.chat_id)
+        notes = self.controls.notes(edited.chat_id, self.store.messages(edited.chat_id))
+        if notes and answer_id in notes["outdated"]:
+            self.lists.announce_notes(edited.chat_id, notes["n_folded"])
         return {"message": self.announce_message(edited)}
 
     def undo(self, chat_id: str) -> dict[str, Any]:

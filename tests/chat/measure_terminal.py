@@ -2,8 +2,9 @@
 
 python -m tests.chat.measure_terminal [N_TOKENS] [--only NAME ...]   prints a line of JSON for each as it is measured:
 seconds that the first piece of a single answer comes after curl's, until the prompt stands, and until a paste of 10,000
-lines is seen; milliseconds until a key is seen while 100 tokens a second stream; processor time and memory of an answer
-of N_TOKENS (default 10,000) at 400 a second, drawn and in a pipe.
+lines is seen; milliseconds until a key is seen while 100 tokens a second stream, and from Ctrl-C until its line
+and the next prompt are; processor time and memory of an answer of N_TOKENS (default 10,000) at 400 a second, drawn
+and in a pipe.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tests.chat.terminal import CHAT
 from tests.processes import REPO, environment, free_port
 
 _WORDS = re.findall(r"\s*\S+", "".join(SECTION.format(n=n) for n in range(40)))
-_PAIRS, _STARTS, _KEYS = 9, 5, 150
+_PAIRS, _STARTS, _KEYS, _STOPS = 9, 5, 150, 40
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,13 +50,13 @@ class _Writer(Handler):
 class _Typist:
     """The chat on a pseudo-terminal that can draw."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *flags: str) -> None:
         self.began = time.monotonic()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(REPO)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-            os.execve(sys.executable, [*CHAT, "-n", "--url", url], environment(TERM="xterm-256color"))
+            os.execve(sys.executable, [*CHAT, *flags, "--url", url], environment(TERM="xterm-256color"))
         self._seen = b""
 
     def until(self, what: bytes) -> None:
@@ -121,7 +122,7 @@ def start(url: str) -> float:
     """Seconds until the prompt stands: the median."""
     took = []
     for _ in range(_STARTS):
-        typist = _Typist(url)
+        typist = _Typist(url, "-n")
         typist.until(b"> ")
         took.append(time.monotonic() - typist.began)
         typist.leave()
@@ -132,7 +133,7 @@ def paste(url: str) -> float:
     """Seconds until the words for a paste of 10,000 lines stand in the line: the median."""
     took = []
     for _ in range(_STARTS):
-        typist = _Typist(url)
+        typist = _Typist(url, "-n")
         typist.until(b"> ")
         typist.watch(2)
         began = time.monotonic()
@@ -145,7 +146,7 @@ def paste(url: str) -> float:
 
 def echo(url: str) -> dict[str, float]:
     """Milliseconds until a key is seen while 100 tokens a second stream. The letters are in no answer."""
-    typist = _Typist(url)
+    typist = _Typist(url, "-n")
     typist.until(b"> ")
     typist.watch(2)
     typist.type(_asked(100 * _KEYS // 5 + 500, 100).encode() + b"\r")
@@ -163,15 +164,39 @@ def echo(url: str) -> dict[str, float]:
     typist.type(b"\x15")
     typist.until(b"first word after")
     typist.leave()
+    return _shares(found, 50, 95, 99)
+
+
+def stop(url: str) -> dict[str, dict[str, float]]:
+    """Milliseconds from Ctrl-C in the middle of an answer, which is kept on the disk, until the line that says so is
+    seen, and until the prompt is."""
+    typist = _Typist(url)
+    typist.until(b"> ")
+    typist.watch(2)
+    found: dict[str, list[float]] = {"line": [], "prompt": []}
+    for number in range(_STOPS):
+        typist.type(_asked(3000, 100).encode() + b"\r")
+        typist.until(b"while,")  # of the first words
+        typist.watch(number % 7 / 10)
+        began = time.monotonic()
+        typist.type(b"\x03")
+        for name, what in (("line", b"stopped; what was written is kept"), ("prompt", b"> ")):
+            typist.until(what)
+            found[name].append(1000 * (time.monotonic() - began))
+        typist.watch(0.3)
+    typist.leave()
+    return {name: _shares(times, 50, 95) for name, times in found.items()}
+
+
+def _shares(found: list[float], *shares: int) -> dict[str, float]:
+    """So many hundredths of the times are at most these."""
     found.sort()
-    return {f"p{share}": round(found[len(found) * share // 100], 1) for share in (50, 95, 99)} | {
-        "max": round(found[-1], 1)
-    }
+    return {f"p{share}": round(found[len(found) * share // 100], 1) for share in shares} | {"max": round(found[-1], 1)}
 
 
 def drawn(url: str, n: int) -> dict[str, float]:
     """Processor seconds and memory of a long answer on a terminal."""
-    typist = _Typist(url)
+    typist = _Typist(url, "-n")
     typist.until(b"> ")
     typist.watch(2)
     before = typist.cpu_s()
@@ -192,12 +217,13 @@ def piped(url: str, n: int) -> dict[str, float]:
     return {"cpu_s": round(cpu_s, 2)}
 
 
-_Measured = float | dict[str, float]
+_Measured = float | dict[str, float] | dict[str, dict[str, float]]
 MEASURES: Mapping[str, Callable[[str, int], _Measured]] = {
     "first_piece_after_curl_s": lambda url, _: round(first_piece(url), 3),
     "start_to_prompt_s": lambda url, _: round(start(url), 3),
     "paste_s": lambda url, _: round(paste(url), 3),
     "echo_ms": lambda url, _: echo(url),
+    "stop_ms": lambda url, _: stop(url),
     "drawn": drawn,
     "piped": piped,
 }

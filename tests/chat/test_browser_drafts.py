@@ -111,3 +111,37 @@ def test_words_that_an_earlier_version_kept_are_there(model: FakeServer, chat: P
     tab.page.reload()
     expect(tab.find("#model")).to_be_visible()
     expect(tab.input).to_have_value("")
+
+
+def change(tab: Tab, text: str) -> None:
+    """Begin to change the only answer, and do not save it."""
+    tab.button("Edit answer").click()
+    tab.page.get_by_label("Text of the answer").fill(text)
+
+
+def test_the_change_of_a_message_belongs_to_its_tab_until_that_is_closed(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["an answer", Finish()]]
+    first = tabs.open(chat)
+    first.say("begin")
+    first.is_at("done")
+    path = f"/c/{first.chat_id()}"
+    change(first, LONG)
+    second = beside(first, path)
+    second.reads("an answer")
+    expect(second.page.get_by_label("Text of the answer")).to_have_count(0)
+    change(second, "the other one")
+    for tab, text in ((first, LONG), (second, "the other one")):
+        tab.page.reload()
+        expect(tab.page.get_by_label("Text of the answer")).to_have_value(text)
+    second.page.get_by_label("Text of the answer").press("Escape")
+    second.page.reload()
+    second.reads("an answer")
+    expect(second.page.get_by_label("Text of the answer")).to_have_count(0)
+    first.page.close()
+    third = beside(second, path)
+    expect(third.page.get_by_label("Text of the answer")).to_have_value(LONG)
+    third.button("Save").click()
+    third.reads(LONG)
+    assert second.errors == third.errors == []

@@ -127,6 +127,16 @@ def test_dropped_file_is_attached_and_a_bad_one_is_refused_in_words(
     assert tab.page.evaluate("location.pathname") == "/"
 
 
+def test_the_name_of_a_file_stays_as_it_is_in_what_is_said_of_it(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
+    with running(chatbot(model.url, tmp_path, "--max_file_mb", "1")) as chat:
+        tab = tabs.open(chat)
+        chosen = {"name": "stud book.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 no more"}
+        tab.find("#picker").set_input_files(chosen)
+        expect(tab.problem).to_contain_text("The file stud book.pdf ")
+        tab.find("#picker").set_input_files({**chosen, "buffer": b"x" * 1_500_000})
+        expect(tab.problem).to_have_text("The file stud book.pdf has 1.5 MB, at most 1 MB are allowed.")
+
+
 PAGE = b"<html><title>Herons</title><body><h1>Herons</h1><p>They wade slowly.</p></body></html>"
 FEED = b"<rss version='2.0'><channel><title>T</title><item><title>Heron seen</title></item></channel></rss>"
 

@@ -236,7 +236,8 @@ def test_refused_message_stays_in_sight_until_it_is_sent_taken_up_or_discarded(
         refused = tab.find(".said").filter(has_text="Not sent.")
         expect(refused).to_have_count(2)
         expect(refused.locator(".refusal").first).to_have_text(LIMIT)
-        expect(tab.problem).to_have_text(LIMIT)
+        expect(tab.problem).to_be_hidden()  # the reason stands at the message
+        expect(tab.find("#live")).to_have_text(LIMIT)
         expect(tab.input).to_have_value("the next words")
 
         tab.page.reload()  # and it is not sent by itself again

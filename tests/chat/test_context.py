@@ -195,3 +195,8 @@ def test_a_window_shows_how_many_messages_are_left_out() -> None:
     )
     assert (shown["n_windowed"], shown["n_left_out"]) == (4, 0)
     assert [part["label"] for part in shown["parts"]] == ["System prompt", "You", "Answer", "You"]
+    answered = Turn(conversation(1, 1, 1, 1, 1, 1, 1, 1))  # the next question makes a turn of the last one
+    shown = show(answered, FakeModel(), ChatSettings(context_rule="window", keep_turns=1))
+    assert (shown["n_windowed"], [part["label"] for part in shown["parts"]]) == (6, ["System prompt", "You", "Answer"])
+    shown = show(answered, FakeModel(), ChatSettings(context_rule="window", keep_turns=0))
+    assert (shown["n_windowed"], [part["label"] for part in shown["parts"]]) == (8, ["System prompt"])

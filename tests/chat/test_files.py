@@ -24,7 +24,7 @@ class File:
 def refused(name: str, data: bytes) -> str:
     with pytest.raises(FileRefused) as caught:
         extract(name, data)
-    assert caught.value.message.startswith(clean_name(name))
+    assert caught.value.message.startswith(f"the file {clean_name(name)} ")
     return caught.value.message
 
 

@@ -205,6 +205,39 @@ def test_notes_that_a_person_wrote_meanwhile_stay(store: Store) -> None:
     assert store.notes(chat_id) == (own,)
 
 
+def test_notes_are_marked_when_an_answer_that_they_are_of_is_edited_and_so_are_those_made_of_them(store: Store) -> None:
+    model = Reader(1000)
+    chat_id = talk(store, model, 10)
+    (notes,) = store.notes(chat_id)
+    shown = store.messages(chat_id)
+    folded, whole = shown[1], shown[-1]
+    store.edit_answer(whole.id, "I have changed my mind")
+    store.edit_answer(folded.id, folded.content)
+    assert store.notes(chat_id) == (notes,)
+    store.edit_answer(folded.id, "I had changed my mind")
+    store.edit_answer(folded.id, "I had changed it once more")
+    assert [each.outdated for each in store.notes(chat_id)] == [(folded.id,)]
+    for i in range(8):
+        say(store, model, f"question {i} {'word ' * 30}", chat_id)
+    kept, shown = store.notes(chat_id), store.messages(chat_id)
+    assert len(kept) == 2 and fold.outdated(shown, kept) == (folded.id,), "the new ones hold what the old ones say"
+    own = fold.changed(shown, kept, "what a person knows")
+    assert own and fold.outdated(shown, own) == ()
+
+
+def test_no_notes_are_kept_of_an_answer_that_was_edited_while_they_were_made(store: Store) -> None:
+    class Slow(Reader):
+        def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
+            if ask.messages[-1].content.startswith("Summarize"):
+                store.edit_answer(store.messages(chat_id)[1].id, "I have changed my mind")
+            yield from super().stream(ask, cancel)
+
+    chat_id = talk(store, Reader(10_000), 10)
+    assert fold.after(store, Slow(1000), SETTINGS, chat_id) is None
+    assert store.notes(chat_id) == ()
+    assert fold.after(store, Reader(1000), SETTINGS, chat_id) is not None
+
+
 def test_a_message_that_was_refused_as_too_long_pushes_nothing_out(store: Store) -> None:
     model = Reader(500)
     chat_id = say(store, model, "my name is Zed", None)

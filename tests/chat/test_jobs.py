@@ -302,7 +302,10 @@ def test_an_answer_whose_last_save_alone_fails_says_so_until_it_is_saved(
         full.set()
         gate.open()
         assert r.watcher.end_of(answer).status is Status.DONE
-    told = "This answer is not saved yet: the chat could not be saved: disk is full"
+    told = (
+        "This answer is not saved yet: the chat could not be saved: disk is full. Make room on that disk, or see what "
+        "else is wrong with it: saving is tried again by itself for as long as this program runs."
+    )
     until(lambda: r.retold == [{"notices": [told]}], "a notice", WAIT_S)
     assert r.jobs.unsaved(answer) == told
     assert r.store.message(answer).content == "start"

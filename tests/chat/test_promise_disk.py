@@ -36,6 +36,7 @@ def test_end_of_an_answer_that_no_disk_takes_is_told_and_saved_once_there_is_roo
         hold.open()
         tab.is_at("done")
         expect(tab.answer()).to_contain_text("This answer is not saved yet")
+        expect(tab.answer()).to_contain_text("Make room on that disk, or see what else is wrong with it")
         assert stored(tmp_path, chat_id)[-1][1:] == ("start", "streaming")
         late = tabs.open(chat, f"/c/{chat_id}")
         expect(late.answer()).to_contain_text("This answer is not saved yet")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.chat.page import Tab, Tabs
+from tests.chat.terminal import Terminal, converse
 from tests.fakes import WAIT_S, FakeServer, Finish, Gate
-from tests.processes import Process
+from tests.processes import Process, chatbot, running
 
 pytestmark = pytest.mark.browser
 
@@ -141,3 +144,45 @@ def test_taking_back_a_message_that_waits_leaves_the_hidden_answer_alone(
     hold.open()
     tab.button("Later version").click()
     tab.reads("second and whole")
+
+
+def test_stop_on_the_page_ends_what_a_terminal_is_answering(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
+    hold = Gate()
+    model.scripts = [["half", hold, " never", Finish()], ["again", hold, Finish()]]
+    with running(chatbot(model.url, tmp_path)) as web:
+        terminal = Terminal(model.url, "--data_dir", str(tmp_path))
+        terminal.until("> ")
+        terminal.type("say it\r")
+        tab = tabs.open(web)
+        tab.find("#chats a").click()
+        tab.reads("half")
+        tab.button("Stop").click()
+        tab.is_at("stopped")
+        expect(tab.button("Stop")).to_be_hidden()
+        assert model.client_left.wait(WAIT_S)
+        terminal.until("[stopped; what was written is kept]")
+        terminal.type("/regen\r")
+        tab.reads("again")
+        tab.page.keyboard.press("Escape")
+        terminal.until("[stopped; what was written is kept]")
+        terminal.type("/continue\r")  # what was asked before is no wish of now
+        hold.open()
+        tab.is_at("done")
+        terminal.type("\x04")
+        assert terminal.status() == 0
+        assert tab.errors == []
+
+
+def test_stop_in_a_terminal_ends_what_the_page_is_answering(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
+    model.scripts = [["half", Gate(), " never", Finish()]]
+    with running(chatbot(model.url, tmp_path)) as web:
+        tab = tabs.open(web)
+        tab.say("say it")
+        tab.reads("half")
+        told = converse(model.url, "me too", "/stop", args=("--data_dir", str(tmp_path), "-c")).stderr.decode()
+        assert "being answered elsewhere: wait, or stop it there or with /stop" in told and "told to stop" in told
+        tab.is_at("stopped")
+        tab.reads("half")
+        assert model.client_left.wait(WAIT_S)
+        told = converse(model.url, "/stop", args=("--data_dir", str(tmp_path), "-c")).stderr.decode()
+        assert "nothing is being answered elsewhere" in told

@@ -101,6 +101,21 @@ def test_an_answer_that_a_person_corrects_is_marked_and_counts_as_an_event(store
         store.edit_answer(running.id, "too early")
 
 
+def test_another_process_can_ask_for_the_end_of_an_answer_that_is_on_its_way(store: Store, tmp_path: Path) -> None:
+    user, answer = store.add_turn(None, "one", None)
+    other = Store(tmp_path / "chat.db")
+    other._owner = "another process"
+    for of in (answer.id, user.chat_id):
+        assert not store.want_stop(of) and store.stop_wanted() == [], "its own"
+        assert other.want_stop(of)
+        assert (store.stop_wanted(), other.stop_wanted()) == ([answer.id], [])
+        store.save(answer.id, "half", Status.STOPPED, {})
+        assert store.stop_wanted() == [] and not other.want_stop(of), "it has ended"
+        store.reopen(answer.id)
+        assert store.stop_wanted() == [], "a wish of before"
+    other.close()
+
+
 def test_a_deleted_chat_is_gone_from_everywhere_and_comes_back_whole(store: Store) -> None:
     one, _ = say(store, None, "a paddock", "first")
     kept, _ = say(store, None, "another", "second")

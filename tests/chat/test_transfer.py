@@ -98,7 +98,7 @@ def shape(store: Store, chat_id: str, *, branch: bool = False) -> dict[str, Any]
     return {
         "chat": (chat.title, chat.pinned, chat.tags, store.options(chat_id)),
         "times": [chat.created_at, chat.updated_at, *(each.created_at for each in stored)],
-        "notes": [(each.text, place.get(each.through), each.n_folded) for each in notes],
+        "notes": [(n.text, place.get(n.through), n.n_folded, [place.get(key) for key in n.outdated]) for n in notes],
         "shown": place[chat.leaf_id or ""],
         "messages": [
             {
@@ -131,7 +131,7 @@ def test_a_chat_exported_as_json_comes_back_equal(
         pinned=data.draw(st.booleans()),
     )
     ends = data.draw(st.lists(st.sampled_from(here.tree(chat_id)), max_size=2, unique_by=lambda each: each.id))
-    here.set_notes(chat_id, [Notes("so far", each.id, 1) for each in ends])
+    here.set_notes(chat_id, [Notes("so far", each.id, 1, (each.id,)) for each in ends])
     taken = bring(there, keep.as_json(here, chat_id))
     assert (len(taken.chat_ids), taken.n_messages, taken.n_skipped, taken.notices) == (1, len(messages), 0, ())
     assert shape(there, taken.chat_ids[0]) == shape(here, chat_id)

@@ -95,7 +95,7 @@ def test_what_a_terminal_writes_appears_on_the_page_and_both_take_turns(
         (begun,) = [b for n, b in page.heard if n == "turn" and b["answer"]["id"] == answer]
         assert (begun["user"]["content"], begun["user"]["parent_id"]) == ("from a terminal", turn["answer"]["id"])
         refused = page.call("send", {"text": "me too", "chat_id": chat})["error"]
-        assert (refused["code"], "in a terminal: wait or stop it there" in refused["message"]) == ("chat_busy", True)
+        assert (refused["code"], "in a terminal: wait or stop it" in refused["message"]) == ("chat_busy", True)
         assert page.call("retry", {"answer_id": turn["answer"]["id"]})["error"]["code"] == "chat_busy"
         other.say()
         now = heard(page, "message", id=answer, status="done")
@@ -108,16 +108,6 @@ def test_what_a_terminal_writes_appears_on_the_page_and_both_take_turns(
         assert asked[1:] == ["half and half", "my turn"]
         other.say(chat)
         page.until(lambda: ("gone", {"chat_ids": [chat]}) in page.heard)
-
-
-def test_the_page_says_where_to_stop_what_a_terminal_answers(page: Browser, tmp_path: Path) -> None:
-    with terminal(tmp_path) as other:
-        chat_id, _ = other.begun()
-        refused = page.call("stop", {"chat_id": chat_id})["error"]
-        assert refused["code"] == "chat_busy" and "in a terminal: stop it there" in refused["message"]
-        other.say()
-        heard(page, "chat", id=chat_id, running=False)
-        assert page.call("stop", {"chat_id": chat_id}) == {"ok": True, "stopped": False}
 
 
 def test_a_new_chat_of_a_terminal_comes_into_the_list(page: Browser, tmp_path: Path) -> None:
@@ -157,7 +147,7 @@ def test_a_terminal_is_refused_in_a_chat_that_is_being_answered_on_the_page(
     gate.wait_until_reached()
     with terminal(tmp_path, turn["chat"]["id"]) as other:
         _, said = other.process.communicate(timeout=30)
-    assert "on the page or in another terminal: wait or stop it there" in said
+    assert "elsewhere: wait, or stop it there or with /stop" in said
     gate.open()
     page.end_of(turn["answer"]["id"])
     assert len(page.call("open", {"chat_id": turn["chat"]["id"]})["messages"]) == 2

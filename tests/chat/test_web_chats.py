@@ -166,11 +166,11 @@ def test_hello_tells_what_can_be_chosen_and_presets_and_prompts_are_kept(page: B
     hello = page.call("hello")
     assert {"temperature", "seed", "extra"} <= {control["name"] for control in hello["controls"]}
     assert hello["defaults"]["temperature"] == 0.7
-    assert hello["limits"] == {"message_chars": 200_000, "file_bytes": 20_000_000}
+    assert hello["limits"] == {"message_chars": 200_000, "file_bytes": 20_000_000, "keep_turns": 3}
     assert [model["name"] for model in hello["models"]] == ["fake-model"]
     assert "url" in [command["name"] for command in hello["commands"]]
     refused = {command["name"] for command in hello["commands"] if command["refusal"]}
-    assert refused == {"library", "exit"}
+    assert refused == {"library", "stop", "exit"}
     kept = page.call("preset", {"name": "calm", "options": {"temperature": 0}})["presets"]
     assert kept == [{"name": "calm", "options": {"temperature": 0}}]
     assert page.call("preset", {"name": "bad", "options": {"nonsense": 0}})["error"]["code"] == "bad_request"

@@ -133,7 +133,8 @@ def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:
         store.rename(chat_id, chat.title)
     if chat.notes:
         ids = {old.key: new.id for old, new in zip(chat.messages, store.tree(chat_id), strict=True)}
-        store.set_notes(chat_id, [replace(each, through=ids[each.through]) for each in chat.notes])
+        own = [replace(e, through=ids[e.through], outdated=tuple(ids[key] for key in e.outdated)) for e in chat.notes]
+        store.set_notes(chat_id, own)
     return chat_id
 
 

@@ -110,7 +110,9 @@ def _notes(found: Any, keys: Collection[str]) -> tuple[Notes, ...]:
 def _note(found: Mapping[str, Any], keys: Collection[str]) -> Notes | None:
     text, through, n_folded = clean.text(found.get("text")), clean.key(found.get("through")), found.get("n_folded")
     is_whole = text and through in keys and isinstance(n_folded, int) and 0 <= n_folded <= len(keys)
-    return Notes(text, str(through), int(n_folded or 0)) if is_whole else None
+    given = found.get("outdated")
+    outdated = tuple(e for e in given if isinstance(e, str) and e in keys) if isinstance(given, list) else ()
+    return Notes(text, str(through), int(n_folded or 0), outdated) if is_whole else None
 
 
 def _node(found: Mapping[str, Any], number: int) -> Node:

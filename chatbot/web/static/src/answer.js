@@ -24,7 +24,7 @@ const ENDS = {
 };
 const NEVER_BEGUN = "This message was not answered yet: the chat server was stopped.";
 
-/** deeds: what a click does: retry, goOn, change, branch, dequeue, askWithout. */
+/** deeds: drafts, and what a click does: retry, goOn, change, branch, dequeue, askWithout, showContext. */
 export function answerEntry(deeds) {
   const element = make("article", { class: "message answer" });
   element.setAttribute("aria-label", "Answer");
@@ -42,6 +42,7 @@ export function answerEntry(deeds) {
   let grounds = null; // what an answer from the library has beside its text
 
   const change = new Change(element, {
+    drafts: deeds.drafts,
     put: (form) => element.insertBefore(form, foot),
     take: (now, text) => deeds.change(now, text),
     words: () => ({ label: "Text of the answer", verb: "Save" }),
@@ -49,15 +50,15 @@ export function answerEntry(deeds) {
   const edit = () => change.edit(message);
 
   /** Make ready what an answer from the library needs; true when its text has to be drawn anew for it. */
-  const ground = (now, ...place) => {
+  const ground = (now, place) => {
     if (!now.meta.library) return false;
-    const module = groundsModule(() => { if (message === now) draw(now, ...place); });
+    const module = groundsModule(() => { if (message === now) draw(now, place); });
     if (!module) return false;
     grounds ??= new module.Grounds({ element, body, stage, foot, renderer }, deeds);
     return grounds.take(now);
   };
 
-  const draw = (now, isLast, isOpen) => {
+  const draw = (now, place) => {
     message = now;
     const isWhole = isFinal(now);
     if (element.dataset.status !== now.status) {
@@ -66,7 +67,7 @@ export function answerEntry(deeds) {
     }
     if (isWhole && now.content) change.goOn(now);
     reasoning.draw(now);
-    if (ground(now, isLast, isOpen) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
+    if (ground(now, place) || now.content !== drawn || isWhole !== wasWhole) renderer.show(now.content, isWhole);
     grounds?.draw(now);
     if (isWhole && !wasWhole) element.style.setProperty("--tall", height(now.content));
     drawn = now.content;
@@ -74,8 +75,8 @@ export function answerEntry(deeds) {
     tell(stage, stageOf(now));
     hide(bar, now.progress?.type !== "reading");
     if (!bar.hidden) bar.value = now.progress.percent;
-    const below = JSON.stringify([now.status, { ...now.meta, library: null }, now.siblings, isLast, isOpen, !now.content]);
-    if (below !== drawnFoot) drawFoot(foot, now, { isLast, isOpen }, { ...deeds, edit }); // else its buttons keep the focus
+    const below = JSON.stringify([now.status, { ...now.meta, library: null }, now.siblings, place, !now.content]);
+    if (below !== drawnFoot) drawFoot(foot, now, place, { ...deeds, edit }); // else its buttons keep the focus
     drawnFoot = below;
   };
 
@@ -110,10 +111,17 @@ function drawFoot(foot, message, place, deeds) {
     const end = status === "interrupted" && hasNoWord(message) ? NEVER_BEGUN : ENDS[status];
     if (end) lines.push(make("p", { class: "notice" }, end));
     if (meta.finish_reason === "length") lines.push(make("p", { class: "notice" }, "The answer reached its length limit."));
+    if (place.isOutdated) lines.push(outdatedLine(deeds));
     lines.push(actions(message, place, deeds));
   }
   if (status === "queued") lines.push(queueRow(message, deeds));
   foot.replaceChildren(...lines);
+}
+
+/** What is said at an answer that was edited after it was folded. */
+function outdatedLine({ showContext }) {
+  const told = "The model reads notes in place of this answer, and they were made before it was edited. ";
+  return make("p", { class: "notice" }, told, button("quiet", "Change the notes", () => showContext()));
 }
 
 function queueRow(message, deeds) {

@@ -58,7 +58,7 @@ export class Attachments {
   excess({ name, size }) {
     if (size <= this.maxBytes) return "";
     const most = `${Math.floor(this.maxBytes / 1e6).toLocaleString()} MB`;
-    return `${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
+    return `The file ${name} has ${(size / 1e6).toFixed(1)} MB, at most ${most} are allowed.`;
   }
 
   /** Attach the text of a web page; the chip in the end, nothing when it cannot be fetched. */

@@ -53,12 +53,12 @@ const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),
   picker: byId("picker"), area: byId("main"), list: commands, drafts, conversation,
 }, link, {
-  problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text),
+  problem, run: (text) => runCommand(text), tell: (text) => speaker.say(text), changed: () => context.drawSoon(),
   send: (...message) => turns.send(...message), editLast: () => turns.editLast(),
 });
 const asked = new Asked({ link, conversation, options, composer, changed: () => context.draw() });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"), {
-  retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
+  drafts, retry: (answer) => turns.retry(answer), goOn: (answer) => turns.goOn(answer),
   dequeue: (answer) => turns.dequeue(answer),
   change: (answer, text) => turns.change(answer, text),
   resend: (message, text) => turns.resend(message, text),
@@ -95,8 +95,7 @@ link.on("alert", (said) => alerts.show(said));
 link.onLoggedOut = () => location.assign(loginPath()); // what was being written is kept, and comes back with its person
 link.onSilence = ({ message, code }) => problem(message, code);
 link.onAnswer = () => { if (surface.problemCode === "no_answer") problem(""); };
-link.on("disconnect", drawSurface);
-link.on("connect_error", drawSurface);
+for (const name of ["disconnect", "connect_error"]) link.on(name, drawSurface);
 link.on("model", (now) => {
   if (asked.server.state && asked.server.state !== now.state) learn();
   asked.server = now;
@@ -108,7 +107,8 @@ link.on("chat", (chat) => {
   drawTitle();
   if (chat.id === vanished?.id) comeBack();
   if (chat.id !== conversation.id) return;
-  if (chat.options) options.show(chat.options);
+  options.show(chat.options);
+  asked.hear(chat.options);
   if (chat.leaf_id !== conversation.messages.at(-1)?.id) sync(); // another branch is shown now
 });
 link.on("gone", ({ chat_ids: ids }) => {
@@ -170,7 +170,8 @@ async function learn() {
   sidebar.know(hello);
   turns.resume();
   composer.attachments.maxBytes = hello.limits.file_bytes;
-  context.draw();
+  asked.keepTurns = hello.limits.keep_turns;
+  drawState();
 }
 
 /** Fetch the open chat. A chat that does not exist makes room for a new one. */
@@ -190,16 +191,17 @@ function showOpened({ chat, messages, notes, further }) {
   if (conversation.take(messages)) sync();
   if (isUnspoken) speaker.sayState(conversation.last("assistant"));
   isUnspoken = false;
-  conversation.nFolded = notes?.n_folded ?? 0;
+  conversation.takeNotes(notes);
   conversation.further = further;
   options.show(chat.options);
   showAll();
   drawTitle();
-  asked.recount();
+  asked.hear(chat.options, true);
+  drafts.restoreEdits(messages.map(({ id }) => id)).then((isSome) => isSome && showAll());
 }
 
 function showAll() {
-  list.showAll(conversation.shown, conversation.nFolded);
+  list.showAll(conversation.shown, asked.edge());
   drawState();
 }
 
@@ -357,12 +359,13 @@ function drawTitle() {
 }
 
 function drawState() {
+  list.mark(asked.edge());
   drawStop();
   drawFurther(conversation);
   byId("empty").hidden = conversation.shown.length > 0;
   composer.draw();
   context.draw();
-  drawAsksLine(byId("asks"), { ...options.known.defaults, ...options.chosen }, () => options.open("library"));
+  drawAsksLine(byId("asks"), options.inForce, () => options.open("library"));
   drawModel();
 }
 

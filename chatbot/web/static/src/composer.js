@@ -9,7 +9,7 @@ const ADDRESS = /(^|\s)#(https?:\/\/\S+)(?=\s|$)/g;
 export class Composer {
   /** parts: form, input, send, chips, attach, picker, area (where files may be dropped), list (of commands), drafts,
    *  conversation. deeds: send(text, files), run(text) that is true for a command, editLast,
-   *  tell(text) to a screen reader, problem. */
+   *  tell(text) to a screen reader, problem, changed (what is written or attached). */
   constructor(parts, link, deeds) {
     Object.assign(this, parts);
     Object.assign(this, { link, deeds });
@@ -222,6 +222,7 @@ export class Composer {
   }
 
   draw() {
+    this.deeds.changed();
     this.send.disabled = this.isWaiting || !(this.input.value.trim() || this.attachments?.chips.length);
   }
 

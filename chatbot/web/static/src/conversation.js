@@ -65,7 +65,7 @@ export class Conversation {
     this.further = []; // ids of what was said behind the last of them, and is not shown
     this.strangers = new Set(); // answers on other branches, whose events are none of this page's
     this.options = {};
-    this.nFolded = 0; // so many of the oldest messages are in the notes
+    this.takeNotes(null);
   }
 
   get shown() {
@@ -119,6 +119,12 @@ export class Conversation {
       return mine;
     });
     return unheard.length > 0;
+  }
+
+  /** Take the notes that stand for the oldest messages, or none. */
+  takeNotes(notes) {
+    this.nFolded = notes?.n_folded ?? 0;
+    this.outdated = new Set(notes?.outdated); // ids of answers that were edited after the notes were made of them
   }
 
   /** Take one message that somebody changed; false where it is none of the shown branch. */

@@ -1,9 +1,10 @@
-// What is being written and not sent: text, files, and the options of a new chat. The browser keeps it under the name of
-// its tab, so that tabs take nothing from each other; what a tab left that is closed by now goes to the next one.
+// What is being written and not sent: text, files, the options of a new chat, and changes of messages that were sent. The
+// browser keeps it under the name of its tab, so that tabs take nothing from each other; what a tab left that is closed by now goes to the next one.
 import { stored } from "./dom.js";
 import { newKey } from "./link.js";
 
-const KINDS = ["draft", "files", "options"];
+const KINDS = ["draft", "files", "options"]; // of a chat
+const EDIT = "edit"; // of a message
 const SESSION = "sessionStorage"; // a tab's own: survives a reload
 const ANSWER_MS = 200; // in which every open tab has said that it is there
 
@@ -30,7 +31,7 @@ export class Drafts {
     else this.open.add(tab);
   }
 
-  /** What this tab keeps for a chat (null for a new one), or null. */
+  /** What this tab keeps for a chat (null for a new one) or a message, or null. */
   read(kind, id) {
     return stored((store) => store.getItem(nameOf(kind, id, this.tab)));
   }
@@ -39,7 +40,7 @@ export class Drafts {
     return stored(() => JSON.parse(this.read(kind, id)));
   }
 
-  /** Keep a text for a chat; none when it is empty. */
+  /** Keep a text for a chat or a message; none when it is empty. */
   write(kind, id, text) {
     const name = nameOf(kind, id, this.tab);
     stored((store) => (text ? store.setItem(name, text) : store.removeItem(name)));
@@ -52,13 +53,21 @@ export class Drafts {
     if (await taking) show(true);
   }
 
+  /** Take the changes of these messages that closed tabs left; whether there were some. */
+  async restoreEdits(ids) {
+    const left = new Set(names().filter(([kind]) => kind === EDIT).map(([, id]) => id));
+    const found = [];
+    for (const id of ids) if (left.has(id) && !this.hasSome(id, [EDIT])) found.push(await this.takeOver(id, [EDIT]));
+    return found.includes(true);
+  }
+
   /** Where this tab keeps nothing for a chat, take what the newest tab left that is closed; whether there was some. */
-  async takeOver(id) {
-    const left = this.hasSome(id) ? [] : tabsWith(id);
+  async takeOver(id, kinds = KINDS) {
+    const left = this.hasSome(id, kinds) ? [] : tabsWith(id, kinds);
     if (left.some(Boolean)) await this.callRoll();
     const from = left.filter((tab) => !this.open.has(tab)).sort().at(-1);
-    if (from === undefined || this.hasSome(id)) return this.hasSome(id) && left.length > 0;
-    for (const kind of KINDS) this.take(kind, id, from);
+    if (from === undefined || this.hasSome(id, kinds)) return this.hasSome(id, kinds) && left.length > 0;
+    for (const kind of kinds) this.take(kind, id, from);
     return true;
   }
 
@@ -68,8 +77,8 @@ export class Drafts {
     stored((store) => store.removeItem(name));
   }
 
-  hasSome(id) {
-    return KINDS.some((kind) => this.read(kind, id) !== null);
+  hasSome(id, kinds) {
+    return kinds.some((kind) => this.read(kind, id) !== null);
   }
 
   /** Find out which other tabs are open. */
@@ -88,9 +97,13 @@ function nameOf(kind, id, tab) {
   return [kind, id ?? "new", ...(tab ? [tab] : [])].join(":");
 }
 
-/** The tabs that keep something for a chat. */
-function tabsWith(id) {
-  const split = (store) => Object.keys(store).map((name) => name.split(":"));
-  const found = (stored(split) ?? []).filter(([kind, chat]) => KINDS.includes(kind) && chat === (id ?? "new"));
+/** The tabs that keep something of these kinds for a chat or a message. */
+function tabsWith(id, kinds) {
+  const found = names().filter(([kind, of]) => kinds.includes(kind) && of === (id ?? "new"));
   return [...new Set(found.map(([, , tab = ""]) => tab))];
+}
+
+/** What the browser keeps, each name as [kind, id, tab]. */
+function names() {
+  return stored((store) => Object.keys(store).map((name) => name.split(":"))) ?? [];
 }

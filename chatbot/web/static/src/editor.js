@@ -1,29 +1,13 @@
 // A text that is changed where it stands: Enter takes it, Escape leaves it.
-import { isComposing, make, stored } from "./dom.js";
+import { isComposing, make } from "./dom.js";
 import { button, fitHeight, isTouch } from "./words.js";
 
-const nameOf = (id) => `edit:${id}`;
-
-/** The change of a message that is neither taken nor given up, or null. */
-function keptEdit(id) {
-  return stored((store) => store.getItem(nameOf(id)));
-}
-
-/** Keep the change of a message, so that it survives a reload. */
-export function keepEdit(id, text) {
-  stored((store) => store.setItem(nameOf(id), text));
-}
-
-function forgetEdit(id) {
-  stored((store) => store.removeItem(nameOf(id)));
-}
-
 /** A message that can be changed where it stands; a change that was not taken opens again with the page.
- *  put: places the form; take: called with the message and its new text, true when that is taken; words: what the editor
- *  needs besides, for the message. */
+ *  drafts: keep it meanwhile; put: places the form; take: called with the message and its new text, true when that is
+ *  taken; words: what the editor needs besides, for the message. */
 export class Change {
-  constructor(element, { put, take, words }) {
-    Object.assign(this, { element, put, take, words });
+  constructor(element, { drafts, put, take, words }) {
+    Object.assign(this, { element, drafts, put, take, words });
     this.open = null;
   }
 
@@ -35,7 +19,7 @@ export class Change {
 
   /** Open the change that was being made when the page was left. */
   goOn(message) {
-    const kept = this.open ? null : keptEdit(message.id);
+    const kept = this.open ? null : this.drafts.read("edit", message.id);
     if (kept === null) return;
     this.show(message, kept);
     requestAnimationFrame(() => this.open?.fit()); // when it stands on the page
@@ -45,7 +29,7 @@ export class Change {
     this.open = editor({
       ...this.words(message),
       text,
-      changed: (now) => keepEdit(message.id, now),
+      changed: (now) => this.drafts.write("edit", message.id, now),
       take: async (now) => { if (await this.take(message, now)) this.leave(message); },
       leave: () => this.leave(message),
     });
@@ -58,7 +42,7 @@ export class Change {
     this.open?.form.remove();
     this.open = null;
     this.element.classList.remove("editing");
-    forgetEdit(id);
+    this.drafts.write("edit", id, "");
     if (hadFocus) this.element.querySelector(".edit")?.focus();
   }
 }

@@ -2,6 +2,7 @@
 import { answerEntry } from "./answer.js";
 import { isOpen } from "./conversation.js";
 import { hide, make } from "./dom.js";
+import { NO_EDGE } from "./edge.js";
 import { Frames } from "./frames.js";
 import { saidEntry } from "./said.js";
 import { button } from "./words.js";
@@ -29,8 +30,9 @@ export class MessageList {
     this.top = 0;
     this.leavesUntil = 0;
     this.frames = new Frames(() => this.paint());
-    this.nFolded = this.nWholeFolded = 0;
-    this.fold = foldMark(deeds);
+    this.edge = NO_EDGE;
+    this.nAbove = 0; // so many of the messages in order stand above its line
+    this.line = edgeLine(deeds);
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
     const sizes = new ResizeObserver(() => this.pinned && this.follow());
     sizes.observe(scroller);
@@ -42,10 +44,10 @@ export class MessageList {
     latest.addEventListener("click", () => this.follow());
   }
 
-  /** Show exactly these messages; the first nFolded of them are marked as folded into notes. */
-  showAll(whole, nFolded = 0) {
+  /** Show exactly these messages, with a line behind those that the model does not get as they stand: see edgeOf. */
+  showAll(whole, edge = NO_EDGE) {
     this.whole = whole;
-    this.nWholeFolded = nFolded;
+    this.edge = edge;
     const messages = whole.filter(({ id }) => !this.away.has(id));
     const wanted = new Set(messages.map((message) => message.id));
     for (const [id, entry] of this.shown) {
@@ -55,10 +57,17 @@ export class MessageList {
       }
     }
     this.order = messages;
-    this.nFolded = Math.min(Math.max(0, nFolded - (whole.length - messages.length)), messages.length);
+    this.nAbove = Math.min(Math.max(0, edge.n - (whole.length - messages.length)), messages.length);
+    this.line.firstElementChild.textContent = edge.words;
     this.changed = new Set(messages);
     this.mustArrange = true;
     this.frames.ask(true);
+  }
+
+  /** Show the same messages with the line elsewhere. */
+  mark(edge) {
+    const told = ({ n, words, outdated }) => JSON.stringify([n, words, ...outdated]);
+    if (told(edge) !== told(this.edge)) this.showAll(this.whole, edge);
   }
 
   /** Show a message's newest state at the next frame. */
@@ -89,14 +98,14 @@ export class MessageList {
   /** Clear away what is shown: it comes back with the page, or when one of its messages is asked for. */
   putAway() {
     this.away = new Set(this.whole.map(({ id }) => id));
-    this.showAll(this.whole, this.nWholeFolded);
+    this.showAll(this.whole, this.edge);
   }
 
   /** A message's entry, {element, edit}, drawn now where it waits for the next frame. */
   entry(id) {
     if (this.away.has(id)) {
       this.away.clear();
-      this.showAll(this.whole, this.nWholeFolded);
+      this.showAll(this.whole, this.edge);
     }
     const message = this.order.find((each) => each.id === id);
     if (message && this.changed.delete(message)) {
@@ -128,7 +137,15 @@ export class MessageList {
       this.shown.set(message.id, entry);
     }
     if (message.role === "user") entry.draw(message, this.givenOf(message));
-    else entry.draw(message, message === this.order.at(-1), isOpen(this.order, message));
+    else this.drawAnswer(entry, message);
+  }
+
+  drawAnswer(entry, message) {
+    entry.draw(message, {
+      isLast: message === this.order.at(-1),
+      isOpen: isOpen(this.order, message),
+      isOutdated: this.edge.outdated.has(message.id),
+    });
   }
 
   /** How the model got the files of a message. */
@@ -139,8 +156,8 @@ export class MessageList {
   /** Put the elements into the order of the messages; those that stand right are not touched. */
   arrange() {
     const wanted = this.order.map(({ id }) => this.shown.get(id)?.element);
-    if (this.nFolded) wanted.splice(this.nFolded, 0, this.fold);
-    else this.fold.remove();
+    if (this.nAbove) wanted.splice(this.nAbove, 0, this.line);
+    else this.line.remove();
     wanted.filter(Boolean).forEach((element, at) => {
       const there = this.list.children[at];
       if (there !== element) this.list.insertBefore(element, there ?? null);
@@ -195,9 +212,9 @@ export class MessageList {
   }
 }
 
-/** The line between what the model knows by its notes alone and what it gets in full. */
-function foldMark({ showContext }) {
-  const mark = make("div", { class: "fold" });
-  mark.append(button("quiet", "Older messages are folded into notes", () => showContext()));
-  return mark;
+/** The line between what the model gets by its notes alone, or not at all, and what it gets in full. */
+function edgeLine({ showContext }) {
+  const line = make("div", { class: "fold" });
+  line.append(button("quiet", "", () => showContext()));
+  return line;
 }

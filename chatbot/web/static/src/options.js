@@ -32,6 +32,11 @@ export class Options {
     return this.conversation.options;
   }
 
+  /** What holds in the open chat: the defaults, where nothing else is chosen. */
+  get inForce() {
+    return { ...this.known.defaults, ...this.chosen };
+  }
+
   /** What is chosen in the open chat, a Choice for each visit. */
   get choice() {
     const { place } = this.conversation;

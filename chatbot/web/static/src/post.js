@@ -21,7 +21,7 @@ export function sendFile(path, file, more = []) {
   const body = new FormData();
   for (const [name, value] of more) body.append(name, value);
   body.append("file", file, file.name);
-  return answerTo(path, { headers: HEADERS, body }, `${file.name} could not be sent: the chat server does not answer.`, `${file.name} was refused`);
+  return answerTo(path, { headers: HEADERS, body }, `The file ${file.name} could not be sent: the chat server does not answer.`, `The file ${file.name} was refused`);
 }
 
 async function answerTo(path, sent, silence, refusal) {

@@ -5,7 +5,7 @@ import { isShown, pictureLine } from "./pictures.js";
 import { versions } from "./versions.js";
 import { button, counted, height, sentence } from "./words.js";
 
-/** deeds: what a click does: resend, branch, and of a message that was refused tryAgain, takeUp, discard. */
+/** deeds: drafts, and what a click does: resend, branch, and of a message that was refused tryAgain, takeUp, discard. */
 export function saidEntry(message, deeds) {
   const element = make("article", { class: "message said" });
   element.setAttribute("aria-label", "You");
@@ -18,6 +18,7 @@ export function saidEntry(message, deeds) {
   element.append(text, files, refusal, sending, row);
   let drawn = "";
   const change = new Change(element, {
+    drafts: deeds.drafts,
     put: (form) => element.append(form),
     take: (now, written) => deeds.resend(now, written),
     words: ({ files: sent }) => ({ label: "Your message", verb: "Send again", takesEnter: true, mayBeEmpty: sent?.length > 0 }),

@@ -1,5 +1,4 @@
 // What the person does to the turns of the open chat: send, change, stop, answer again, go on, switch versions.
-import { keepEdit } from "./editor.js";
 import { newKey } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { sibling } from "./versions.js";
@@ -140,7 +139,8 @@ export class Turns {
     else if (isHere && this.composer.isEmpty) this.takeBack(message);
     else this.keepRefused(message, reason, isHere);
     this.view.showAll();
-    this.view.problem(isHere ? reason : elsewhere(message, reason), code);
+    if (isHere && message.refusal) this.speaker.say(`Not sent. ${sentence(reason)}`); // as it stands at the message
+    else this.view.problem(isHere ? reason : elsewhere(message, reason), code);
   }
 
   /** Its chat is gone: what was said there may begin a new one. */
@@ -151,7 +151,7 @@ export class Turns {
 
   /** A change that was refused stands open again, in the message that it would have replaced. */
   reopen({ replaces, content, ...message }, isHere) {
-    keepEdit(replaces, content);
+    this.composer.drafts.write("edit", replaces, content);
     this.outbox.drop(message);
     if (isHere) this.view.load().catch(() => {}); // what was cut is still there
   }

@@ -7,7 +7,8 @@ export function button(className, text, onClick, label = "") {
   return make("button", { type: "button", class: className, onclick: onClick, ...named }, text);
 }
 
-/** A message of the server as a sentence for a person. A file's name at its beginning stays as it is. */
+/** A message of the server as a sentence for a person. An address at its beginning stays as it is; the names of files,
+ *  which may have spaces, never begin one. */
 export function sentence(text) {
   const full = /^\S+\.\w/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(full) ? full : `${full}.`;

@@ -15,6 +15,7 @@ from rag.claims import Sentence, is_said, sentences
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
+from rag.rows import is_row
 from rag.said import said
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
@@ -166,7 +167,7 @@ class _Told:
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
-        listed = [each for line in _unwrapped(passage.text) for each in _sentences(line)]
+        listed = [[line.strip()] if is_row(line) else _sentences(line) for line in _unwrapped(passage.text)]
         self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
 
     def holds(self, claim: str) -> tuple[bool, str]:

@@ -141,12 +141,25 @@ def _agrees(claim: Said, sentence: Sentence, everything: Said, *, is_strict: boo
         return False  # what it says of one thing, this sentence says of another
     others = [word for word in claim.words if word not in missing and not best.has(word)]
     used = [best, *(part for part in sentence.parts if part is not best and _adds(claim, part, best, others))]
-    if _takes_from_beside(claim, best, used[1:], others, left):
-        return False
-    is_mixed = any(word.is_thing for word in absent) or _are_parallel(used, sentence.context, others)
-    if is_mixed and (best.musts - claim.musts or any(word.is_thing for word in left)):
+    if _is_of_another(claim, sentence, used, others, left) or (
+        any(word.is_thing for word in absent) and (best.musts - claim.musts or any(word.is_thing for word in left))
+    ):
         return False  # it names something else in that place
     return _turns(claim, used) and not _is_swapped(claim, sentence.parts)
+
+
+def _is_of_another(
+    claim: Said, sentence: Sentence, used: Sequence[Said], others: Sequence[Word], left: Sequence[Word]
+) -> bool:
+    """Whether words are from a part that says of another thing what the first part says, or its number is."""
+    best, *beside = used
+    if not left:
+        behind = sentence.parts[sentence.parts.index(best) + 1 :]
+        beside = [part for part in beside if part in behind]  # what a part leaves out is said before it
+    if _takes_from_beside(claim, best, beside, others):
+        return True
+    is_more = bool(left) or bool(best.musts - claim.musts)
+    return is_more and _are_parallel(used, sentence.context, others)
 
 
 def _names_another(claim: Said, absent: Sequence[Word]) -> bool:
@@ -201,13 +214,11 @@ def _adds(claim: Said, part: Said, best: Said, others: Sequence[Word]) -> bool:
     return bool(claim.musts & part.musts - best.musts) or any(map(part.has, others))
 
 
-def _takes_from_beside(
-    claim: Said, best: Said, beside: Sequence[Said], others: Sequence[Word], left: Sequence[Word]
-) -> bool:
+def _takes_from_beside(claim: Said, best: Said, beside: Sequence[Said], others: Sequence[Word]) -> bool:
     """Whether a number is one part's and what it is said of another's, which has a number of the same kind."""
     shared = Said(numbers=[each for each in best.numbers if any(mine.is_said_by(each) for mine in claim.numbers)])
     shared.musts = best.musts & claim.musts
-    return bool(left) and any(_kinds(shared) & _kinds(part) and any(map(part.has, others)) for part in beside)
+    return any(_kinds(shared) & _kinds(part) and any(map(part.has, others)) for part in beside)
 
 
 def _kinds(told: Said) -> set[tuple[str, bool]]:

@@ -91,6 +91,8 @@ def _are_clauses(left: str, right: str, *, is_german: bool) -> bool:
         noun = next((n for n, each in enumerate(behind) if each[0].isupper()), len(behind))
         is_preposition = first in ROLES and first not in {"der", "die", "das"}
         return not is_preposition and noun + 1 < len(behind) and _is_verb(behind[noun + 1])
+    if first in _DETERMINERS and {ROLES.get(each) for each in before} & {ROLES.get(each) for each in behind} - {None}:
+        return True
     known = {each for each in before if each in _VERBS or each not in _EMPTY}
     return first in _DETERMINERS and any(
         each in _VERBS or each.endswith("ed") or each in known

@@ -36,6 +36,8 @@ PHRASES = tuple(
         (r"at the latest|(?:no|not) later than", "spätestens"),
         (r"at the earliest|(?:no|not) earlier than", "frühestens"),
         (r"not only|nicht nur", ""),
+        (r"not (?:all|every)\b", "some not"),
+        (r"nicht (?=alle|jede)\w+", "einige nicht"),
         (r"fail(?:s|ed|ing)? to|refus(?:es|ed|ing) to|(?:is|are|was|were) unable to|no longer|nicht mehr", "not"),
         (
             r"free of charge|for free|without (?:charge|cost)|costs? nothing|at no (?:charge|cost)|ohne Kosten",
@@ -151,6 +153,7 @@ AMOUNTS = {
             "all every everyone everybody everywhere anyone anywhere alle allen aller jeder jede jedes jeden überall",
             "some few several einige einigen manche manchen mehrere mehreren wenige wenigen teils",
             "only solely nur ausschließlich",
+            "no nobody none kein keine keinen keiner keinem niemand",
         )
     )
     for word in words.split()
@@ -242,6 +245,12 @@ BASES = {
         ("w", {"watt": "1", "kw": "1000"}),
     )
     for unit, many in units.items()
+}
+# Before a number: it begins there, or ends.
+BOUNDS = {
+    word: role
+    for role, words in (("from", "from since von seit ab"), ("to", "to until till bis auf"))
+    for word in words.split()
 }
 # Before a number of four digits, what makes a year of it.
 _YEAR_CUES = """in of since from until till by before after around during the year years im seit jahr jahre jahres ab

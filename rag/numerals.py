@@ -59,6 +59,7 @@ class Number:
     spoken: frozenset[Decimal] = frozenset()
     is_half: bool = False
     is_year: bool = False
+    role: str = ""  # from or to, after such a word
 
     @cached_property
     def _base(self) -> tuple[str, frozenset[Decimal]] | None:
@@ -69,6 +70,8 @@ class Number:
 
     def is_said_by(self, other: Number) -> bool:
         """Whether the other one says it, with the same unit or none, or as so many of another unit."""
+        if {self.role, other.role} == {"from", "to"}:
+            return False
         mine, theirs = self._base, other._base
         if self.unit != other.unit and mine and theirs:
             return mine == theirs and len(self.worth) == len(other.worth) == 1

@@ -15,6 +15,7 @@ from rag.meanings import (
     ANY_PHRASE,
     AROUND,
     BEFORE_THINGS,
+    BOUNDS,
     BY,
     CHOICES,
     CONDITIONS,
@@ -264,7 +265,8 @@ class _Reader:
         n_words += bool(unit)
         if not unit and self._at(at - 1) in {"$", "€", "£"}:
             unit = self._at(at - 1)
-        self._said.numbers.append(Number(worth, unit, is_year=not unit and self._is_year(at)))
+        is_year = not unit and self._is_year(at)
+        self._said.numbers.append(Number(worth, unit, is_year=is_year, role=BOUNDS.get(self._at(at - 1), "")))
         self._behind_number, self._n_left = at + n_words, 0
         return n_words
 
@@ -318,6 +320,7 @@ class _Reader:
             found.musts.add(word)
         elif self._tells(word):
             found.words.append(self._telling(at))
+        found.amounts |= {AMOUNTS[word]} if word in AMOUNTS else set()
         found.is_excepting |= word in EXCEPT
         found.points_back |= word in POINTING
         return 1
@@ -334,8 +337,6 @@ class _Reader:
         for line, sides in ((-2, ORDER), (-3, WITHIN)):
             if word in sides:
                 found.sides.setdefault(line, set()).add(sides[word])
-        if word in AMOUNTS:
-            found.amounts.add(AMOUNTS[word])
         if word == "off" or (word == "on" and self._at(at + 1) in AFTER_ON):
             found.sides.setdefault(-4, set()).add(int(word == "off"))
 

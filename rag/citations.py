@@ -15,18 +15,24 @@ from rag.claims import Sentence, is_said, sentences
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
+from rag.rows import is_row
 from rag.said import said
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
 _SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
 _DAY = r"(?<=\d)\.(?=\s(?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez))"
 _CLOSING = r"[\"'\u201c\u201d\u00bb)\]*_]*(?=\s|\[|$|[\u3400-\u9fff])"
-_END = re.compile(rf"(?!{_DAY})(?:{_SIGN}|[!?\u3002\uff01\uff1f])+{_CLOSING}|\n+")
+_SIGNS = ".!?\u3002\uff01\uff1f"
+# A run of signs is taken whole, once: without that a long one would be gone through anew from each of its signs.
+_RUN = rf"(?<![{_SIGNS}])(?=(?P<run>(?:{_SIGN}|[!?\u3002\uff01\uff1f])+))(?P=run)"
+_END = re.compile(rf"(?!{_DAY}){_RUN}{_CLOSING}|\n+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:[.,:]\d+)*")
 _LEAST_WORDS = 2
 _BEGINS = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]|$)")
 _FULL_LINE = 50  # characters; a shorter line ends what it says
 _MOST_LINES = 100
+_MOST_MARKS = 20  # that stand for the same words
+_MOST_CHARS = 2_000  # before a mark that it may stand for
 _QUOTE_CHARS = 400
 _CLAIM_CHARS = 1_000  # of what a mark stands behind, as much as is looked up
 
@@ -141,13 +147,14 @@ def _numbered(number: int, passage: Passage) -> str:
 def _claim(text: str, at: int, found: Sequence[Mark]) -> str:
     """What the mark at this place of them all stands behind: the words since the mark or the sentence before it.
 
-    A mark that begins a sentence stands for what follows it.
+    A mark that begins a sentence stands for what follows it, and so does one that is named there ("According to [1]").
     """
-    for i in range(at, -1, -1):
-        before = text[found[i - 1].end if i else 0 : found[i].start]
-        said = _last_sentence(before)
-        if len(_WORD.findall(said)) >= _LEAST_WORDS:
-            return said
+    for i in range(at, max(-1, at - _MOST_MARKS), -1):
+        end = found[i].start
+        before = text[max(found[i - 1].end if i else 0, end - _MOST_CHARS) : end]
+        told = _last_sentence(before)
+        if len(_WORD.findall(told)) >= _LEAST_WORDS and said(told).size:
+            return told
         if _END.search(before):
             break
     end = found[at + 1].start if at + 1 < len(found) else len(text)
@@ -158,7 +165,8 @@ def _claim(text: str, at: int, found: Sequence[Mark]) -> str:
 
 def _last_sentence(part: str) -> str:
     """The last sentence of a text that says something."""
-    ends = [each.end() for each in _END.finditer(part) if _WORD.search(part[each.end() :])]
+    last_word = max((each.start() for each in _WORD.finditer(part)), default=-1)
+    ends = [each.end() for each in _END.finditer(part) if each.end() <= last_word]
     return part[ends[-1] if ends else 0 :]
 
 
@@ -167,18 +175,23 @@ class _Told:
 
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
-        listed = [each for line in _unwrapped(passage.text) for each in _sentences(line)]
+        listed = [[line.strip()] if is_row(line) else _sentences(line) for line in _unwrapped(passage.text)]
+        self._held: dict[str, tuple[bool, str]] = {}
         self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
 
     def holds(self, claim: str) -> tuple[bool, str]:
         """Whether it says what is claimed, and its sentence that shares the most with it, the first of several; a
         heading only where no sentence shares as much."""
+        if claim not in self._held:
+            self._held[claim] = is_said(claim, self._sentences, self._text), self._quote(claim)
+        return self._held[claim]
+
+    def _quote(self, claim: str) -> str:
         asked = said(claim[-_CLAIM_CHARS:])
         shares = [(asked.shared(each.whole), not each.text.startswith("#"), each.text) for each in self._sentences]
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""
-        quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
-        return is_said(claim, self._sentences, self._text), quote
+        return flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
 
 
 def _sentences(line: str) -> list[str]:

@@ -1,10 +1,15 @@
-"""What a number is worth, however it is written: in digits with any separators, in English or German words. Pure."""
+"""What a number is worth, however it is written: in digits with any separators, in English or German words, as so many
+of one unit or of another. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
+
+from rag.meanings import BASES
 
 # "one" and "ein" are seldom numbers.
 _ENGLISH = """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
@@ -44,6 +49,41 @@ _PLAIN = re.compile(r"\d+(?:[.,]\d+)?")
 _BOTH = re.compile(r"(\d{1,3}(?:([.,])\d{3})+)(?!\2)[.,](\d+)")
 
 
+@dataclass(frozen=True)
+class Number:
+    """A number: what it may be worth, and the unit behind it, empty where it has none that is known. spoken: a time of
+    the afternoon as a clock of twelve hours has it. is_half: it says which half of the day."""
+
+    worth: frozenset[Decimal]
+    unit: str = ""
+    spoken: frozenset[Decimal] = frozenset()
+    is_half: bool = False
+    is_year: bool = False
+    role: str = ""  # from or to, after such a word
+
+    @cached_property
+    def _base(self) -> tuple[str, frozenset[Decimal]] | None:
+        if self.unit not in BASES:
+            return None
+        base, many = BASES[self.unit]
+        return base, frozenset(each * many for each in self.worth)
+
+    def is_said_by(self, other: Number) -> bool:
+        """Whether the other one says it, with the same unit or none, or as so many of another unit."""
+        if {self.role, other.role} == {"from", "to"}:
+            return False
+        mine, theirs = self._base, other._base
+        if self.unit != other.unit and mine and theirs:
+            return mine == theirs and len(self.worth) == len(other.worth) == 1
+        is_degree = {self.unit[:1], other.unit[:1]} == {"°"} and "°" in (self.unit, other.unit)
+        worth = other.worth if self.is_half else other.worth | other.spoken
+        return bool(self.worth & worth) and (is_degree or self.unit == other.unit or not self.unit or not other.unit)
+
+    def is_in(self, others: Iterable[Number]) -> bool:
+        """Whether one of the others says it."""
+        return any(map(self.is_said_by, others))
+
+
 def readings(digits: str) -> frozenset[Decimal] | None:
     """What a number in digits may be worth: 1,200 is 1200 in English and 1.2 in German. None for what is no plain
     number, as an address or a time."""
@@ -80,6 +120,13 @@ def ordinal(word: str) -> int | None:
         if known is None and word.endswith(end):
             known = _one(word.removesuffix(end))
     return known
+
+
+def time_of_day(hours: int, minutes: str, *, is_half: bool) -> Number:
+    """A time on a clock of 24 hours. is_half: it was written with its half of the day."""
+    spoken = Decimal(f"{hours - 12}.{minutes}") if is_half and hours > 12 else None
+    worth = frozenset((Decimal(f"{hours}.{minutes}"),))
+    return Number(worth, ":", frozenset(() if spoken is None else (spoken,)), is_half=is_half)
 
 
 def _one(word: str) -> int | None:

@@ -4,84 +4,95 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
 from rag.meanings import (
+    AFTER_ON,
+    AMOUNTS,
     ANY_PHRASE,
     AROUND,
     BEFORE_THINGS,
+    BOUNDS,
+    BY,
+    CHOICES,
+    CONDITIONS,
+    DENYING,
+    DUTIES,
+    EXCEPT,
+    IFS,
     MONTH_NAMES,
     MONTHS,
     NEGATIONS,
     ONLY,
     ORDER,
+    PARTICLES,
+    PASSIVE,
     PHRASES,
     PLAIN,
     POINTING,
+    ROLES,
+    SAME,
     SIDES,
+    TURNERS,
     UNITS,
     VERBS_TOO,
+    WITHIN,
+    YEAR_CUES,
 )
-from rag.numerals import ordinal, readings, scale, spelled
+from rag.numerals import Number, ordinal, readings, scale, spelled, time_of_day
 from rag.stop import GERMAN, STOP, is_german
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff"
 _TOKEN = re.compile(
-    rf"[{_CJK}]|°\s?[CF]\b|[^\W\d_]+[-.]?\d[\w.-]*\w|[^\W\d_]\d+|\d+(?:[.,:]\d+)*"
+    rf"[\w.+-]{{1,64}}@[\w-]+(?:\.[\w-]+)+|[{_CJK}]|°\s?[CF]\b|[^\W\d_]+[-.]?\d[\w.-]*\w|[^\W\d_]\d+|\d+(?:[.,:]\d+)*"
     rf"|[^\W\d_{_CJK}]+(?:['\u2019][^\W\d_]+)*|[%$€£°]"
 )
 _MINUS = re.compile(r"(?<![\w)\]])[-\u2212\u2013](?=\d)")
-_TIME = re.compile(r"[012]?\d:[0-5]\d")
+_TIME = re.compile(r"([012]?\d):([0-5]\d)")
+_HALF_DAY = re.compile(r"\b(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?m\b\.?", re.IGNORECASE)
 _DAY = re.compile(r"\b(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})\b")
 _ISO_DAY = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
-_PARTS = re.compile(
-    r"[;:]\s+|[\u2014\uff0c\uff1b]\s*|,?\s+(?=(?:while|whereas|but|aber|sondern|dagegen)\b)|,\s+|\s+(?=(?:and|und)\b)"
-)
 _ENDINGS = re.compile(r"(?:ungen|ung|ing|ied|ies|ier|ed|est|ten|tet|et|en|em|ern|er|es|te|st|e|n|s|t|d|y)$")
 _INSIDE = re.compile(r"^(ab|an|auf|aus|bei|ein|mit|nach|um|vor|weg|zu|zurück)(?:ge|zu)(?=\w{4})")
 _SYMBOLS = frozenset("%$€£°")
+_SPACED = re.compile(r"(?<![\d.,])(?<!\d )[1-9]\d{0,2}(?: \d{3})+(?![\d.,]?\d| \d)")
+_YEAR = re.compile(r"1\d{3}|2[01]\d\d")
+_AT_ONCE = frozenset((*ORDER, *WITHIN, *AMOUNTS, "on", "off"))
+_ROLE_WORDS = 2
 _STEM_CHARS = 6
 _LEAST_STEM = 3
-_LEAST_WORDS = 2
 _LEAST_TAIL = 5
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number: what it may be worth, and the unit behind it, empty where it has none that is known."""
-
-    worth: frozenset[Decimal]
-    unit: str
-
-    def is_said_by(self, other: Number) -> bool:
-        """Whether the other one says it, with the same unit or none."""
-        is_degree = {self.unit[:1], other.unit[:1]} == {"°"} and "°" in (self.unit, other.unit)
-        return bool(self.worth & other.worth) and (
-            is_degree or self.unit == other.unit or not self.unit or not other.unit
-        )
-
-    def is_in(self, others: Iterable[Number]) -> bool:
-        """Whether one of the others says it."""
-        return any(map(self.is_said_by, others))
-
-
-@dataclass(frozen=True)
 class Word:
-    """A word that tells something. is_thing: it names somebody or something, as far as its place tells."""
+    """A word that tells something. is_thing: it names somebody or something, as far as its place tells. role: what the
+    word before it makes of it, as "from"; empty for most."""
 
     stem: str
     whole: str
     is_thing: bool = False
     is_name: bool = False
     line: int | None = None  # of the opposites, for one that has an opposite
+    role: str = ""
+    is_short: bool = False  # in two to four capitals, as IP
 
     def is_akin(self, other: Word) -> bool:
-        """Whether one is the end of the other, as Beitrag of Jahresbeitrag."""
+        """Whether one is the end of the other, as Beitrag of Jahresbeitrag; not if what is before it denies it."""
         short, long = sorted((self.whole, other.whole), key=len)
-        return len(short) >= _LEAST_TAIL and long.endswith(short)
+        return len(short) >= _LEAST_TAIL and long.endswith(short) and long.removesuffix(short) not in DENYING
+
+    def is_denial(self, other: Word) -> bool:
+        """Whether one is the other with a beginning that denies it, as unsafe of safe."""
+        short, long = (self, other) if len(self.whole) < len(other.whole) else (other, self)
+        return long.whole.startswith(DENYING) and any(
+            len(long.whole) - len(each) >= _LEAST_STEM and stem(long.whole[len(each) :]) == short.stem
+            for each in DENYING
+            if long.whole.startswith(each)
+        )
 
 
 @dataclass
@@ -91,24 +102,52 @@ class Said:
     words: list[Word] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
     is_negative: bool = False
+    is_excepting: bool = False
+    is_condition: bool = False  # it has a word such as "if" or "when"
+    is_supposed: bool = False  # it begins with "if"
+    is_duty: bool = False
+    is_choice: bool = False
     sides: dict[int, set[int]] = field(default_factory=dict)
-    musts: set[str] = field(default_factory=set)  # what nothing else can stand for
+    amounts: set[int] = field(default_factory=set)
+    musts: set[str] = field(default_factory=set)  # what nothing else can stand for; its kind first, where it has one
+    doers: list[str] = field(default_factory=list)  # names of those by whom something is done
     bare: list[str] = field(default_factory=list)  # names without a word before them that tells their part
     points_back: bool = False
+    is_contrast: bool = False  # it takes back for one thing what is said of another: "but not for fire"
+    particle: str = ""  # at the end of what is said in German: "aus" of "macht das Licht aus"
 
     @cached_property
     def stems(self) -> set[str]:
         """Of all its words."""
         return {word.stem for word in self.words}
 
+    @cached_property
+    def roles(self) -> dict[str, set[str]]:
+        """Of each word."""
+        found: dict[str, set[str]] = {}
+        for word in self.words:
+            found.setdefault(word.stem, set()).add(word.role)
+        return found
+
     @property
     def size(self) -> int:
         """How many things there are to compare."""
         return len(self.stems) + len(self.musts) + sum(1 + bool(each.unit) for each in self.numbers)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing of its own."""
+        return not (self.words or self.numbers or self.musts)
+
     def has(self, word: Word) -> bool:
-        """Whether a word is there, as such or as the end of a longer one."""
-        return word.stem in self.stems or any(map(word.is_akin, self.words))
+        """Whether a word is there, as such, as the end of a longer one, or denied."""
+        return word.stem in self.stems or any(word.is_akin(each) or word.is_denial(each) for each in self.words)
+
+    def denies(self, word: Word) -> bool:
+        """Whether a word is there only with a beginning that denies it, or as what something is without."""
+        if word.stem not in self.stems:
+            return any(map(word.is_denial, self.words))
+        return {role == "without" for role in self.roles[word.stem]} == {word.role != "without"}
 
     def shared(self, other: Said) -> int:
         """How much of it the other has too."""
@@ -128,50 +167,33 @@ def together(told: Sequence[Said]) -> Said:
     )
 
 
-def in_german(text: str) -> bool:
-    """Whether a text is rather German than English."""
-    return is_german([word.casefold() for word in re.findall(r"[^\W\d_]+", text)])
-
-
-def parts(text: str) -> list[str]:
-    """A sentence cut at its signs; at "and" where both sides have a number. What says too little goes with the next."""
-    cuts: list[str] = []
-    at = 0
-    for found in (*_PARTS.finditer(text), None):
-        end = found.start() if found else len(text)
-        is_and = bool(found and not found[0].strip() and re.match(r"(?:and|und)\b", text[found.end() :]))
-        if is_and and found and not (_has_number(text[at:end]) and _has_number(text[found.end() :])):
-            continue
-        cuts.append(text[at:end])
-        at = found.end() if found else end
-    made: list[str] = []
-    for cut in cuts:
-        if made and (said(made[-1]).size < _LEAST_WORDS or said(cut).size < _LEAST_WORDS):
-            made[-1] = f"{made[-1]} {cut}"
-        else:
-            made.append(cut)
-    return made
-
-
-def _has_number(text: str) -> bool:
-    return bool(said(text).numbers)
+def in_german(text: str, *, or_else: bool = False) -> bool:
+    """Whether a text is rather German than English. or_else: of what is in doubt."""
+    return is_german([word.casefold() for word in re.findall(r"[^\W\d_]+", text)], or_else=or_else)
 
 
 def said(text: str, *, is_in_german: bool | None = None) -> Said:
     """Read a part of a text."""
     german = in_german(text) if is_in_german is None else is_in_german
-    return _Reader(_plain(text), is_german=german).read()
+    return _Reader(_plain(text, is_german=german), is_german=german).read()
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, *, is_german: bool) -> str:
     """With dates and turns of phrase in one form."""
     text = unicodedata.normalize("NFKC", text)
+    text = _SPACED.sub(lambda number: number[0].replace(" ", ""), text)
+    text = text if is_german else _HALF_DAY.sub(_in_full, text)
     text = _DAY.sub(lambda day: f"{day[1]} {_month(day[2])} {day[3]}", text)
     text = _ISO_DAY.sub(lambda day: f"{int(day[3])} {_month(day[2])} {day[1]}", text)
     if ANY_PHRASE.search(text):
         for phrase, meant in PHRASES:
             text = phrase.sub(meant, text)
     return text
+
+
+def _in_full(half: re.Match[str]) -> str:
+    """A time of a half day, as 9 pm, on a clock of 24 hours."""
+    return f"{int(half[1]) % 12 + (12 if half[3] in 'pP' else 0)}:{half[2] or '00'}{half[3].lower()}m"
 
 
 def _month(number: str) -> str:
@@ -183,6 +205,7 @@ class _Reader:
 
     def __init__(self, text: str, *, is_german: bool) -> None:
         self._said, self._is_german, self._behind_number = Said(), is_german, -1
+        self._role, self._n_left = "", 0  # what the last word before things makes of how many words
         self._negative_at = [found.end() for found in _MINUS.finditer(text)]
         self._found = list(_TOKEN.finditer(text))
         self._raw = [found[0] for found in self._found]
@@ -193,7 +216,23 @@ class _Reader:
         at = 0
         while at < len(self._words):
             at += self._number(at) or self._word(at)
+        words = set(self._words)
+        self._said.is_condition = bool(words & CONDITIONS)
+        self._said.is_supposed = self._at(0) in IFS or (
+            self._at(0) in {"and", "und", "but", "aber"} and self._at(1) in IFS
+        )
+        self._said.is_duty, self._said.is_choice = bool(words & DUTIES), bool(set(self._raw) & CHOICES)
+        self._said.is_negative ^= sum(word in TURNERS for word in self._words) % 2 == 1
+        if self._is_german and self._at(len(self._words) - 1) in PARTICLES and len(self._words) > 1:
+            self._take_particle(self._words[-1])
         return self._said
+
+    def _take_particle(self, word: str) -> None:
+        line, _ = SIDES["offen"]
+        if word in {"auf", "zu"} and {"ist", "sind", "war", "waren", "bleibt", "bleiben"} & set(self._words):
+            self._said.sides.setdefault(line, set()).add(int(word == "zu"))
+        else:
+            self._said.particle = word
 
     def _at(self, at: int) -> str:
         return self._words[at] if 0 <= at < len(self._words) else ""
@@ -202,9 +241,10 @@ class _Reader:
         """Take a number with its scale and unit, and say how many words it has; 0 for none."""
         word, n_words = self._words[at], 1
         worth = readings(word) if word[0].isdigit() else None
-        if _TIME.fullmatch(word):
-            self._said.numbers.append(Number(frozenset((Decimal(word.replace(":", ".")),)), ":"))
-            return 1
+        if time := _TIME.fullmatch(word):
+            is_half = self._at(at + 1) in {"am", "pm"} and not self._is_german
+            self._said.numbers.append(time_of_day(int(time[1]), time[2], is_half=is_half))
+            return 1 + is_half
         named = spelled(self._words, at) if worth is None else None
         if self._is_day(at):
             day = ordinal(word)
@@ -225,9 +265,20 @@ class _Reader:
         n_words += bool(unit)
         if not unit and self._at(at - 1) in {"$", "€", "£"}:
             unit = self._at(at - 1)
-        self._said.numbers.append(Number(worth, unit))
-        self._behind_number = at + n_words
+        is_year = not unit and self._is_year(at)
+        self._said.numbers.append(Number(worth, unit, is_year=is_year, role=BOUNDS.get(self._at(at - 1), "")))
+        self._behind_number, self._n_left = at + n_words, 0
         return n_words
+
+    def _is_year(self, at: int) -> bool:
+        before = self._at(at - 1)
+        return bool(_YEAR.fullmatch(self._words[at])) and (
+            at == 0
+            or before in YEAR_CUES
+            or self._is_month(at - 1)
+            or self._at(at + 1)[:1].isdigit()
+            or (before in {"and", "und"} and self._found[at].start() > 0 and any(n.is_year for n in self._said.numbers))
+        )
 
     def _unit(self, at: int) -> str:
         word = self._at(at).replace(" ", "")
@@ -248,50 +299,90 @@ class _Reader:
 
     def _word(self, at: int) -> int:
         word, found = self._words[at], self._said
+        self._take_role(at)
         if word in NEGATIONS or word.endswith("n't"):
             found.is_negative = True
         elif self._is_month(at):
             found.musts.add(f"month {MONTHS[word]}")
-        elif (
-            only := ONLY.get(word) or (self._is_german and ONLY.get(re.sub(r"e[rnsm]?$", "", word)))
-        ) is not None and only:
+        elif only := ONLY.get(word) or (self._is_german and ONLY.get(re.sub(r"e[rnsm]?$", "", word))):
             found.musts.add(only)
         elif word in AROUND:
             if self._at(at + 1)[:1].isdigit() or spelled([*self._words, ""], min(at + 1, len(self._words))):
                 found.sides.setdefault(-1, set()).add(AROUND[word])
-        elif word in ORDER:
-            found.sides.setdefault(-2, set()).add(ORDER[word])
+        elif word in _AT_ONCE:
+            self._take_side(at)
         elif word in SIDES:
             line, side = SIDES[word]
             found.sides.setdefault(line, set()).add(side)
-            found.words.append(Word(f"{line}/{side}", f"{line}/{side}", is_thing=True, line=line))
-        elif re.search(r"\d", word):
+            role = self._role if self._n_left > 0 else ""
+            found.words.append(Word(f"{line}/{side}", f"{line}/{side}", is_thing=True, line=line, role=role))
+        elif re.search(r"[\d@]", word):
             found.musts.add(word)
-        elif (
-            word not in STOP
-            and word not in PLAIN
-            and word[0] not in _SYMBOLS
-            and not (self._is_german and word in GERMAN)
-        ):
+        elif self._tells(word):
             found.words.append(self._telling(at))
+        found.amounts |= {AMOUNTS[word]} if word in AMOUNTS else set()
+        found.is_excepting |= word in EXCEPT
         found.points_back |= word in POINTING
         return 1
+
+    def _tells(self, word: str) -> bool:
+        is_empty = (
+            word in STOP or word in PLAIN or word in ROLES or word in EXCEPT or word in TURNERS or word[0] in _SYMBOLS
+        )
+        return not is_empty and not (self._is_german and word in GERMAN)
+
+    def _take_side(self, at: int) -> None:
+        """Words that tell nothing but on which side something is."""
+        word, found = self._words[at], self._said
+        for line, sides in ((-2, ORDER), (-3, WITHIN)):
+            if word in sides:
+                found.sides.setdefault(line, set()).add(sides[word])
+        if word == "off" or (word == "on" and self._at(at + 1) in AFTER_ON):
+            found.sides.setdefault(-4, set()).add(int(word == "off"))
+
+    def _take_role(self, at: int) -> None:
+        """Keep what a word makes of the next one or two that tell something."""
+        word = self._words[at]
+        if word in ROLES and not (self._role == "than" and self._n_left > 0):
+            self._role, self._n_left = ROLES[word], _ROLE_WORDS if ROLES[word] != "than" else len(self._words)
+        elif not self._tells(word) and word not in BEFORE_THINGS and self._role != "than":
+            self._n_left = 0
 
     def _telling(self, at: int) -> Word:
         word, before = self._words[at].removesuffix("'s"), self._at(at - 1)
         has_capital = self._raw[at][0].isupper()
         is_inside = at > 0 and has_capital
+        role = self._role if self._n_left > 0 else "of" if self._words[at] != word else ""
         is_thing = (
             has_capital
             if self._is_german
-            else is_inside or not self._said.words or before in BEFORE_THINGS or at == self._behind_number
+            else is_inside
+            or not self._said.words
+            or before in BEFORE_THINGS
+            or before in ROLES
+            or at == self._behind_number
         )
-        is_name = is_inside and not self._is_german
-        made = Word(stem(word), word, is_thing, is_name)
-        if has_capital and (not before or before not in BEFORE_THINGS | {"to", "zu", "an", "vom", "beim", "durch"}):
-            joined = before in {"and", "und", "or", "oder"} or self._at(at + 1) in {"and", "und", "or", "oder"}
-            self._said.bare += [] if joined else [made.stem]
+        is_noun = self._is_german and has_capital
+        self._n_left = 0 if self._role == "without" or (is_noun and self._role != "than") else self._n_left - 1
+        is_short = self._raw[at].isupper() and len(word) in range(2, 5)
+        made = Word(
+            SAME.get(word) or stem(word),
+            word,
+            is_thing,
+            is_inside and not self._is_german,
+            role=role,
+            is_short=is_short,
+        )
+        joined = {before, self._at(at + 1)} & {"and", "und", "or", "oder"}
+        if has_capital and not joined:
+            self._take_name(made, before)
         return made
+
+    def _take_name(self, name: Word, before: str) -> None:
+        if before in BY or (before == "von" and PASSIVE & set(self._words)):
+            self._said.doers.append(name.stem)
+        elif name.role in {"", "to"} and before not in BEFORE_THINGS | {"zu", "vom", "beim"}:
+            self._said.bare.append(name.stem)
 
 
 def stem(word: str) -> str:

@@ -31,8 +31,27 @@ GERMAN = frozenset(
 _GERMAN_ALONE = (
     GERMAN - STOP - {"bin", "da", "dem", "den", "die", "er", "es", "hat", "man", "mit", "mir", "war", "alle"}
 )
+_ENGLISH_ALONE = STOP - GERMAN
 
 
-def is_german(words: Collection[str]) -> bool:
-    """Whether words in small letters are rather of a German text than of an English one."""
-    return sum(word in _GERMAN_ALONE for word in words) > sum(word in STOP - GERMAN for word in words)
+def is_german(words: Collection[str], *, or_else: bool = False) -> bool:
+    """Whether words in small letters are rather of a German text than of an English one. or_else: what is taken of
+    words that tell nothing of it."""
+    n_german, n_english = sum(word in _GERMAN_ALONE for word in words), sum(word in _ENGLISH_ALONE for word in words)
+    return or_else if n_german == n_english == 0 else n_german > n_english
+
+
+# Words of other languages, by which a text in one of them is known.
+_FOREIGN = """le la les une
+    et est dans que il elle pas ne du au aux sont cette el los las una por para con del lo gli di che è
+    della delle sono nel uma não na é het een van niet zijn voor och att som på är jest się nie je"""
+_OTHERS = frozenset(_FOREIGN.split())
+
+
+def is_foreign(words: Collection[str]) -> bool:
+    """Whether words in small letters are of a language that the tables know too little of."""
+    n_letters = sum(map(len, words))
+    if sum(len(word) for word in words if "a" <= word[0] <= "\u024f") < n_letters / 2:
+        return True
+    n_other = sum(word in _OTHERS for word in words)
+    return n_other > max(sum(word in STOP for word in words), sum(word in GERMAN for word in words))

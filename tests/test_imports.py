@@ -22,7 +22,21 @@ PURE = (
 )
 NOT_PURE = ("llama_cpp", "threading", "queue", "time", "logging", "asyncio", "llmserver.engine.llama")
 PURE_OF_RAG = (
-    *("documents", "tokens", "chunk", "citations", "claims", "said", "meanings", "marks", "numerals", "stop", "fence"),
+    *(
+        "documents",
+        "tokens",
+        "chunk",
+        "citations",
+        "claims",
+        "clauses",
+        "rows",
+        "said",
+        "meanings",
+        "marks",
+        "numerals",
+        "stop",
+        "fence",
+    ),
     *("runs", "inline"),
 )
 # (modules that begin with this, may not import modules that begin with one of these)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rag.citations import check, numbered, recheck
@@ -34,6 +36,10 @@ def confirmed(answer: str) -> list[tuple[int, bool]]:
         ("The code is 4471 [2], and wool is spun by hand [1].", [(2, True), (1, True)]),
         ("The code is 4471 [1], and wool is spun by hand [2].", [(1, False), (2, False)]),
         ("As [2] says, the gate closes at nine.", [(2, True)]),
+        ("According to [2], the gate closes at nine.", [(2, True)]),
+        ("Passage [2] states that the gate closes at nine.", [(2, True)]),
+        ("According to [2], the gate closes at eight.", [(2, False)]),
+        ("It is so [1]. The gate closes at nine [2].", [(1, False), (2, True)]),
         ("Shorn in spring [1][2].", [(1, True), (2, False)]),
         ("- shorn in spring [1]\n- closes at nine [2]\n", [(1, True), (2, True)]),
         ("Yes [1].", [(1, False)]),
@@ -98,6 +104,16 @@ def test_marks_that_name_no_passage_are_taken_out(answer: str, text: str, n_drop
 def test_brackets_that_are_no_citations_are_left_alone(answer: str) -> None:
     checked = check(answer, BOTH)
     assert (checked.text, checked.citations) == (answer, ())
+
+
+@pytest.mark.parametrize(
+    "run",
+    ["!" * 8_000 + "x", "." * 8_000 + " so", "\u3002" * 8_000 + "x", ". " * 8_000, "[1] " * 3_000, "So! [1] " * 3_000],
+)
+def test_no_answer_takes_long_to_check(run: str) -> None:
+    began = time.process_time()
+    check(f"The gate closes at nine [2]. {run} [1].", BOTH)
+    assert time.process_time() - began < 2
 
 
 def test_only_what_is_cited_is_a_source() -> None:

@@ -1,7 +1,8 @@
 """A table of what passages say and do not say: hardly anything wrong is confirmed, most that is right is.
 
-Each passage of claims_*.txt stands behind a colon, with its title; "+" is said by it, "-" is not. The table was written
-before the rules that decide, and holds cases that they do not get right.
+Each passage of claims_*.txt stands behind a colon, with its title; "+" is said by it, "-" is not. The tables of the
+languages were written before the rules that decide, and hold cases that they do not get right; claims_found.txt has
+what was found wrong later. claims_unseen.txt is for measuring alone: no rule is made or changed for it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from rag.citations import check
+from rag.clauses import parts
 from rag.documents import Passage
 from rag.numerals import ordinal, readings, spelled
-from rag.said import parts, stem
+from rag.said import stem
 
 
 def passage(text: str, title: str = "A page") -> Passage:
@@ -33,11 +35,11 @@ def table(language: str) -> Iterator[tuple[bool, str, str, str]]:
     told = (Path(__file__).parent / f"claims_{language}.txt").read_text(encoding="utf-8")
     for block in told.strip().split("\n\n"):
         head, *claims = re.split(r"\n(?=[+-] )", block)
-        title, text = head.removeprefix(": ").split(" | ", 1)
+        title, text = head.removeprefix(": ").replace("\\n", "\n").split(" | ", 1)
         yield from ((claim[0] == "+", claim[2:], text, title) for claim in claims)
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", ["en", "de", "found"])
 def test_the_wrong_is_not_confirmed_and_the_right_mostly_is(language: str) -> None:
     cases = list(table(language))
     right = [case for case in cases if case[0]]
@@ -47,6 +49,16 @@ def test_the_wrong_is_not_confirmed_and_the_right_mostly_is(language: str) -> No
     missed = [claim for _, claim, text, title in right if not is_confirmed(claim, text, title)]
     assert len(passed) <= 0.02 * len(wrong), passed
     assert len(missed) <= 0.1 * len(right), missed
+
+
+def test_of_claims_that_no_rule_was_made_for_hardly_any_wrong_one_is_confirmed() -> None:
+    cases = list(table("unseen"))
+    held = [is_confirmed(claim, text, title) for _, claim, text, title in cases]
+    right = [is_held for is_held, case in zip(held, cases, strict=True) if case[0]]
+    wrong = [is_held for is_held, case in zip(held, cases, strict=True) if not case[0]]
+    assert (len(wrong), len(right)) == (68, 63)
+    assert sum(wrong) <= 0.05 * len(wrong)
+    assert sum(right) >= 0.9 * len(right)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +79,8 @@ def test_the_wrong_is_not_confirmed_and_the_right_mostly_is(language: str) -> No
         ("It says: Keep the lid closed at all times.", 'The manual says "Keep the lid open at all times"'),
         ("| Egg | 9 min |\n| Potato | 20 min |", "A potato needs 9 min"),
         ("这座桥长三百米,建于1968年。", "这座桥建于1972年"),
+        ("## Can I return an opened item?\n\nNo, it stays with you.", "I can return an opened item"),
+        ("The lowest temperature was -5 degrees.", "The lowest temperature was 5 degrees"),
     ],
 )
 def test_what_says_the_opposite_or_names_another_is_not_confirmed(text: str, claim: str) -> None:
@@ -117,9 +131,35 @@ def test_a_sentence_is_cut_where_it_speaks_of_another_thing() -> None:
         "and 30 euros for pupils",
     ]
     assert len(parts("water damage and broken screens for 24 months")) == 1
+    assert len(parts("Tom repaired the roof and Lisa painted the fence")) == 2
+    assert len(parts("Klaus wirbt Mitglieder und Heike führt die Kasse", is_german=True)) == 2
+    assert len(parts("The hotel has a sauna and a garden")) == 1
 
 
-@pytest.mark.parametrize("text", ["x, " * 20_000, "and 5 " * 10_000, "a" * 90_000, '"' * 90_000, "- a\n" * 10_000])
+def test_what_is_copied_is_confirmed_whatever_it_says() -> None:
+    for sentence in (
+        "There is no telemetry.",
+        "The engineer Clara Zobel planned it; her brother Peter Zobel built it.",
+        "Tea rota: January Maureen, February Tom, March Priya, April Glen.",
+    ):
+        assert is_confirmed(sentence.rstrip("."), f"So it is. {sentence} And so on.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x, " * 20_000,
+        "and 5 " * 10_000,
+        "a" * 90_000,
+        '"' * 90_000,
+        "- a\n" * 10_000,
+        "a: b; " * 15_000,
+        "| a " * 20_000,
+        "| a |\n" * 5_000,
+        "a." * 40_000 + "@",
+        "1 234 " * 15_000,
+    ],
+)
 def test_no_text_takes_long_to_check(text: str) -> None:
     began = time.process_time()
     is_confirmed("The bridge was opened in 1968", text)

@@ -143,6 +143,14 @@ def test_lone_surrogates_and_nuls_are_stored_as_something_harmless(tmp_path: Pat
     store.close()
 
 
+def test_settings_are_stored_as_something_harmless_and_no_grounds_as_none() -> None:
+    given = {"system_prompt": "a\0b\ud800", "stop": ["x\0", 1], "extra": {"k\0": {"deep": "\0"}}, "temperature": 0.5}
+    message_of = message("m", role="assistant", meta={"library": {}, "model": "small"})
+    (found,) = chats(read(json.dumps(chat("a", message_of, options=given))))
+    kept = {"system_prompt": "ab\ufffd", "stop": ["x", 1], "extra": {"k": {"deep": ""}}, "temperature": 0.5}
+    assert (found.options, found.messages[0].meta) == (kept, {"model": "small"})
+
+
 def test_a_chat_that_the_disk_refuses_is_not_there_by_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "chat.db")
     text = json.dumps([chat("a"), chat("b", message("m"), message("n", "m"))])

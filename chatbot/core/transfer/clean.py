@@ -53,7 +53,18 @@ def name(value: object) -> str:
 
 def settings(value: object) -> dict[str, Any]:
     """A chat's options with texts that every database can hold; which of them are allowed is not known here."""
-    return object_of(json.loads(text(json.dumps(object_of(value), ensure_ascii=False))))
+    return object_of(json.loads(json.dumps(object_of(value)), object_pairs_hook=_harmless))
+
+
+def _harmless(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, with each text in it made harmless."""
+    return {text(name): _texts(value) for name, value in pairs}
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return text(value) if isinstance(value, str) else value
 
 
 def title(value: object, first_message: str) -> str:
@@ -123,7 +134,9 @@ def meta(value: object) -> dict[str, Any]:
         if name in kept:
             kept[name] = line(kept[name], 200)
     if "library" in kept:
-        kept["library"] = {**library(kept["library"]), "sources": _unlinked(library(kept["library"]))}
+        del kept["library"]
+        if grounds := library(found["library"]):
+            kept["library"] = {**grounds, "sources": _unlinked(grounds)}
     if "thought_s" in kept and not seconds_or_count(kept["thought_s"]):
         del kept["thought_s"]
     return kept if len(json.dumps(kept)) <= _META_CHARS else {}

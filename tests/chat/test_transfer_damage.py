@@ -17,6 +17,7 @@ from chatbot.core.events import Status
 from chatbot.core.store import Store
 from chatbot.core.transfer import detect, keep, scan
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
+from chatbot.errors import StorageError
 
 MAX_BYTES = 5_000_000
 
@@ -171,6 +172,25 @@ def test_a_chat_that_the_disk_refuses_is_not_there_by_half(tmp_path: Path, monke
     monkeypatch.undo()
     taken = keep.take(store, detect.read(io.BytesIO(text.encode()), MAX_BYTES))
     assert (len(taken.chat_ids), taken.n_skipped) == (1, 1)
+    store.close()
+
+
+def test_a_chat_whose_notes_the_disk_refuses_comes_whole_another_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "chat.db")
+    notes = [{"text": "so far", "through": "m", "n_folded": 1}]
+    text = json.dumps(chat("a", notes=notes, title="word " * 30)).encode()
+    with store._writing() as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF notes ON chats WHEN NEW.notes IS NOT NULL"
+            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    with pytest.raises(StorageError):
+        keep.take(store, detect.read(io.BytesIO(text), MAX_BYTES))
+    with store._writing() as db:
+        db.execute("DROP TRIGGER full")
+    (chat_id,) = keep.take(store, detect.read(io.BytesIO(text), MAX_BYTES)).chat_ids
+    assert [each.text for each in store.notes(chat_id)] == ["so far"]
+    assert [each.title for each in store.chats()] == [("word " * 30).strip()]
     store.close()
 
 

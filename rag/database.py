@@ -55,8 +55,9 @@ _FIRST = (
         uri TEXT NOT NULL,
         PRIMARY KEY (source_id, uri)
     ) WITHOUT ROWID""",
+    # No number is given twice: the sources of old answers are known by it.
     """CREATE TABLE documents (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         shelf_id INTEGER NOT NULL REFERENCES shelves(id) ON DELETE CASCADE,
         source_id INTEGER REFERENCES sources(id) ON DELETE CASCADE,
         uri TEXT NOT NULL,

@@ -13,11 +13,21 @@ from chatbot.core.store_base import Connection, Database, storable
 from chatbot.core.store_rows import OWNER, Chat, Notes
 from chatbot.errors import BadRequest, UnknownChat
 
-_TITLE_CHARS = 200
+TITLE_CHARS = 200
 _TAG_CHARS = 40
 _MAX_TAGS = 20
 _BETWEEN_PURGES_S = 0.002
 _COLUMNS = "id, title, updated_at, created_at, pinned, leaf_id, owner_id"
+
+
+def flat_title(title: str) -> str:
+    """A title in one line."""
+    return " ".join(storable(title).split())
+
+
+def notes_json(notes: Sequence[Notes]) -> str | None:
+    """The notes of all branches as they are kept."""
+    return json.dumps([asdict(each) for each in notes]) if notes else None
 
 
 class Chats(Database):
@@ -47,9 +57,9 @@ class Chats(Database):
 
     def rename(self, chat_id: str, title: str) -> Chat:
         """Give a chat another title."""
-        flat = " ".join(storable(title).split())
-        if not 0 < len(flat) <= _TITLE_CHARS:
-            raise BadRequest(f"a title has 1 to {_TITLE_CHARS} characters, this one has {len(flat)}")
+        flat = flat_title(title)
+        if not 0 < len(flat) <= TITLE_CHARS:
+            raise BadRequest(f"a title has 1 to {TITLE_CHARS} characters, this one has {len(flat)}")
         return self._change(chat_id, "title", flat)
 
     def set_pinned(self, chat_id: str, pinned: bool) -> Chat:
@@ -107,7 +117,7 @@ class Chats(Database):
 
     def set_notes(self, chat_id: str, notes: Sequence[Notes]) -> None:
         """Replace the notes of all branches."""
-        self._change(chat_id, "notes", json.dumps([asdict(each) for each in notes]) if notes else None)
+        self._change(chat_id, "notes", notes_json(notes))
 
     def _mark(self, chat_ids: Sequence[str], deleted_at: float | None) -> None:
         with self._writing() as db:

@@ -11,11 +11,10 @@ from typing import Any
 
 from chatbot.core.events import Status
 from chatbot.core.store_base import Connection, storable
-from chatbot.core.store_chats import clean_tags
+from chatbot.core.store_chats import TITLE_CHARS, clean_tags, flat_title, notes_json
 from chatbot.core.store_files import insert_file, new_file
 from chatbot.core.store_messages import Messages, new_message
-from chatbot.core.store_rows import OWNER, NewMessage
-from chatbot.core.store_rows import title as title_of
+from chatbot.core.store_rows import OWNER, NewMessage, Notes
 from chatbot.errors import BadRequest
 
 
@@ -33,9 +32,11 @@ class Imports(Messages):
         leaf_key: str | EllipsisType | None = ...,
         tags: Sequence[str] = (),
         pinned: bool = False,
+        notes: Sequence[Notes] = (),
         owner_id: str = OWNER,
     ) -> str:
         """Keep a whole chat; its id. leaf_key names the end of the branch to show, else the last; None shows none.
+        notes end with messages by their keys.
 
         Raises BadRequest for keys that are no tree.
         """
@@ -44,16 +45,17 @@ class Imports(Messages):
         shown = leaf_key if leaf_key is not ... else ordered[-1].key if ordered else None
         ids: dict[str, str] = {}
         with self._writing() as db:
-            chat_id = self._insert_chat(db, title_of(storable(title)), created_at, updated_at, options, owner_id)
+            chat_id = self._insert_chat(db, flat_title(title)[:TITLE_CHARS], created_at, updated_at, options, owner_id)
             for each in ordered:
                 ids[each.key] = self._take(chat_id, each, ids)
             _count(db, list(ids.values()))
             db.execute("UPDATE messages SET is_imported = 1 WHERE chat_id = ?", (chat_id,))
             if shown is not None and shown not in ids:
                 raise BadRequest(f"the chat is to end with the message {shown!r}, which it does not hold")
+            kept = notes_json([_renamed(each, ids) for each in notes])
             db.execute(
-                "UPDATE chats SET leaf_id = ?, pinned = ?, updated_at = ? WHERE id = ?",
-                (None if shown is None else ids[shown], int(pinned), updated_at, chat_id),
+                "UPDATE chats SET leaf_id = ?, pinned = ?, updated_at = ?, notes = ? WHERE id = ?",
+                (None if shown is None else ids[shown], int(pinned), updated_at, kept, chat_id),
             )
             db.executemany("INSERT INTO chat_tags (chat_id, tag) VALUES (?, ?)", [(chat_id, tag) for tag in wanted])
         return chat_id
@@ -78,6 +80,11 @@ def _count(db: Connection, message_ids: Sequence[str]) -> None:
     last = db.execute("SELECT coalesce(max(n), 0) FROM messages").fetchone()[0]
     db.executemany("UPDATE messages SET n = ? WHERE id = ?", [(n, i) for n, i in enumerate(message_ids, last + 1)])
     db.execute("INSERT INTO message_index (rowid, content) SELECT n, content FROM messages WHERE n > ?", (last,))
+
+
+def _renamed(notes: Notes, ids: Mapping[str, str]) -> Notes:
+    """Notes with the ids of messages in place of their keys."""
+    return replace(notes, through=ids[notes.through], outdated=tuple(ids[key] for key in notes.outdated))
 
 
 def parents_first(messages: Sequence[NewMessage]) -> list[NewMessage]:

@@ -31,7 +31,6 @@ _SAFE = [
     word
     for setting in (
         *("core.hooksPath=/dev/null", "credential.helper=", "core.fsmonitor=false", "safe.directory=*"),
-        *("protocol.allow=never", "protocol.https.allow=always", "protocol.file.allow=always"),
         # Within its host, as from a name to the same with .git: the tunnel leads to no other.
         *("http.followRedirects=initial", "gc.auto=0", "maintenance.auto=false", "fetch.unpackLimit=1"),
         *("core.bigFileThreshold=5m", "pack.threads=1", "pack.windowMemory=64m"),
@@ -41,7 +40,6 @@ _SAFE = [
 _PASSED = ("PATH", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
 # Of the environment, since what git starts in another repository does not hear of the settings above.
 _SAFE_SURROUNDINGS = {
-    "GIT_ALLOW_PROTOCOL": "https:file",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_NO_LAZY_FETCH": "1",
@@ -110,14 +108,14 @@ class Repository:
             self._prepare()
             words = [*way, "fetch", "--depth=1", "--no-tags", "--quiet", "--", address, wanted]
             try:
-                _git(words, self.place, _FETCH_S, self.is_cancelled)
+                self._ask(words, _FETCH_S)
             except _GitFailed:
                 has = self._object_format([*way, "ls-remote", "--exit-code", "--quiet", "--", address, wanted])
                 if has == _git(["rev-parse", "--show-object-format"], self.place).decode().strip():
                     raise
                 shutil.rmtree(self.place, ignore_errors=True)  # a copy has the hashes of its repository
                 self._prepare(has)
-                _git(words, self.place, _FETCH_S, self.is_cancelled)
+                self._ask(words, _FETCH_S)
         commit = _git(["rev-parse", "FETCH_HEAD^{commit}"], self.place).decode().strip()
         if not _COMMIT.fullmatch(commit):
             raise SourceFailed(f"{self.address} has no commit")
@@ -128,10 +126,15 @@ class Repository:
             _git(["gc", "--quiet", "--prune=now"], self.place, _FETCH_S, self.is_cancelled)
         return commit
 
+    def _ask(self, words: list[str], timeout_s: float) -> bytes:
+        """What the repository answers, by the one way that its address is. Raises SourceFailed, SourceStopped."""
+        protocol = "https" if "://" in self.address else "file"
+        return _git(words, self.place, timeout_s, self.is_cancelled, protocol)
+
     def _object_format(self, asks: list[str]) -> str:
         """Which hashes the repository has, as far as it answers. Raises SourceFailed for no such branch in it."""
         try:
-            told = _git(asks, self.place, _ASK_S, self.is_cancelled)
+            told = self._ask(asks, _ASK_S)
             return "sha256" if len(told.split()[0]) == _SHA256_CHARS else "sha1"
         except _GitFailed as why:
             if why.exit_status == _NO_SUCH_REF and self.branch:
@@ -153,7 +156,7 @@ class Repository:
         if self.fetch is None:
             raise SourceFailed("fetching is turned off here: start with --network true")
         with self.fetch.tunnel(address, MAX_FETCHED) as proxy:
-            yield ["-c", f"http.proxy={proxy}", "-c", "protocol.file.allow=never"]
+            yield ["-c", f"http.proxy={proxy}"]
 
     def _prepare(self, object_format: str = "") -> None:
         """A folder for the copy, without the locks of a run that was killed: nobody else uses it."""
@@ -263,16 +266,24 @@ def _listed(place: Path, commit: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _git(
-    words: list[str], place: Path, timeout_s: float = _ASK_S, is_cancelled: Callable[[], bool] = lambda: False
+    words: list[str],
+    place: Path,
+    timeout_s: float = _ASK_S,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    protocol: str = "none",
 ) -> bytes:
-    """What git answers. It asks nobody, runs no hook, reads no settings but its own. Raises SourceFailed."""
+    """What git answers. It asks nobody but by this protocol, runs no hook, reads no settings but its own.
+
+    Raises SourceFailed, SourceStopped.
+    """
     passed = {name: value for name, value in os.environ.items() if name in _PASSED}
+    its_own = {"GIT_ALLOW_PROTOCOL": protocol, "HOME": str(place)}  # where there is no .netrc with a password
     try:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = subprocess.Popen(  # noqa: S603 - words are checked above, and no shell reads them
                 ["git", *_SAFE, *words],  # noqa: S607
                 cwd=place,
-                env={**passed, **_SAFE_SURROUNDINGS, "HOME": str(place)},  # there is no .netrc with a password
+                env={**passed, **_SAFE_SURROUNDINGS, **its_own},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

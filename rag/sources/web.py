@@ -189,12 +189,19 @@ class Sitemap:
             if item.is_asked:
                 self.wait(robots.wait_s(self.bounds.wait_s))
 
+    def _pause(self, robots: Robots) -> None:
+        """Wait before the next list. Raises SourceStopped."""
+        self.wait(robots.wait_s(self.bounds.wait_s))
+        if self.is_cancelled():
+            raise SourceStopped("stopped")
+
     def _pages(self, first: str, unread: list[Item], robots: Robots) -> Iterator[tuple[str, str]]:
         """(address, when it was changed) of each page. unread: gets the sitemaps that cannot be read."""
         waiting, seen = deque([first]), {first}
         while waiting:
             at = waiting.popleft()
-            self._pause(robots, is_first=at == first)
+            if at != first:
+                self._pause(robots)
             try:
                 came = self.fetch(at)
                 found = listed(came.body)
@@ -214,13 +221,6 @@ class Sitemap:
                 elif address not in seen and len(seen) < _MOST_SITEMAPS:
                     seen.add(address)
                     waiting.append(address)
-
-    def _pause(self, robots: Robots, *, is_first: bool) -> None:
-        """Before a sitemap is asked for. Raises SourceStopped."""
-        if not is_first:
-            self.wait(robots.wait_s(self.bounds.wait_s))
-        if self.is_cancelled():
-            raise SourceStopped("stopped")
 
 
 @dataclass(frozen=True)

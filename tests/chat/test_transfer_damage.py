@@ -17,6 +17,7 @@ from chatbot.core.events import Status
 from chatbot.core.store import Store
 from chatbot.core.transfer import detect, keep, scan
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
+from chatbot.errors import StorageError
 
 MAX_BYTES = 5_000_000
 
@@ -143,6 +144,14 @@ def test_lone_surrogates_and_nuls_are_stored_as_something_harmless(tmp_path: Pat
     store.close()
 
 
+def test_settings_are_stored_as_something_harmless_and_no_grounds_as_none() -> None:
+    given = {"system_prompt": "a\0b\ud800", "stop": ["x\0", 1], "extra": {"k\0": {"deep": "\0"}}, "temperature": 0.5}
+    message_of = message("m", role="assistant", meta={"library": {}, "model": "small"})
+    (found,) = chats(read(json.dumps(chat("a", message_of, options=given))))
+    kept = {"system_prompt": "ab\ufffd", "stop": ["x", 1], "extra": {"k": {"deep": ""}}, "temperature": 0.5}
+    assert (found.options, found.messages[0].meta) == (kept, {"model": "small"})
+
+
 def test_a_chat_that_the_disk_refuses_is_not_there_by_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "chat.db")
     text = json.dumps([chat("a"), chat("b", message("m"), message("n", "m"))])
@@ -163,6 +172,25 @@ def test_a_chat_that_the_disk_refuses_is_not_there_by_half(tmp_path: Path, monke
     monkeypatch.undo()
     taken = keep.take(store, detect.read(io.BytesIO(text.encode()), MAX_BYTES))
     assert (len(taken.chat_ids), taken.n_skipped) == (1, 1)
+    store.close()
+
+
+def test_a_chat_whose_notes_the_disk_refuses_comes_whole_another_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "chat.db")
+    notes = [{"text": "so far", "through": "m", "n_folded": 1}]
+    text = json.dumps(chat("a", notes=notes, title="word " * 30)).encode()
+    with store._writing() as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF notes ON chats WHEN NEW.notes IS NOT NULL"
+            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    with pytest.raises(StorageError):
+        keep.take(store, detect.read(io.BytesIO(text), MAX_BYTES))
+    with store._writing() as db:
+        db.execute("DROP TRIGGER full")
+    (chat_id,) = keep.take(store, detect.read(io.BytesIO(text), MAX_BYTES)).chat_ids
+    assert [each.text for each in store.notes(chat_id)] == ["so far"]
+    assert [each.title for each in store.chats()] == [("word " * 30).strip()]
     store.close()
 
 

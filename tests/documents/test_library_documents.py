@@ -87,6 +87,14 @@ def test_a_removed_source_takes_its_documents_and_their_words(library: Library, 
     assert is_sound(library.index)
 
 
+def test_the_number_of_a_document_that_is_gone_is_given_to_no_other(library: Library, shelf_id: int) -> None:
+    first = library.add_file(ANNA, shelf_id, "gate.txt", b"The gate is green.")
+    library.forget([first])
+    assert library.add_file(ANNA, shelf_id, "barn.txt", b"The barn is red.") != first
+    with pytest.raises(UnknownShelf):
+        library.document(ANNA, first)
+
+
 def test_a_dropped_file_replaces_its_namesake(library: Library, shelf_id: int) -> None:
     first = library.add_file(ANNA, shelf_id, "/home/anna/a\nb.txt", b"The first text.")
     assert library.add_file(ANNA, shelf_id, "a b.txt", b"The second text.") == first

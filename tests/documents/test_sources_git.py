@@ -165,6 +165,14 @@ def test_a_repository_that_sends_us_to_another_host_is_not_followed(house: House
     assert repository(house, tmp_path, f"https://{HOST}/renamed").items().n == 1
 
 
+def test_an_address_of_the_web_leads_to_no_folder(house: House, tmp_path: Path) -> None:
+    wanted = repository(house, tmp_path)
+    wanted.items()
+    git("config", f"url.{(tmp_path / 'farm.git').as_uri()}.insteadOf", wanted.address, place=tmp_path / "copy")
+    with pytest.raises(SourceFailed, match="transport 'file' not allowed"):
+        wanted.items()
+
+
 def test_a_repository_over_the_limit_is_refused_with_the_number(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

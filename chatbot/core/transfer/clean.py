@@ -54,7 +54,18 @@ def name(value: object) -> str:
 
 def settings(value: object) -> dict[str, Any]:
     """A chat's options with texts that every database can hold; which of them are allowed is not known here."""
-    return object_of(json.loads(text(json.dumps(object_of(value), ensure_ascii=False))))
+    return object_of(json.loads(json.dumps(object_of(value)), object_pairs_hook=_harmless))
+
+
+def _harmless(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, with each text in it made harmless."""
+    return {text(name): _texts(value) for name, value in pairs}
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return text(value) if isinstance(value, str) else value
 
 
 def title(value: object, first_message: str) -> str:
@@ -123,13 +134,23 @@ def meta(value: object) -> dict[str, Any]:
     for name in ("finish_reason", "model", "imported_from"):
         if name in kept:
             kept[name] = line(kept[name], 200)
-    if "library" in kept:
-        kept["library"] = {**library(kept["library"]), "sources": _unlinked(library(kept["library"]))}
-    if "files" in kept:
-        kept["files"] = {name: _names(kept["files"].get(name)) for name in ("whole", "parts")}
+    kept |= _read(kept)
+    if kept.get("library") == {}:
+        del kept["library"]
     if "thought_s" in kept and not seconds_or_count(kept["thought_s"]):
         del kept["thought_s"]
     return kept if len(json.dumps(kept)) <= _META_CHARS else {}
+
+
+def _read(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer's meta tells of documents and files, cleaned."""
+    made: dict[str, Any] = {}
+    if "library" in kept:
+        grounds = library(kept["library"])
+        made["library"] = {**grounds, "sources": _unlinked(grounds)} if grounds else {}
+    if "files" in kept:
+        made["files"] = {name: _names(kept["files"].get(name)) for name in ("whole", "parts")}
+    return made
 
 
 def library(value: object) -> dict[str, Any]:

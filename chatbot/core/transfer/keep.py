@@ -118,7 +118,7 @@ def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:
     options = _valid(chat.options, log)
     first, *others = chat.messages
     marked = replace(first, meta={ORIGIN: chat.source_key, **first.meta})
-    chat_id = store.add_chat(
+    return store.add_chat(
         chat.title,
         chat.created_at,
         chat.updated_at,
@@ -127,15 +127,9 @@ def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:
         leaf_key=chat.leaf_key,
         tags=chat.tags,
         pinned=chat.pinned,
+        notes=chat.notes,
         owner_id=owner_id,
     )
-    if store.chat(chat_id).title != chat.title:  # a title is shortened as a message's beginning would be
-        store.rename(chat_id, chat.title)
-    if chat.notes:
-        ids = {old.key: new.id for old, new in zip(chat.messages, store.tree(chat_id), strict=True)}
-        own = [replace(e, through=ids[e.through], outdated=tuple(ids[key] for key in e.outdated)) for e in chat.notes]
-        store.set_notes(chat_id, own)
-    return chat_id
 
 
 def _valid(options: Mapping[str, Any], log: _Log) -> dict[str, Any]:

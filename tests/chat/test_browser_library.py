@@ -152,18 +152,17 @@ def test_answer_that_is_broken_down_shows_each_question_and_its_numbers_lead_on_
     tab.page.keyboard.press("Escape")
     expect(tab.find("#asks")).to_contain_text(f"Answers come from {cellar} · Break down")
 
-    last, hold = Gate(), Gate()
+    split, hold = Gate(), Gate()
     parts = f'{{"questions": ["{QUESTION}", "{UNKNOWN}"]}}'
     library_model.by_words = {
-        "Split this question": [parts, Finish()],
+        "Split this question": [split, parts, Finish()],
         "What do you know": ["Four ", "minutes [1", "] it is,", hold, " not more [1].", Finish()],
     }
-    library_model.scripts = [[last, "Four minutes [1].", Finish()]]
     tab.say("What do you know of eggs and zeppelins?")
     expect(tab.answer().locator(".stage")).to_have_text(f"Looking in {cellar}")
-    last.open()
+    split.open()
     cite = tab.answer().locator(".cite")
-    expect(cite).to_have_accessible_name("Source 1: Eggs \u203a Boiling")
+    expect(cite).to_have_accessible_name(re.compile("^Source 1: Eggs"))
     expect(tab.answer()).to_have_attribute("data-status", "streaming")
     hold.open()
     tab.is_at("done")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rag.database import Connection
 from rag.errors import RagError, UnknownShelf
 from rag.index import Index
+from rag.listing import FORGET_ASIDE
 
 _NAME_CHARS = 80
 _NO_NAMES = ("none", "off", "default")
@@ -162,6 +163,7 @@ class Shelves(Index):
         n_removed = sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
         with self.writing() as db:
             db.execute("DELETE FROM shelves WHERE deleted_at < ?", (before,))
+            db.execute(FORGET_ASIDE, (before,))
         return n_removed
 
 

@@ -156,6 +156,28 @@ def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) ->
     assert library.n_documents(shelf_id, "1%7") == 0
 
 
+def test_of_a_removed_source_nothing_is_kept_once_it_has_no_way_back(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    def kept() -> int:
+        with library.index.reading() as db:
+            return int(
+                db.execute("SELECT count(*) FROM state WHERE value LIKE ? OR name LIKE ?", ("%farm%",) * 2).fetchone()[
+                    0
+                ]
+            )
+
+    library.remove_source(ANNA, added(library, shelf_id, farm))
+    library.purge(time.time() - 60)
+    assert kept() == 1
+    library.purge(time.time() + 1)
+    assert kept() == 0
+    other = library.index.add_shelf(BERT, "farm").id
+    library.remove_source(BERT, library.add_source(BERT, other, "folder", str(farm)).id)
+    library.remove_owner(BERT)
+    assert kept() == 0
+
+
 def test_a_removed_source_that_is_added_again_is_not_read_again(
     library: Library, shelf_id: int, farm: Path, embedder: WordEmbedder
 ) -> None:

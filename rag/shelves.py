@@ -120,10 +120,11 @@ class Shelves(Index):
             query = "UPDATE shelves SET deleted_at = NULL WHERE id = ? AND owner_id = ?"
             _need(db.execute(query, (shelf_id, owner_id)).rowcount)
 
-    def shelf_of(self, document_id: int) -> int:
-        """The shelf of a document, deleted or not. Raises UnknownShelf."""
+    def shelf_of(self, document_id: int, *, is_there: bool = False) -> int:
+        """The shelf of a document, deleted or not unless it is to be there. Raises UnknownShelf."""
+        query = "SELECT shelf_id FROM documents WHERE id = ? AND (deleted_at IS NULL OR NOT ?)"
         with self.reading() as db:
-            row = db.execute("SELECT shelf_id FROM documents WHERE id = ?", (document_id,)).fetchone()
+            row = db.execute(query, (document_id, is_there)).fetchone()
         if row is None:
             raise UnknownShelf("this document is no longer in the library")
         return int(row[0])

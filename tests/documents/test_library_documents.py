@@ -124,6 +124,20 @@ def test_another_user_reads_what_is_shared_and_changes_nothing(library: Library,
     assert library.n_documents(shelf_id) == 3
 
 
+def test_the_shelf_of_a_document_is_told_to_those_who_may_read_it_while_it_is_there(
+    library: Library, shelf_id: int
+) -> None:
+    document_id = library.add_file(ANNA, shelf_id, "gate.txt", b"The gate is green.")
+    assert library.shelf_of(ANNA, document_id) == shelf_id
+    with pytest.raises(UnknownShelf):
+        library.shelf_of(BERT, document_id)
+    library.delete_document(ANNA, document_id)
+    with pytest.raises(UnknownShelf):
+        library.shelf_of(ANNA, document_id)
+    library.restore_document(ANNA, document_id)
+    assert library.shelf_of(ANNA, document_id) == shelf_id
+
+
 def test_the_hidden_shelf_is_its_owners_alone_and_in_no_list(library: Library) -> None:
     hidden = library.index.hidden_shelf(ANNA)
     assert library.index.hidden_shelf(ANNA) == hidden

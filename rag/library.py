@@ -315,6 +315,12 @@ class Library:
         self.index.readable(owner_id, self.index.shelf_of(document_id))
         return self.index.document(document_id)
 
+    def shelf_of(self, owner_id: str, document_id: int) -> int:
+        """The shelf of a document, without reading it. Raises UnknownShelf for one that this user may not read."""
+        shelf_id = self.index.shelf_of(document_id, is_there=True)
+        self.index.readable(owner_id, shelf_id)
+        return shelf_id
+
     def link(self, what: Document | Kept | Passage, start: int | None = None) -> str:
         """Where it can be opened outside, at this character; empty for what lies on this machine alone."""
         if isinstance(what, Kept):

@@ -23,6 +23,8 @@ _KEPT = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, d.n_chars,
 _WITH_TEXT = " AND (d.title LIKE ? ESCAPE '\\' OR d.uri LIKE ? ESCAPE '\\')"
 
 _ASIDE = "removed from shelf {}: {}"
+FORGET_ASIDE = """DELETE FROM state WHERE name LIKE 'removed from shelf %' AND (CAST(value AS REAL) < ?
+    OR CAST(substr(name, length('removed from shelf ') + 1) AS INTEGER) NOT IN (SELECT id FROM shelves))"""
 _BRING_BACK = """UPDATE documents SET deleted_at = NULL, source_id = ?
     WHERE shelf_id = ? AND source_id IS NULL AND deleted_at = ? AND NOT EXISTS (SELECT 1 FROM documents d
         WHERE d.shelf_id = documents.shelf_id AND d.uri = documents.uri AND d.deleted_at IS NULL)"""

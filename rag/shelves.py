@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rag.database import Connection
 from rag.errors import RagError, UnknownShelf
 from rag.index import Index
+from rag.listing import FORGET_ASIDE
 
 _NAME_CHARS = 80
 _NO_NAMES = ("none", "off", "default")
@@ -119,10 +120,11 @@ class Shelves(Index):
             query = "UPDATE shelves SET deleted_at = NULL WHERE id = ? AND owner_id = ?"
             _need(db.execute(query, (shelf_id, owner_id)).rowcount)
 
-    def shelf_of(self, document_id: int) -> int:
-        """The shelf of a document, deleted or not. Raises UnknownShelf."""
+    def shelf_of(self, document_id: int, *, is_there: bool = False) -> int:
+        """The shelf of a document, deleted or not unless it is to be there. Raises UnknownShelf."""
+        query = "SELECT shelf_id FROM documents WHERE id = ? AND (deleted_at IS NULL OR NOT ?)"
         with self.reading() as db:
-            row = db.execute("SELECT shelf_id FROM documents WHERE id = ?", (document_id,)).fetchone()
+            row = db.execute(query, (document_id, is_there)).fetchone()
         if row is None:
             raise UnknownShelf("this document is no longer in the library")
         return int(row[0])
@@ -162,6 +164,7 @@ class Shelves(Index):
         n_removed = sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
         with self.writing() as db:
             db.execute("DELETE FROM shelves WHERE deleted_at < ?", (before,))
+            db.execute(FORGET_ASIDE, (before,))
         return n_removed
 
 

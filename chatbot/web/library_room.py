@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ from chatbot.core.allowance import Allowance
 from chatbot.core.library import embedder_of, open_library
 from chatbot.core.library.gone import sweep
 from chatbot.core.store import Store
-from chatbot.errors import LibraryFailed, LimitReached
+from chatbot.errors import BadRequest, LibraryFailed, LimitReached
 from chatbot.settings import WebSettings
 from chatbot.web.chat_list import room_of
 from chatbot.web.library_runs import Runs
-from chatbot.web.library_watch import LibraryWatch
+from chatbot.web.library_watch import LibraryWatch, stat_of
 from chatbot.web.library_wire import source_wire
 from rag.errors import LibraryBroken, SourceFailed, UnknownShelf
 
@@ -69,8 +70,8 @@ class LibraryRoom:
     def n_bytes(self) -> int:
         """What the library's files take on the disk."""
         path = self.door.path
-        files = (path, path.with_name(f"{path.name}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        files = (path, path.with_name(f"{path.name}-wal"))  # the second comes and goes
+        return sum(found.st_size for found in map(stat_of, files) if found)
 
     def forget(self, owner_id: str) -> None:
         """A user is gone, and with them what was theirs."""
@@ -119,8 +120,8 @@ class LibraryRoom:
     def _may_go_on(self, source: Source) -> None:
         """Raises SourceFailed when the shelf's owner may store no more."""
         owner_id, _ = self.open().readers(source.shelf_id)
-        owner = next((user for user in self._store.users() if user.id == owner_id), None)
-        if owner is not None:
+        with suppress(BadRequest):  # there is no such user where nobody logs in
+            owner = self._store.user(owner_id)
             try:
                 self._allowance().check_storage(owner, 1)
             except LimitReached as why:

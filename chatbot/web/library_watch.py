@@ -87,6 +87,7 @@ class LibraryWatch:
             self._woken.clear()
             try:
                 self.look()
+                self._problem = ""
             except (RagError, ChatError) as why:
                 if why.message != self._problem:
                     log.warning("the library: %s", why.message)
@@ -111,7 +112,7 @@ class LibraryWatch:
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + _PURGE_EVERY_S
             self._purge()
-        written = [(found.st_mtime_ns, found.st_size) for found in map(_stat, self._files) if found]
+        written = [(found.st_mtime_ns, found.st_size) for found in map(stat_of, self._files) if found]
         if written != self._written:
             self._written = written
             self._tell_changed()
@@ -149,7 +150,8 @@ class LibraryWatch:
         return self._embedding
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def stat_of(path: Path) -> os.stat_result | None:
+    """What the disk says of a file, None for one that is not there."""
     try:
         return path.stat()
     except OSError:

@@ -91,6 +91,8 @@ class Rounds:
             with suppress(*_GONE):
                 service.announce_chat(chat.id)
                 self._tell_notes(chat.id)
+        for chat_id in changes.gone:
+            self._notes.pop(chat_id, None)
         if changes.gone:
             service.lists.announce_gone(changes.gone, OWNER)  # whom terminals write for
 

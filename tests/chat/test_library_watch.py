@@ -181,5 +181,7 @@ def test_a_look_that_fails_ends_no_other(
     until(lambda: "library.db is damaged" in caplog.text, "a line in the log")
     house.is_broken = False
     until(lambda: house.n_purged, "a look that works")
-    watch.close()
     assert caplog.text.count("library.db is damaged") == 1
+    house.is_broken = True
+    until(lambda: caplog.text.count("library.db is damaged") == 2, "the same trouble, told again after it was over")
+    watch.close()

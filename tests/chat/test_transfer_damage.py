@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import random
+import tempfile
 import time
 import tracemalloc
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,27 @@ def test_a_zip_bomb_is_left_at_the_limit(tmp_path: Path) -> None:
         found = list(detect.read(file, MAX_BYTES))
     assert [each.title for each in chats(found)] == ["a"]
     assert "--max_import_mb" in reasons(found)
+
+
+def archive_of(**texts: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(f"{name}.json", text)
+    return packed.getvalue()
+
+
+def test_an_archive_of_too_many_texts_says_that_it_is_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "_MAX_ENTRIES", 2)
+    found = read(archive_of(**{name: json.dumps(chat(name)) for name in "abc"}))
+    assert [each.title for each in chats(found)] == ["a", "b"]
+    assert "of the archive's 3 texts the first 2 are read" in reasons(found)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "r+b", buffering=0))
+    with pytest.raises(StorageError, match="cannot be unpacked here: No space left"):
+        read(archive_of(a=json.dumps(chat("a"))))
 
 
 def test_a_damaged_archive_is_told_and_its_whole_part_read() -> None:

@@ -124,6 +124,20 @@ def test_another_user_reads_what_is_shared_and_changes_nothing(library: Library,
     assert library.n_documents(shelf_id) == 3
 
 
+def test_the_shelf_of_a_document_is_told_to_those_who_may_read_it_while_it_is_there(
+    library: Library, shelf_id: int
+) -> None:
+    document_id = library.add_file(ANNA, shelf_id, "gate.txt", b"The gate is green.")
+    assert library.shelf_of(ANNA, document_id) == shelf_id
+    with pytest.raises(UnknownShelf):
+        library.shelf_of(BERT, document_id)
+    library.delete_document(ANNA, document_id)
+    with pytest.raises(UnknownShelf):
+        library.shelf_of(ANNA, document_id)
+    library.restore_document(ANNA, document_id)
+    assert library.shelf_of(ANNA, document_id) == shelf_id
+
+
 def test_the_hidden_shelf_is_its_owners_alone_and_in_no_list(library: Library) -> None:
     hidden = library.index.hidden_shelf(ANNA)
     assert library.index.hidden_shelf(ANNA) == hidden
@@ -154,6 +168,28 @@ def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) ->
     assert [each.title for each in first + rest] == [f"100%_{number}.txt" for number in range(10)]
     assert library.n_documents(shelf_id, "%_7") == 1
     assert library.n_documents(shelf_id, "1%7") == 0
+
+
+def test_of_a_removed_source_nothing_is_kept_once_it_has_no_way_back(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    def kept() -> int:
+        with library.index.reading() as db:
+            return int(
+                db.execute("SELECT count(*) FROM state WHERE value LIKE ? OR name LIKE ?", ("%farm%",) * 2).fetchone()[
+                    0
+                ]
+            )
+
+    library.remove_source(ANNA, added(library, shelf_id, farm))
+    library.purge(time.time() - 60)
+    assert kept() == 1
+    library.purge(time.time() + 1)
+    assert kept() == 0
+    other = library.index.add_shelf(BERT, "farm").id
+    library.remove_source(BERT, library.add_source(BERT, other, "folder", str(farm)).id)
+    library.remove_owner(BERT)
+    assert kept() == 0
 
 
 def test_a_removed_source_that_is_added_again_is_not_read_again(

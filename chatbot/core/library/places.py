@@ -50,7 +50,7 @@ class Places:
         if shelf_ids:
             found.append(self.searching.passages(question, shelf_ids, n_most, None, min_score))
         if document_ids:
-            theirs = {self.library.document(self.owner_id, each)[0] for each in document_ids}
+            theirs = {self.library.shelf_of(self.owner_id, each) for each in document_ids}
             found.append(self.searching.passages(question, theirs, n_most, document_ids, min_score))
         in_turn = [each for row in zip_longest(*found) for each in row if each is not None]
         if in_turn:

@@ -17,6 +17,7 @@ from typing import IO, Any
 from chatbot.core.transfer import chatgpt, images, llamacpp, markdown, openwebui, own, scan
 from chatbot.core.transfer.scan import Buffer, Span
 from chatbot.core.transfer.values import Damaged, ImportedChat, Read, Skipped
+from chatbot.errors import StorageError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _NAMES_IN_ZIP = (".json", ".jsonl", ".md", ".markdown")  # the others are pictures and pages, which may be large
@@ -61,6 +62,10 @@ def _archive(file: IO[bytes], max_bytes: int) -> Iterator[Read]:
             if not trouble:
                 with _mapped(text) as data:
                     yield from _without_strangers(_chats(data, stored.find))
+    if len(entries) > _MAX_ENTRIES:
+        yield Skipped(
+            f"of the archive's {len(entries):,} texts the first {_MAX_ENTRIES:,} are read: import it in parts"
+        )
 
 
 class _Pictures:
@@ -108,10 +113,19 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, into: IO[bytes], l
                 n_bytes += len(piece)
                 if n_bytes > left:
                     return "the archive holds more than an import may when it is unpacked: see --max_import_mb", n_bytes
-                into.write(piece)
+                _write(into, piece)
     except _ZIP_TROUBLE as why:
         return f"a file in the archive is damaged or has a password ({why})", n_bytes
     return "", n_bytes
+
+
+def _write(into: IO[bytes], piece: bytes) -> None:
+    """Raises StorageError: a full disk is no fault of the archive."""
+    try:
+        into.write(piece)
+        into.flush()
+    except OSError as why:
+        raise StorageError(f"the archive cannot be unpacked here: {why.strerror}") from why
 
 
 @contextmanager

@@ -45,9 +45,18 @@ _HISTORY_BYTES = 1_000_000
 
 
 class Prompt:
-    """Reads messages on a terminal that can draw. was_interrupted tells of a Ctrl-C that came just before."""
+    """Reads messages on a terminal that can draw.
 
-    def __init__(self, history: Path | None, completer: Completer, was_interrupted: Callable[[], bool]) -> None:
+    was_interrupted tells of a Ctrl-C that came just before; dropped is called when one has emptied the line.
+    """
+
+    def __init__(
+        self,
+        history: Path | None,
+        completer: Completer,
+        was_interrupted: Callable[[], bool],
+        dropped: Callable[[], None],
+    ) -> None:
         self.pastes = Pastes()
         self._was_interrupted = was_interrupted
         self._unsaid: deque[str] = deque()
@@ -57,7 +66,7 @@ class Prompt:
             multiline=True,
             prompt_continuation=[("class:continuation", "  ")],
             history=_History(str(history)) if history else InMemoryHistory(),
-            key_bindings=_keys(self.pastes),
+            key_bindings=_keys(self.pastes, dropped),
             completer=completer,
             complete_while_typing=Condition(_is_command),
             enable_suspend=True,
@@ -176,7 +185,7 @@ def _output() -> Vt100_Output:
     return output
 
 
-def _keys(pastes: Pastes) -> KeyBindings:
+def _keys(pastes: Pastes, dropped: Callable[[], None]) -> KeyBindings:
     keys = KeyBindings()
     is_writing = has_focus(DEFAULT_BUFFER)
 
@@ -207,6 +216,7 @@ def _keys(pastes: Pastes) -> KeyBindings:
     def _interrupt(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.reset()
+            dropped()
         else:
             event.app.exit(exception=KeyboardInterrupt())
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while nothing comes yet: a model that loads, a busy server, one that accepts and says nothing."""
+"""Ctrl-C while nothing comes yet (a model that loads, a busy server, one that says nothing), and at the prompt."""
 
 from __future__ import annotations
 
@@ -107,3 +107,21 @@ def test_ctrl_c_between_two_turns_is_one_at_the_prompt(server: FakeServer) -> No
     terminal.until("> ")
     terminal.type("\x04")
     assert terminal.status() == 0
+
+
+@needs_tmux
+def test_an_edit_that_ctrl_c_leaves_changes_nothing_and_the_next_message_is_a_new_one(server: FakeServer) -> None:
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        for n_answers, text in enumerate(("first", "second"), 1):
+            tmux.keys(text, "Enter")
+            until(lambda n=n_answers: tmux.screen().count("Hello you") == n, "the answer")  # type: ignore[misc]
+            tmux.until_prompt()
+        tmux.keys("/edit", "Enter")
+        until(lambda: tmux.screen().endswith("> second"), "the message to be changed")
+        tmux.keys(" thoughts", "C-c")
+        tmux.until_prompt()
+        tmux.keys("a new message", "Enter")
+        until(lambda: len(server.requests) == 3, "the third request")
+    said = [each["content"] for each in server.requests[-1]["messages"] if each["role"] != "system"]
+    assert said == ["first", "Hello you", "second", "Hello you", "a new message"]

@@ -353,6 +353,18 @@ def test_the_last_chat_is_shown_and_goes_on(server: FakeServer) -> None:
     assert said(server) == ["one", "Hello you", "two"]
 
 
+def test_a_long_line_of_code_is_seen_to_its_end_when_it_comes_and_when_it_is_shown_again(server: FakeServer) -> None:
+    line = f"x = [{'1234567,' * 30}]  # to its end"
+    server.scripts = [[f"Look:\n\n```sh\n{line}\n```\n\nThat is all.\n", Finish()]]
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        tmux.keys("code?", "Enter")
+        tmux.until("That is all.")
+        assert line in tmux.until_prompt().replace("\n", "")
+    with Tmux(server.url, "-c") as tmux:
+        assert line in tmux.until_prompt().replace("\n", "")
+
+
 def test_an_answer_that_goes_on_in_the_middle_of_code_is_still_code(server: FakeServer, home: Path) -> None:
     server.scripts = [["Look:\n\n```python\nx = 1\ny =", Finish("length")], [" 2\n```\n\nThat **is** all.", Finish()]]
     with Tmux(server.url) as tmux:

@@ -114,6 +114,7 @@ def test_a_paste_of_ten_thousand_lines_is_one_message_and_waits_for_enter(server
 
 def test_a_short_paste_is_seen_and_can_be_changed(server: FakeServer) -> None:
     with Tmux(server.url) as tmux:
+        tmux.until("fake-model. /help")
         tmux.until_prompt()
         tmux.paste("first\nsecond\n")
         tmux.until("second")

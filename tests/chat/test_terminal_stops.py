@@ -136,6 +136,7 @@ def test_an_edit_that_ctrl_c_leaves_changes_nothing_and_the_next_message_is_a_ne
 def test_what_ctrl_c_takes_from_the_line_comes_back_with_up_also_a_long_paste(server: FakeServer) -> None:
     text = "".join(f"line {n}\n" for n in range(500))
     with Tmux(server.url) as tmux:
+        tmux.until("fake-model. /help")
         tmux.until_prompt()
         tmux.keys("long thoughts on ")
         tmux.paste(text)

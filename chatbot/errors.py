@@ -26,6 +26,7 @@ ChatError
   FetchFailed             502  a page could not be fetched
   LibraryFailed           502  the library of documents cannot answer; its code says why
   StorageError            507  the database could not be written
+  OutputLost              exit 1, standard output takes nothing more
   StartupError            exit 2, one line on stderr
     DatabaseInUse
     AddressInUse
@@ -293,6 +294,12 @@ class StorageError(ChatError):
     status = 507
     type = "storage_error"
     code = "storage_error"
+
+
+class OutputLost(ChatError):
+    """Standard output takes nothing more: its disk is full, say."""
+
+    code = "output_lost"
 
 
 class StartupError(ChatError):

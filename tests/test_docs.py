@@ -124,7 +124,8 @@ def test_every_socket_event_is_documented() -> None:
         assert f"`{name}`" in api, name
 
 
-ON_THE_COMMAND_LINE = {"startup_error", "download_error", "command_failed", "cannot_plan"}  # never leave over HTTP
+# They never leave over HTTP.
+ON_THE_COMMAND_LINE = {"startup_error", "output_lost", "download_error", "command_failed", "cannot_plan"}
 
 
 def test_every_error_code_is_documented() -> None:

@@ -77,11 +77,15 @@ class App:
                 return self._one(reader, draft).strip()
             except KeyboardInterrupt:
                 n_pressed += 1
-                self._desk.edits = None
+                self._leave_edit()
                 if n_pressed > 1:
                     raise
                 sys.stderr.write("" if self._desk.is_drawn else "\n")
                 self._desk.say("Ctrl-C again leaves, Ctrl-D too")
+
+    def _leave_edit(self) -> None:
+        """Ctrl-C took the line away: what is written next is a message of its own."""
+        self._desk.edits = None
 
     def _waiting(self, reader: Reader) -> str:
         """A message that was sent while the last answer ran, shown as the prompt leaves it. Raises EOFError."""
@@ -172,7 +176,7 @@ class App:
             return Lines()
         history = self._settings.database().with_name("terminal_history") if self._wanted.is_saved else None
         suggestions = Suggestions(lambda: self._models, self._session.chats, self._session.shelves)
-        prompt = Prompt(history, suggestions, self._was_interrupted)
+        prompt = Prompt(history, suggestions, self._was_interrupted, self._leave_edit)
         self._desk.ahead = Ahead(prompt.pastes) if self._desk.is_drawn else None
         return prompt
 

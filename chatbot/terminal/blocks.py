@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})[ \t]*([^`\s]*)[^`\n]*\n")
+_CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*")
 _MARKS = re.compile(r"`{1,3}|(`{3,}|~{3,})[^\n]*")  # a fence whose line is not complete
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _SURE_CHARS = 4
@@ -38,9 +39,9 @@ class _Fence:
     language: str
 
     def closes(self, line: str) -> bool:
-        """Whether this line ends the code."""
-        marks = line.strip()
-        return len(marks) >= len(self.marks) and set(marks) == {self.marks[0]}
+        """Whether this line ends the code; one that stands further in is a part of it."""
+        found = _CLOSING.fullmatch(line)
+        return found is not None and found[1].startswith(self.marks)
 
     def may_close(self, line: str) -> bool:
         """Whether this line, not complete yet, may end the code, or has nothing to show."""
@@ -100,11 +101,14 @@ class Blocks:
         begun = lines[starts[-1][0]]
         if len(starts) > 1 and len(begun) < _SURE_CHARS and not begun.endswith("\n"):
             starts.pop()  # two or three characters may yet turn out to go on with the line before
-        last_line, self._is_item, last_kind = starts[-1]
-        for (line, is_item, _), (end, _, _) in pairwise(starts):
-            self._put_prose(out, "".join(lines[line:end]), is_item=is_item)
+        last_line, self._is_item, last = starts[-1]
+        for (line, is_item, token), (end, _, _) in pairwise(starts):
+            if token.type == "fence":
+                self._put_fence(out, token)
+            else:
+                self._put_prose(out, "".join(lines[line:end]), is_item=is_item)
         self._rest = "".join(lines[last_line:])
-        opening = _FENCE.match(self._rest) if last_kind == "fence" else None
+        opening = _FENCE.match(self._rest) if last.type == "fence" else None
         if opening is None:
             return False
         self._fence = _Fence(len(opening[1]), opening[2], opening[3])
@@ -125,6 +129,14 @@ class Blocks:
             code.append(fence.dedent(line))
         self._put_code(fence, out, code)
         return False
+
+    def _put_fence(self, out: list[Block], token: Token) -> None:
+        """A whole block of code, as the text had it all at once."""
+        language = next(iter(token.info.split()), "")
+        if token.content:
+            out.append(Block("code", token.content.removesuffix("\n"), not self._is_first, language, starts=True))
+            self._is_first = False
+        self._item_before = self._blank_before = False
 
     def _put_code(self, fence: _Fence, out: list[Block], lines: list[str]) -> None:
         if lines:
@@ -153,12 +165,12 @@ class Blocks:
         return parser
 
 
-def _starts(tokens: list[Token]) -> list[tuple[int, bool, str]]:
-    """(line, whether it is an item of a list, kind) of each top-level block, a list counted by its items."""
+def _starts(tokens: list[Token]) -> list[tuple[int, bool, Token]]:
+    """(line, whether it is an item of a list, its token) of each top-level block, a list counted by its items."""
     found = []
     for token in tokens:
         if token.map and token.level == 1 and token.type == "list_item_open":
-            found.append((token.map[0], True, token.type))
+            found.append((token.map[0], True, token))
         elif token.map and token.level == 0 and not token.type.endswith(("list_open", "_close")):
-            found.append((token.map[0], False, token.type))
+            found.append((token.map[0], False, token))
     return found

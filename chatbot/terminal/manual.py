@@ -13,7 +13,8 @@ from chatbot.terminal.obey import KEYS
 
 _STATUS = {
     "0": "The answer is complete; a command did what it should.",
-    "1": "The model server answered with an error, or broke off; nothing was found by chat search, or on the shelves.",
+    "1": "The model server answered with an error, or broke off; nothing was found by chat search, or on the shelves; "
+    "the output cannot be written.",
     "2": "Wrong use: a flag, a file or an address that means nothing.",
     "3": "Nobody answers at the model server's address, or its model is still being loaded.",
     "4": "Too long for the model, or the answer reached its length limit.",

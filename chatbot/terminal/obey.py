@@ -23,8 +23,8 @@ KEYS = """\
 Alt-Enter, or a backslash at the end of a line, begins another line; so does Enter after \"\"\" until \"\"\" closes.
 Ctrl-G edits the message in $EDITOR, Ctrl-R finds an earlier one, Tab completes.
 While an answer comes you can write on: Enter queues the message, which is sent when the answer is complete.
-Ctrl-C stops an answer and keeps it; what was queued stands at the prompt then. Twice at an empty prompt it leaves.
-Ctrl-D leaves too."""
+Ctrl-C stops an answer and keeps it; what was queued stands at the prompt then. There it takes the line away, which Up
+brings back, and twice at an empty prompt it leaves. Ctrl-D leaves too."""
 _MOST_LISTED = 20
 _SHOWN_ON_OPEN = 2
 _MOST_COPIED = 74_000  # what most terminals take

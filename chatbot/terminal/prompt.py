@@ -45,9 +45,18 @@ _HISTORY_BYTES = 1_000_000
 
 
 class Prompt:
-    """Reads messages on a terminal that can draw. was_interrupted tells of a Ctrl-C that came just before."""
+    """Reads messages on a terminal that can draw.
 
-    def __init__(self, history: Path | None, completer: Completer, was_interrupted: Callable[[], bool]) -> None:
+    was_interrupted tells of a Ctrl-C that came just before; dropped is called when one has emptied the line.
+    """
+
+    def __init__(
+        self,
+        history: Path | None,
+        completer: Completer,
+        was_interrupted: Callable[[], bool],
+        dropped: Callable[[], None],
+    ) -> None:
         self.pastes = Pastes()
         self._was_interrupted = was_interrupted
         self._unsaid: deque[str] = deque()
@@ -57,7 +66,7 @@ class Prompt:
             multiline=True,
             prompt_continuation=[("class:continuation", "  ")],
             history=_History(str(history)) if history else InMemoryHistory(),
-            key_bindings=_keys(self.pastes),
+            key_bindings=_keys(self.pastes, dropped),
             completer=completer,
             complete_while_typing=Condition(_is_command),
             enable_suspend=True,
@@ -68,8 +77,6 @@ class Prompt:
 
     def read(self, draft: str = "") -> str:
         """One message. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C with nothing typed."""
-        if not draft:
-            self.pastes.forget()
         self._write_unsaid()
         text = self._session.prompt(default=draft, pre_run=self._leave_if_interrupted)
         return joined(self.pastes.whole(text))
@@ -110,13 +117,16 @@ class Prompt:
         self._session.history.append_string(text)
 
     def _leave_if_interrupted(self) -> None:
-        """Ctrl-C between the last answer and the prompt counts as one at the prompt."""
-        if self._was_interrupted():
+        """Ctrl-C between the last answer and the prompt counts as one at the prompt, but takes no draft away."""
+        if self._was_interrupted() and not self._session.default_buffer.text:
             get_app().exit(exception=KeyboardInterrupt())
 
 
 class Pastes:
-    """Long pastes stand in the line as a few words, and are whole again when the message is sent or edited."""
+    """Long pastes stand in the line as a few words, and are whole again when the message is sent or edited.
+
+    None is forgotten: the history brings back the words.
+    """
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -136,10 +146,6 @@ class Pastes:
         for mark, pasted in self._texts.items():
             text = text.replace(mark, pasted)
         return text
-
-    def forget(self) -> None:
-        """Begin the next message."""
-        self._texts.clear()
 
 
 class _History(FileHistory):
@@ -176,7 +182,7 @@ def _output() -> Vt100_Output:
     return output
 
 
-def _keys(pastes: Pastes) -> KeyBindings:
+def _keys(pastes: Pastes, dropped: Callable[[], None]) -> KeyBindings:
     keys = KeyBindings()
     is_writing = has_focus(DEFAULT_BUFFER)
 
@@ -206,7 +212,8 @@ def _keys(pastes: Pastes) -> KeyBindings:
     @keys.add("<sigint>")
     def _interrupt(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
-            event.current_buffer.reset()
+            event.current_buffer.reset(append_to_history=True)
+            dropped()
         else:
             event.app.exit(exception=KeyboardInterrupt())
 

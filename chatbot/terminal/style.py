@@ -53,11 +53,13 @@ class _LeftHeading(Heading):
 
 
 class _PlainCode(CodeBlock):
-    """Code without a box, indented a little."""
+    """Code without a box, indented a little: in a list, say. What is wider than there is room goes on below."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         code = Syntax("", self.lexer_name, theme=_CODE_THEME, background_color="default")
-        yield Padding(code.highlight(str(self.text).rstrip()), (0, 0, 0, _INDENT))
+        text = code.highlight(str(self.text).rstrip())
+        text.no_wrap, text.overflow = False, "fold"
+        yield Padding(text, (0, 0, 0, _INDENT))
 
 
 class _ThinRule(HorizontalRule):

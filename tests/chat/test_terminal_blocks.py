@@ -99,6 +99,44 @@ def test_a_fence_in_a_fence_and_one_that_never_closes() -> None:
     assert [line.strip() for line in lines_of(whole("```\nnever closed"))] == ["never closed"]
 
 
+LONG = f'x = "{" ".join(f"word{n}" for n in range(40))}" # END'
+
+
+def shown_of(text: str, n_chars: int) -> list[str]:
+    """The lines that are seen of a text that comes in pieces of so many characters."""
+    blocks = Blocks()
+    pieces = [text[n : n + n_chars] for n in range(0, len(text), n_chars)]
+    got = [block for piece in pieces for block in blocks.feed(piece)]
+    return lines_of([*got, *blocks.end()])
+
+
+@pytest.mark.parametrize("n_chars", [5, 10_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Look:\n\n```python\n{LONG}\n```\n\nand then:\n\n~~~\n{LONG}\n~~~\n\nThe end.\n",
+        f"1. Run:\n\n   ```sh\n   {LONG}\n   ```\n",
+        f"> ```\n> {LONG}\n> ```\n",
+        f"Indented:\n\n    {LONG}\n\nThe end.\n",
+    ],
+)
+def test_long_lines_of_code_are_shown_whole_wherever_the_code_stands(text: str, n_chars: int) -> None:
+    shown = " ".join(" ".join(shown_of(text, n_chars)).replace("▌", "").split())
+    assert shown.count(LONG) == text.count(LONG)
+
+
+def test_code_that_comes_all_at_once_is_cut_as_if_it_came_line_by_line() -> None:
+    code = [b for b in whole(f"a\n\n```python\n{LONG}\n\n  y\n```\nb\n\n~~~js extra\n~~~\nc\n") if b.kind == "code"]
+    assert code == [Block("code", f"{LONG}\n\n  y", is_spaced=True, language="python", starts=True)]
+    assert lines_of(code)[1] == f"  {LONG}"
+
+
+@pytest.mark.parametrize("n_chars", [3, 10_000])
+def test_marks_that_stand_further_in_do_not_end_the_code(n_chars: int) -> None:
+    shown = shown_of("```python\ndef f():\n    ```\n    inner\n    ```\n```\nafter\n", n_chars)
+    assert [line.strip() for line in shown if line] == ["def f():", "```", "inner", "```", "after"]
+
+
 def test_control_characters_of_a_model_do_not_reach_the_terminal() -> None:
     assert clean("a\x1b[2J\x07b\x9b1mc\r\n\td") == "a[2Jb1mc\n\td"
 

@@ -114,6 +114,7 @@ def test_a_paste_of_ten_thousand_lines_is_one_message_and_waits_for_enter(server
 
 def test_a_short_paste_is_seen_and_can_be_changed(server: FakeServer) -> None:
     with Tmux(server.url) as tmux:
+        tmux.until("fake-model. /help")
         tmux.until_prompt()
         tmux.paste("first\nsecond\n")
         tmux.until("second")
@@ -351,6 +352,18 @@ def test_the_last_chat_is_shown_and_goes_on(server: FakeServer) -> None:
         tmux.keys("two", "Enter")
         until(lambda: len(server.requests) == 2, "the second message")
     assert said(server) == ["one", "Hello you", "two"]
+
+
+def test_a_long_line_of_code_is_seen_to_its_end_when_it_comes_and_when_it_is_shown_again(server: FakeServer) -> None:
+    line = f"x = [{'1234567,' * 30}]  # to its end"
+    server.scripts = [[f"Look:\n\n```sh\n{line}\n```\n\nThat is all.\n", Finish()]]
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        tmux.keys("code?", "Enter")
+        tmux.until("That is all.")
+        assert line in tmux.until_prompt().replace("\n", "")
+    with Tmux(server.url, "-c") as tmux:
+        assert line in tmux.until_prompt().replace("\n", "")
 
 
 def test_an_answer_that_goes_on_in_the_middle_of_code_is_still_code(server: FakeServer, home: Path) -> None:

@@ -172,6 +172,48 @@ def test_a_closed_pipe_is_quiet_and_ends_the_answer_on_the_server(server: FakeSe
     assert program.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("hi",), "chat -c shows what is kept of the answer"),
+        (("--json", "hi"), "chat -c shows what is kept of the answer"),
+        (("-n", "hi"), "make room, or send it elsewhere"),
+        (("models",), "make room, or send it elsewhere"),
+        (("completion", "bash"), "make room, or send it elsewhere"),
+    ],
+)
+def test_a_full_disk_behind_stdout_is_told_in_one_line(server: FakeServer, args: tuple[str, ...], said: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*CHAT, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(CHATBOT_URL=server.url),
+            cwd=REPO,
+            timeout=60,
+        )
+    line = f"chat: the output cannot be written: No space left on device; {said}\n"
+    assert (done.returncode, done.stderr.decode()) == (1, line)
+
+
+def test_what_came_of_an_answer_that_a_full_disk_cut_off_is_kept(server: FakeServer) -> None:
+    with Path("/dev/full").open("wb") as full:
+        begun = [*CHAT, "--url", server.url, "hi"]
+        subprocess.run(begun, stdin=subprocess.DEVNULL, stdout=full, env=environment(), cwd=REPO, timeout=60)
+    kept = manage("list", "--ids").stdout.decode().strip()
+    assert b"Hello" in manage("export", kept).stdout
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2"])
+def test_a_stream_that_is_closed_ends_nothing(server: FakeServer, closed: str) -> None:
+    command = f'exec {closed}>&-; exec "$@"'
+    begun = ["bash", "-c", command, "chat", *CHAT, "--url", server.url, "hi"]
+    done = subprocess.run(begun, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), cwd=REPO, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (b"" if closed == "1" else b"Hello you\n")
+
+
 def test_ctrl_c_in_a_single_answer_is_status_130_and_keeps_what_came(server: FakeServer) -> None:
     gate = Gate()
     server.scripts = [["half an answer", gate, Finish()]]

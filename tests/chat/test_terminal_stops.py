@@ -1,4 +1,4 @@
-"""Ctrl-C while nothing comes yet: a model that loads, a busy server, one that accepts and says nothing."""
+"""Ctrl-C while nothing comes yet (a model that loads, a busy server, one that says nothing), and at the prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import DummyCompleter
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
+from chatbot.terminal import prompt
 from tests.chat.terminal import Terminal, Tmux
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import free_port, until
@@ -107,3 +112,81 @@ def test_ctrl_c_between_two_turns_is_one_at_the_prompt(server: FakeServer) -> No
     terminal.until("> ")
     terminal.type("\x04")
     assert terminal.status() == 0
+
+
+@needs_tmux
+def test_an_edit_that_ctrl_c_leaves_changes_nothing_and_the_next_message_is_a_new_one(server: FakeServer) -> None:
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        for n_answers, text in enumerate(("first", "second"), 1):
+            tmux.keys(text, "Enter")
+            until(lambda n=n_answers: tmux.screen().count("Hello you") == n, "the answer")  # type: ignore[misc]
+            tmux.until_prompt()
+        tmux.keys("/edit", "Enter")
+        until(lambda: tmux.screen().endswith("> second"), "the message to be changed")
+        tmux.keys(" thoughts", "C-c")
+        tmux.until_prompt()
+        tmux.keys("a new message", "Enter")
+        until(lambda: len(server.requests) == 3, "the third request")
+    said = [each["content"] for each in server.requests[-1]["messages"] if each["role"] != "system"]
+    assert said == ["first", "Hello you", "second", "Hello you", "a new message"]
+
+
+@needs_tmux
+def test_what_ctrl_c_takes_from_the_line_comes_back_with_up_also_a_long_paste(server: FakeServer) -> None:
+    text = "".join(f"line {n}\n" for n in range(500))
+    with Tmux(server.url) as tmux:
+        tmux.until("fake-model. /help")
+        tmux.until_prompt()
+        tmux.keys("long thoughts on ")
+        tmux.paste(text)
+        tmux.until("[pasted 1: 501 lines]")
+        tmux.keys("C-c")
+        tmux.until_prompt()
+        tmux.keys("C-c")
+        tmux.until("Ctrl-C again leaves")
+        tmux.until_prompt()
+        tmux.keys("Up")
+        tmux.until("> long thoughts on [pasted 1: 501 lines]")
+        tmux.keys("Enter")
+        tmux.until("Hello you")
+    assert server.requests[-1]["messages"][-1]["content"] == f"long thoughts on {text}".rstrip()
+
+
+def test_a_second_ctrl_c_before_the_prompt_is_there_takes_nothing_from_its_draft(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pressed = [True]
+    monkeypatch.setattr(prompt, "_output", DummyOutput)
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        line = prompt.Prompt(None, DummyCompleter(), lambda: bool(pressed and pressed.pop()), lambda: None)
+        keys.send_text(", sent\r")
+        try:
+            assert line.read("queued and typed") == "queued and typed, sent"
+        except KeyboardInterrupt:
+            pytest.fail("the draft was taken away")
+        pressed.append(True)
+        with pytest.raises(KeyboardInterrupt):
+            line.read()
+
+
+@needs_tmux
+def test_two_quick_ctrl_c_in_an_answer_lose_neither_queue_nor_draft(server: FakeServer) -> None:
+    gate = Gate()
+    server.scripts = [["half", gate, Finish()], ["fine", Finish()]]
+    with Tmux(server.url) as tmux:
+        tmux.until_prompt()
+        tmux.keys("one", "Enter")
+        tmux.until("half")
+        tmux.keys("queued one", "Enter", "not sent")
+        tmux.until("> not sent")
+        tmux.keys("C-c")
+        tmux.keys("C-c")
+        tmux.until(STOPPED)
+        tmux.keys("!")
+        until(lambda: tmux.screen().endswith("!"), "the key behind both")
+        if tmux.screen().endswith("> !"):  # the second one came to the prompt
+            tmux.keys("BSpace", "Up")
+            until(lambda: tmux.screen().endswith("not sent"), "what Ctrl-C took from the line")
+        assert "> queued one\n  not sent" in tmux.screen()
+        gate.open()

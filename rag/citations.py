@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from rag.claims import Sentence, is_said, sentences
 from rag.documents import Passage, place
@@ -18,16 +18,18 @@ from rag.marks import Mark, Marks, marks, place_of
 from rag.said import said
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
-_SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
+_SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s++[^\W\d_A-ZÄÖÜ])"
 _DAY = r"(?<=\d)\.(?=\s(?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez))"
-_CLOSING = r"[\"'\u201c\u201d\u00bb)\]*_]*(?=\s|\[|$|[\u3400-\u9fff])"
-_END = re.compile(rf"(?!{_DAY})(?:{_SIGN}|[!?\u3002\uff01\uff1f])+{_CLOSING}|\n+")
+_CLOSING = r"[\"'\u201c\u201d\u00bb)\]*_]*+(?=\s|\[|$|[\u3400-\u9fff])"
+# Of several signs the last one ends it: to read them all from each of them would stand still at a long run.
+_END = re.compile(rf"(?!{_DAY})(?:{_SIGN}|[!?\u3002\uff01\uff1f]){_CLOSING}|\n+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:[.,:]\d+)*")
 _LEAST_WORDS = 2
 _BEGINS = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]|$)")
 _FULL_LINE = 50  # characters; a shorter line ends what it says
 _MOST_LINES = 100
 _QUOTE_CHARS = 400
+_CLAIM_CHARS = 2_000  # of a sentence that nothing ends
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
 
@@ -84,16 +86,12 @@ def check(answer: str, passages: Numbered) -> Checked:
 def cited(text: str, passages: Numbered) -> tuple[Citation, ...]:
     """The citations of a text that Marks wrote, and of each whether its passage says so."""
     known = by_number(passages)
-    told: dict[int, _Told] = {}
-    found = list(marks(text, known))
-    made: list[Citation] = []
-    for at, mark in enumerate(found):
-        claim = _claim(text, at, found)
-        for number in mark.numbers:
-            if number not in told:
-                told[number] = _Told(known[number])
-            made.append(Citation(number, *place_of(text, mark), *told[number].holds(claim)))
-    return tuple(made)
+    told, found = _Checks(known), list(marks(text, known))
+    return tuple(
+        Citation(number, *place_of(text, mark), *told.holds(number, claim))
+        for mark, claim in zip(found, _stands_for(text, found), strict=True)
+        for number in mark.numbers
+    )
 
 
 def recheck(
@@ -101,19 +99,17 @@ def recheck(
 ) -> tuple[tuple[bool, str], ...]:
     """(whether it holds, the quote) of each citation of a text that a person changed, in the order of its marks. held:
     the same of the text before; what was confirmed and still stands behind the same words stays so, with its quote."""
-    known = by_number(passages)
+    told = _Checks(by_number(passages))
     stood = {claim: told for claim, told in zip(_claims(before), held, strict=False) if told[0]}
-    return tuple(stood.get(each) or _looked_up(*each, known) for each in _claims(answer))
-
-
-def _looked_up(number: int, claim: str, known: Mapping[int, Passage]) -> tuple[bool, str]:
-    return _Told(known[number]).holds(claim) if number in known else (False, "")
+    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer))
 
 
 def _claims(text: str) -> list[tuple[int, str]]:
     """(number, what it stands behind) of each citation."""
     found = list(marks(text))
-    return [(number, _claim(text, at, found).strip()) for at, mark in enumerate(found) for number in mark.numbers]
+    return [
+        (number, claim) for mark, claim in zip(found, _stands_for(text, found), strict=True) for number in mark.numbers
+    ]
 
 
 def without_marks(answer: str) -> str:
@@ -137,28 +133,59 @@ def _numbered(number: int, passage: Passage) -> str:
     return f"[{number}]\n{fenced(told)}"
 
 
-def _claim(text: str, at: int, found: Sequence[Mark]) -> str:
-    """What the mark at this place of them all stands behind: the words since the mark or the sentence before it.
+def _stands_for(text: str, found: Sequence[Mark]) -> list[str]:
+    """What each of all marks of a text stands behind: the words since the mark or the sentence before it.
 
     A mark that begins a sentence stands for what follows it.
     """
-    for i in range(at, -1, -1):
-        before = text[found[i - 1].end if i else 0 : found[i].start]
+    made: list[str] = []
+    start, behind = 0, ""  # of the marks before, back to the last words that end no sentence
+    for mark, after in zip_longest(found, found[1:]):
+        before = text[start : mark.start]
         said = _last_sentence(before)
         if len(_WORD.findall(said)) >= _LEAST_WORDS:
-            return said
-        if _END.search(before):
-            break
-    end = found[at + 1].start if at + 1 < len(found) else len(text)
-    rest = text[found[at].end : end]
-    stop = _END.search(rest)
-    return rest[: stop.start() if stop else len(rest)]
+            behind = said
+        elif _END.search(before):
+            behind = ""
+        made.append(_cut(behind or _first_sentence(text[mark.end : after.start if after else len(text)])))
+        start = mark.end
+    return made
+
+
+def _cut(claim: str) -> str:
+    """The end of a claim, in one line."""
+    return " ".join(claim.split())[-_CLAIM_CHARS:]
 
 
 def _last_sentence(part: str) -> str:
     """The last sentence of a text that says something."""
-    ends = [each.end() for each in _END.finditer(part) if _WORD.search(part[each.end() :])]
-    return part[ends[-1] if ends else 0 :]
+    last = max((each.start() for each in _WORD.finditer(part)), default=0)
+    return part[max((each.end() for each in _END.finditer(part) if each.end() <= last), default=0) :]
+
+
+def _first_sentence(part: str) -> str:
+    """What a text says up to the end of a sentence."""
+    stop = _END.search(part)
+    return part[: stop.start() if stop else len(part)]
+
+
+class _Checks:
+    """Whether passages say what is claimed; what was asked before is known."""
+
+    def __init__(self, passages: Mapping[int, Passage]) -> None:
+        self._passages = passages
+        self._told: dict[int, _Told] = {}
+        self._known: dict[tuple[int, str], tuple[bool, str]] = {}
+
+    def holds(self, number: int, claim: str) -> tuple[bool, str]:
+        """Whether a passage says what is claimed, and the sentence of it that comes nearest."""
+        if number not in self._passages:
+            return False, ""
+        if number not in self._told:
+            self._told[number] = _Told(self._passages[number])
+        if (number, claim) not in self._known:
+            self._known[number, claim] = self._told[number].holds(claim)
+        return self._known[number, claim]
 
 
 class _Told:

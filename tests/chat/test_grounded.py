@@ -88,6 +88,18 @@ def test_an_empty_shelf_says_so_and_a_shelf_that_is_gone_is_an_error_with_the_ot
     assert gone.meta["error"]["message"] == "there is no shelf knitting; those there are: cooking"
 
 
+def test_a_chat_goes_on_to_ask_a_shelf_that_has_another_name_now(stage: Stage) -> None:
+    shelf_id, index = stage.shelf("cooking", eggs=EGGS), stage.door.open().index
+    first = stage.ask("How do I boil eggs?", library="cooking")
+    index.change_shelf("owner", shelf_id, name="kitchen")
+    index.change_shelf("owner", shelf_id, name="Kitchen books")
+    for text in ("How long do I boil soft eggs?", "#kitchen how long do I boil eggs?"):
+        later = stage.ask(text, first.chat_id, library="cooking")
+        assert later.meta["library"]["shelves"] == ["Kitchen books"], later.meta
+    stage.shelf("Cooking", eggs="A new shelf says that eggs boil for two minutes.")
+    assert stage.ask("How long do I boil eggs?", library="cooking").meta["library"]["shelves"] == ["Cooking"]
+
+
 def test_a_mention_asks_a_shelf_for_one_message(stage: Stage) -> None:
     stage.shelf("cooking", eggs=EGGS)
     stage.shelf("Farm Books", llamas=WOOL)

@@ -126,6 +126,9 @@ def _names(door: Door, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
         yield from (Name(name, "shelf", shelf.id) for name in dict.fromkeys((plain.name, shelf.name)))
         for word in words:
             yield from _documents(library, shelf, word)
+    now = {mentions.called(each.name) for each in readable}
+    for shelf in readable:
+        yield from (Name(name, "shelf", shelf.id) for name in shelf.earlier if mentions.called(name) not in now)
 
 
 def _documents(library: Library, shelf: Shelf, word: str) -> list[Name]:

@@ -15,7 +15,7 @@ from rag.claims import Sentence, is_said, sentences
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
-from rag.said import said
+from rag.said import parts, said
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
 _SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s++[^\W\d_A-ZÄÖÜ])"
@@ -30,6 +30,13 @@ _FULL_LINE = 50  # characters; a shorter line ends what it says
 _MOST_LINES = 100
 _QUOTE_CHARS = 400
 _CLAIM_CHARS = 2_000  # of a sentence that nothing ends
+# A part of a sentence that names what it speaks of, and enough of it: one without that speaks of what is named before.
+_STANDS_ALONE = re.compile(
+    r"\W*(?:(?:[Aa]nd|[Uu]nd|while|whereas|but|aber)\s+)?"
+    r"(?:(?:[Tt]he|[Aa]n?|[Ii]n|[Aa]t|[Dd]er|[Dd]ie|[Dd]as|[Ee]ine?|[Ii]m)\s|[A-ZÄÖÜ])"
+)
+_LEAST_PART = 3
+_QUOTES = re.compile('["\u201c\u201d\u201e\u00ab\u00bb]')
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
 
@@ -63,6 +70,14 @@ class Checked:
         return tuple(dict.fromkeys(each.number for each in self.citations))
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """What a mark stands behind. beside: the numbers of all marks that stand there together."""
+
+    text: str
+    beside: tuple[int, ...]
+
+
 def by_number(passages: Numbered) -> Mapping[int, Passage]:
     """The passages by their numbers, which count from 1 where none are given."""
     return passages if isinstance(passages, Mapping) else dict(enumerate(passages, 1))
@@ -89,7 +104,7 @@ def cited(text: str, passages: Numbered) -> tuple[Citation, ...]:
     told, found = _Checks(known), list(marks(text, known))
     return tuple(
         Citation(number, *place_of(text, mark), *told.holds(number, claim))
-        for mark, claim in zip(found, _stands_for(text, found), strict=True)
+        for mark, claim in zip(found, _stood_for(text, found), strict=True)
         for number in mark.numbers
     )
 
@@ -104,11 +119,11 @@ def recheck(
     return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer))
 
 
-def _claims(text: str) -> list[tuple[int, str]]:
+def _claims(text: str) -> list[tuple[int, _Claim]]:
     """(number, what it stands behind) of each citation."""
     found = list(marks(text))
     return [
-        (number, claim) for mark, claim in zip(found, _stands_for(text, found), strict=True) for number in mark.numbers
+        (number, claim) for mark, claim in zip(found, _stood_for(text, found), strict=True) for number in mark.numbers
     ]
 
 
@@ -152,6 +167,17 @@ def _stands_for(text: str, found: Sequence[Mark]) -> list[str]:
     return made
 
 
+def _stood_for(text: str, found: Sequence[Mark]) -> list[_Claim]:
+    """What each of all marks of a text stands behind, and which stand there with it."""
+    together: list[list[int]] = []
+    for at, mark in enumerate(found):
+        is_next = at > 0 and not text[found[at - 1].end : mark.start].strip()
+        together.append(together[-1] if is_next else [])
+        together[-1] += mark.numbers
+    said = _stands_for(text, found)
+    return [_Claim(each, tuple(dict.fromkeys(numbers))) for each, numbers in zip(said, together, strict=True)]
+
+
 def _cut(claim: str) -> str:
     """The end of a claim, in one line."""
     return " ".join(claim.split())[-_CLAIM_CHARS:]
@@ -177,15 +203,34 @@ class _Checks:
         self._told: dict[int, _Told] = {}
         self._known: dict[tuple[int, str], tuple[bool, str]] = {}
 
-    def holds(self, number: int, claim: str) -> tuple[bool, str]:
-        """Whether a passage says what is claimed, and the sentence of it that comes nearest."""
+    def holds(self, number: int, claim: _Claim) -> tuple[bool, str]:
+        """Whether a passage says what is claimed, or its part of it where several are cited together; and the sentence
+        of it that comes nearest."""
+        is_held, quote = self._says(number, claim.text)
+        return is_held or self._says_a_part(number, claim), quote
+
+    def _says(self, number: int, text: str) -> tuple[bool, str]:
         if number not in self._passages:
             return False, ""
         if number not in self._told:
             self._told[number] = _Told(self._passages[number])
-        if (number, claim) not in self._known:
-            self._known[number, claim] = self._told[number].holds(claim)
-        return self._known[number, claim]
+        if (number, text) not in self._known:
+            self._known[number, text] = self._told[number].holds(text)
+        return self._known[number, text]
+
+    def _says_a_part(self, number: int, claim: _Claim) -> bool:
+        """Whether each part of a claim is said by one of the passages that are cited together, and one by this."""
+        if len(claim.beside) < 2 or len(claim.text) > _QUOTE_CHARS or _QUOTES.search(claim.text):
+            return False
+        cuts = parts(claim.text)
+        if (
+            len(cuts) < 2
+            or not all(map(_STANDS_ALONE.match, cuts))
+            or any(said(cut).size < _LEAST_PART for cut in cuts)
+        ):
+            return False
+        sayers = [{each for each in claim.beside if self._says(each, cut)[0]} for cut in cuts]
+        return all(sayers) and any(number in each for each in sayers)
 
 
 class _Told:

@@ -142,6 +142,21 @@ def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
     assert quoted.quote.endswith("…") and len(quoted.quote) <= 401
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1][2].", [True, True]),
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1, 2].", [True, True]),
+        ("The wool weighs 3.5 kg and the gate has the code 4472 [1][2].", [False, False]),
+        ("The gate weighs 3.5 kg and the wool has the code 4471 [1][2].", [False, False]),
+        ("The wool weighs 3.5 kg and has the code 4471 [1][2].", [False, False]),
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1].", [False]),
+    ],
+)
+def test_passages_that_are_cited_together_each_say_their_part(answer: str, found: list[bool]) -> None:
+    assert [is_held for _, is_held in confirmed(answer)] == found
+
+
 HOSTILE = ("!", "x!", ".", ". ", "\u3002", " ", "\t", "\n", '."', "*", "[1]", "[1] ", "word [1] ", "(", "\u3010")
 
 

@@ -275,5 +275,7 @@ def test_shelves_are_chosen_by_names_that_may_hold_commas(stage: Stage) -> None:
 def test_a_base_model_says_that_it_does_not_ask_the_library(stage: Stage) -> None:
     stage.shelf("cooking", eggs=EGGS)
     stage.server.capabilities = ["completion"]
-    answer = stage.ask("Boil the eggs", library="cooking")
-    assert "does not answer from the library" in answer.meta["notices"][0] and "library" not in answer.meta
+    for text, options in (("Boil the eggs", {"library": "cooking"}), ("#cooking boil the eggs", {})):
+        answer = stage.ask(text, **options)
+        assert "does not answer from the library" in answer.meta["notices"][0] and "library" not in answer.meta
+    assert not any("library" in told for told in stage.ask("#include the eggs").meta.get("notices", ()))

@@ -14,6 +14,7 @@ from chatbot.core.library.grounds import passages_of
 from chatbot.core.library.names import called, meant
 from chatbot.core.mentions import Name
 from rag.answer import Depth, Question
+from rag.errors import RagError
 
 if TYPE_CHECKING:
     from chatbot.core.library import Door
@@ -80,6 +81,15 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[s
     depth = Depth.QUICK if pinned else Depth(turn.options.depth or "quick")
     is_sure = bool(shelves or documents or said.names)
     return Asked(question, depth, shelves, documents, wanted, frozenset(named), is_sure=is_sure)
+
+
+def is_named(turn: Turn, door: Door) -> bool:
+    """Whether the last message names a shelf or a document."""
+    try:
+        named = _said(turn.messages[-1].own, (), door, turn.owner_id).names
+    except RagError:  # a library that cannot be read is asked by nobody here
+        return False
+    return bool(named)
 
 
 def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:

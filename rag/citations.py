@@ -36,6 +36,7 @@ _STANDS_ALONE = re.compile(
     r"(?:(?:[Tt]he|[Aa]n?|[Ii]n|[Aa]t|[Dd]er|[Dd]ie|[Dd]as|[Ee]ine?|[Ii]m)\s|[A-ZÄÖÜ])"
 )
 _LEAST_PART = 3
+_OF_TITLE = 0.9  # so much less a word counts for a quote that the title has
 _QUOTES = re.compile('["\u201c\u201d\u201e\u00ab\u00bb]')
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
@@ -239,13 +240,23 @@ class _Told:
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
         listed = [each for line in _unwrapped(passage.text) for each in _sentences(line)]
-        self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
+        above = place(passage.title, passage.headings)
+        self._sentences: list[Sentence] = sentences(listed, above)
+        self._title = said(above)
 
     def holds(self, claim: str) -> tuple[bool, str]:
         """Whether it says what is claimed, and its sentence that shares the most with it, the first of several; a
-        heading only where no sentence shares as much."""
+        heading only where no sentence shares as much. What titles say too, all of it is about."""
         asked = said(claim)
-        shares = [(asked.shared(each.whole), not each.text.startswith("#"), each.text) for each in self._sentences]
+        titled = [word for word in asked.words if self._title.has(word)]
+        shares = [
+            (
+                asked.shared(each.whole) - _OF_TITLE * sum(map(each.whole.has, titled)),
+                not each.text.startswith("#"),
+                each.text,
+            )
+            for each in self._sentences
+        ]
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""
         quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"

@@ -129,6 +129,12 @@ def test_a_heading_is_quoted_only_where_no_sentence_comes_as_near() -> None:
     ]
 
 
+def test_a_word_of_the_title_alone_makes_no_quote() -> None:
+    dog = [passage("Rufus weighs 23 kg. He is allergic to chicken and gets rice.", "Rufus")]
+    (quoted,) = check("Rufus may not eat chicken [1].", dog).citations
+    assert quoted.quote == "He is allergic to chicken and gets rice."
+
+
 def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
     answer = "Its wool weighs 3.5 kg [1]. Llamas are shorn in spring [1]. The gate has a code [2]. Whales sing [1]."
     assert [each.quote for each in check(answer, BOTH).citations] == [

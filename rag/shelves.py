@@ -18,8 +18,8 @@ _NO_NAMES = ("none", "off", "default")
 @dataclass(frozen=True)
 class Shelf:
     """A set of documents with a name. is_own: whether the user who asked may change it. is_hidden: it is in no list;
-    the long files of a user's chats stand there. earlier: what it was called before, which means it where no shelf is
-    called so now."""
+    the long files of a user's chats stand there. earlier: what it was called before, by which chats may
+    still ask it."""
 
     id: int
     owner_id: str
@@ -56,12 +56,10 @@ class Shelves(Index):
 
     def shelf(self, owner_id: str, name: str) -> Shelf:
         """The shelf of a name, a user's own before a shared one. Raises UnknownShelf with those there are."""
-        wanted, shelves = name.strip().casefold(), self.shelves(owner_id)
-        found = [each for each in shelves if each.name.casefold() == wanted]
-        found = found or [each for each in shelves if each.was_called(wanted)]
+        found = [each for each in self.shelves(owner_id) if each.name.casefold() == name.strip().casefold()]
         if found:
             return max(found, key=lambda shelf: shelf.is_own)
-        there = ", ".join(shelf.name for shelf in shelves)
+        there = ", ".join(shelf.name for shelf in self.shelves(owner_id))
         raise UnknownShelf(f"there is no shelf {name}; {f'those there are: {there}' if there else 'add one first'}")
 
     def hidden_shelf(self, owner_id: str) -> Shelf:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from rag.claims import Sentence, is_said, sentences
+from rag.clauses import parts
 from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
@@ -22,19 +23,24 @@ from rag.said import said
 _SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
 _DAY = r"(?<=\d)\.(?=\s(?:Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez))"
 _CLOSING = r"[\"'\u201c\u201d\u00bb)\]*_]*(?=\s|\[|$|[\u3400-\u9fff])"
-_SIGNS = ".!?\u3002\uff01\uff1f"
-# A run of signs is taken whole, once: without that a long one would be gone through anew from each of its signs.
-_RUN = rf"(?<![{_SIGNS}])(?=(?P<run>(?:{_SIGN}|[!?\u3002\uff01\uff1f])+))(?P=run)"
-_END = re.compile(rf"(?!{_DAY}){_RUN}{_CLOSING}|\n+")
+# Of several signs the last one ends it: to read them all from each of them would stand still at a long run.
+_END = re.compile(rf"(?!{_DAY})(?:{_SIGN}|[!?\u3002\uff01\uff1f]){_CLOSING}|\n+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:[.,:]\d+)*")
 _LEAST_WORDS = 2
 _BEGINS = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]|$)")
 _FULL_LINE = 50  # characters; a shorter line ends what it says
 _MOST_LINES = 100
-_MOST_MARKS = 20  # that stand for the same words
-_MOST_CHARS = 2_000  # before a mark that it may stand for
 _QUOTE_CHARS = 400
-_CLAIM_CHARS = 1_000  # of what a mark stands behind, as much as is looked up
+_CLAIM_CHARS = 2_000  # of a sentence that nothing ends
+_LOOKED_UP = 1_000  # of it, for a quote
+# A part of a sentence that names what it speaks of, and enough of it: one without that speaks of what is named before.
+_STANDS_ALONE = re.compile(
+    r"\W*(?:(?:[Aa]nd|[Uu]nd|while|whereas|but|aber)\s+)?"
+    r"(?:(?:[Tt]he|[Aa]n?|[Ii]n|[Aa]t|[Dd]er|[Dd]ie|[Dd]as|[Ee]ine?|[Ii]m)\s|[A-ZÄÖÜ])"
+)
+_LEAST_PART = 3
+_OF_TITLE = 0.9  # so much less a word counts for a quote that the title has
+_QUOTES = re.compile('["\u201c\u201d\u201e\u00ab\u00bb]')
 
 Numbered = Sequence[Passage] | Mapping[int, Passage]
 
@@ -68,6 +74,14 @@ class Checked:
         return tuple(dict.fromkeys(each.number for each in self.citations))
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """What a mark stands behind. beside: the numbers of all marks that stand there together."""
+
+    text: str
+    beside: tuple[int, ...]
+
+
 def by_number(passages: Numbered) -> Mapping[int, Passage]:
     """The passages by their numbers, which count from 1 where none are given."""
     return passages if isinstance(passages, Mapping) else dict(enumerate(passages, 1))
@@ -91,16 +105,12 @@ def check(answer: str, passages: Numbered) -> Checked:
 def cited(text: str, passages: Numbered) -> tuple[Citation, ...]:
     """The citations of a text that Marks wrote, and of each whether its passage says so."""
     known = by_number(passages)
-    told: dict[int, _Told] = {}
-    found = list(marks(text, known))
-    made: list[Citation] = []
-    for at, mark in enumerate(found):
-        claim = _claim(text, at, found)
-        for number in mark.numbers:
-            if number not in told:
-                told[number] = _Told(known[number])
-            made.append(Citation(number, *place_of(text, mark), *told[number].holds(claim)))
-    return tuple(made)
+    told, found = _Checks(known), list(marks(text, known))
+    return tuple(
+        Citation(number, *place_of(text, mark), *told.holds(number, claim))
+        for mark, claim in zip(found, _stood_for(text, found), strict=True)
+        for number in mark.numbers
+    )
 
 
 def recheck(
@@ -108,19 +118,17 @@ def recheck(
 ) -> tuple[tuple[bool, str], ...]:
     """(whether it holds, the quote) of each citation of a text that a person changed, in the order of its marks. held:
     the same of the text before; what was confirmed and still stands behind the same words stays so, with its quote."""
-    known = by_number(passages)
+    told = _Checks(by_number(passages))
     stood = {claim: told for claim, told in zip(_claims(before), held, strict=False) if told[0]}
-    return tuple(stood.get(each) or _looked_up(*each, known) for each in _claims(answer))
+    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer))
 
 
-def _looked_up(number: int, claim: str, known: Mapping[int, Passage]) -> tuple[bool, str]:
-    return _Told(known[number]).holds(claim) if number in known else (False, "")
-
-
-def _claims(text: str) -> list[tuple[int, str]]:
+def _claims(text: str) -> list[tuple[int, _Claim]]:
     """(number, what it stands behind) of each citation."""
     found = list(marks(text))
-    return [(number, _claim(text, at, found).strip()) for at, mark in enumerate(found) for number in mark.numbers]
+    return [
+        (number, claim) for mark, claim in zip(found, _stood_for(text, found), strict=True) for number in mark.numbers
+    ]
 
 
 def without_marks(answer: str) -> str:
@@ -144,30 +152,89 @@ def _numbered(number: int, passage: Passage) -> str:
     return f"[{number}]\n{fenced(told)}"
 
 
-def _claim(text: str, at: int, found: Sequence[Mark]) -> str:
-    """What the mark at this place of them all stands behind: the words since the mark or the sentence before it.
+def _stands_for(text: str, found: Sequence[Mark]) -> list[str]:
+    """What each of all marks of a text stands behind: the words since the mark or the sentence before it.
 
     A mark that begins a sentence stands for what follows it, and so does one that is named there ("According to [1]").
     """
-    for i in range(at, max(-1, at - _MOST_MARKS), -1):
-        end = found[i].start
-        before = text[max(found[i - 1].end if i else 0, end - _MOST_CHARS) : end]
+    made: list[str] = []
+    start, behind = 0, ""  # of the marks before, back to the last words that end no sentence
+    for mark, after in zip_longest(found, found[1:]):
+        before = text[start : mark.start]
         told = _last_sentence(before)
-        if len(_WORD.findall(told)) >= _LEAST_WORDS and said(told).size:
-            return told
-        if _END.search(before):
-            break
-    end = found[at + 1].start if at + 1 < len(found) else len(text)
-    rest = text[found[at].end : end]
-    stop = _END.search(rest)
-    return rest[: stop.start() if stop else len(rest)]
+        if len(_WORD.findall(told)) >= _LEAST_WORDS and said(told[-_LOOKED_UP:]).size:
+            behind = told
+        elif _END.search(before):
+            behind = ""
+        made.append(_cut(behind or _first_sentence(text[mark.end : after.start if after else len(text)])))
+        start = mark.end
+    return made
+
+
+def _stood_for(text: str, found: Sequence[Mark]) -> list[_Claim]:
+    """What each of all marks of a text stands behind, and which stand there with it."""
+    together: list[list[int]] = []
+    for at, mark in enumerate(found):
+        is_next = at > 0 and not text[found[at - 1].end : mark.start].strip()
+        together.append(together[-1] if is_next else [])
+        together[-1] += mark.numbers
+    claims = _stands_for(text, found)
+    return [_Claim(each, tuple(dict.fromkeys(numbers))) for each, numbers in zip(claims, together, strict=True)]
+
+
+def _cut(claim: str) -> str:
+    """The end of a claim, in one line."""
+    return " ".join(claim.split())[-_CLAIM_CHARS:]
 
 
 def _last_sentence(part: str) -> str:
     """The last sentence of a text that says something."""
-    last_word = max((each.start() for each in _WORD.finditer(part)), default=-1)
-    ends = [each.end() for each in _END.finditer(part) if each.end() <= last_word]
-    return part[ends[-1] if ends else 0 :]
+    last = max((each.start() for each in _WORD.finditer(part)), default=0)
+    return part[max((each.end() for each in _END.finditer(part) if each.end() <= last), default=0) :]
+
+
+def _first_sentence(part: str) -> str:
+    """What a text says up to the end of a sentence."""
+    stop = _END.search(part)
+    return part[: stop.start() if stop else len(part)]
+
+
+class _Checks:
+    """Whether passages say what is claimed; what was asked before is known."""
+
+    def __init__(self, passages: Mapping[int, Passage]) -> None:
+        self._passages = passages
+        self._told: dict[int, _Told] = {}
+        self._known: dict[tuple[int, str], tuple[bool, str]] = {}
+
+    def holds(self, number: int, claim: _Claim) -> tuple[bool, str]:
+        """Whether a passage says what is claimed, or its part of it where several are cited together; and the sentence
+        of it that comes nearest."""
+        is_held, quote = self._says(number, claim.text)
+        return is_held or self._says_a_part(number, claim), quote
+
+    def _says(self, number: int, text: str) -> tuple[bool, str]:
+        if number not in self._passages:
+            return False, ""
+        if number not in self._told:
+            self._told[number] = _Told(self._passages[number])
+        if (number, text) not in self._known:
+            self._known[number, text] = self._told[number].holds(text)
+        return self._known[number, text]
+
+    def _says_a_part(self, number: int, claim: _Claim) -> bool:
+        """Whether each part of a claim is said by one of the passages that are cited together, and one by this."""
+        if len(claim.beside) < 2 or len(claim.text) > _QUOTE_CHARS or _QUOTES.search(claim.text):
+            return False
+        cuts = parts(claim.text)
+        if (
+            len(cuts) < 2
+            or not all(map(_STANDS_ALONE.match, cuts))
+            or any(said(cut).size < _LEAST_PART for cut in cuts)
+        ):
+            return False
+        sayers = [{each for each in claim.beside if self._says(each, cut)[0]} for cut in cuts]
+        return all(sayers) and any(number in each for each in sayers)
 
 
 class _Told:
@@ -176,22 +243,27 @@ class _Told:
     def __init__(self, passage: Passage) -> None:
         self._text = passage.text
         listed = [[line.strip()] if is_row(line) else _sentences(line) for line in _unwrapped(passage.text)]
-        self._held: dict[str, tuple[bool, str]] = {}
-        self._sentences: list[Sentence] = sentences(listed, place(passage.title, passage.headings))
+        above = place(passage.title, passage.headings)
+        self._sentences: list[Sentence] = sentences(listed, above)
+        self._title = said(above)
 
     def holds(self, claim: str) -> tuple[bool, str]:
         """Whether it says what is claimed, and its sentence that shares the most with it, the first of several; a
-        heading only where no sentence shares as much."""
-        if claim not in self._held:
-            self._held[claim] = is_said(claim, self._sentences, self._text), self._quote(claim)
-        return self._held[claim]
-
-    def _quote(self, claim: str) -> str:
-        asked = said(claim[-_CLAIM_CHARS:])
-        shares = [(asked.shared(each.whole), not each.text.startswith("#"), each.text) for each in self._sentences]
+        heading only where no sentence shares as much. What titles say too, all of it is about."""
+        asked = said(claim[-_LOOKED_UP:])
+        titled = [word for word in asked.words if self._title.has(word)]
+        shares = [
+            (
+                asked.shared(each.whole) - _OF_TITLE * sum(map(each.whole.has, titled)),
+                not each.text.startswith("#"),
+                each.text,
+            )
+            for each in self._sentences
+        ]
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""
-        return flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
+        quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
+        return is_said(claim, self._sentences, self._text), quote
 
 
 def _sentences(line: str) -> list[str]:

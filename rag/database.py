@@ -112,7 +112,12 @@ def m001_initial(db: Connection) -> None:
         db.execute(change)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (m001_initial,)
+def m002_earlier_names(db: Connection) -> None:
+    """What a shelf was called before, the latest first: chats go on to ask it by that."""
+    db.execute("ALTER TABLE shelves ADD COLUMN earlier TEXT NOT NULL DEFAULT '[]'")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (m001_initial, m002_earlier_names)
 
 
 class Database:

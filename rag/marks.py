@@ -13,9 +13,9 @@ from rag.inline import Found, scan
 from rag.runs import Run, Runs
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-# What may become a mark, with the white space before it, at the end of what has come so far.
-_BEGUN = re.compile(r"[ \t]*(?:\[?\[[\^\d,;\u2013 \t-]*\]?|[\u3010\uff3b][^\u3011\uff3d\n]*)?\Z")
-_MAY_CITE = re.compile(r"[ \t]*[\[\u3010\uff3b]\^?\d")
+# What may become a mark at the end of what has come so far; longer ones are none.
+_BEGUN = re.compile(r"(?:\[?\[[\^\d,;\u2013 \t-]{0,1000}\]?|[\u3010\uff3b][^\u3011\uff3d\n]{0,1000})\Z")
+_MAY_CITE = re.compile(r"[\[\u3010\uff3b]\^?\d")
 _JOINS = " \t\n[({]"  # behind these a mark needs no space
 
 
@@ -98,15 +98,19 @@ class Marks:
     def _certain(self, run: str) -> tuple[tuple[Found, ...], int]:
         """The marks of what has come, and how much of it is as it will be, whatever follows."""
         begun = _BEGUN.search(run, self._n_done)
-        end = begun.start() if begun else len(run)
+        end = self._unspaced(run, begun.start() if begun else len(run))
         if not _MAY_CITE.search(run, self._n_done):
             return (), end
         told = self._runs.scan(self._line)
         sure = 0 if self._runs.may_be_fence(self._line) else told.n_sure
         if sure < len(run) and (bracket := _MAY_CITE.search(run, max(self._n_done, sure))):
-            end = min(end, bracket.start())
+            end = min(end, self._unspaced(run, bracket.start()))
         new = told.found[bisect_left(told.found, self._n_done, key=lambda found: found.start) :]
         return new, min([end, *(found.start for found in new if found.end > end)])
+
+    def _unspaced(self, run: str, at: int) -> int:
+        """Where the white space before a place begins, as far as it is not given out."""
+        return self._n_done + len(run[self._n_done : at].rstrip(" \t"))
 
     def _written(self, run: str, marks_found: tuple[Found, ...], end: int) -> str:
         """The run from what was given out up to end, with its marks put right."""

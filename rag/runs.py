@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rag.inline import Scan, Scanner
 
 _CODE_INDENT = 4
-_SPACE = re.compile(r"[ \t]*")
-_BLANK = re.compile(r"\s*\Z")
-_QUOTE = re.compile(r" {0,3}(?:> ?)+")
+_MOST_LEAD = 400  # characters of white space and of marks of quotes and lists that are read of a line
+_SPACE = re.compile(rf"[ \t]{{0,{_MOST_LEAD}}}")
+_QUOTE = re.compile(r" {0,3}(?:> ?){1,100}")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])(?:([ \t]+)|$)")
 _HEAD = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
@@ -67,7 +67,7 @@ class Runs:
         if self._is_after_text:
             return False
         begin = _unquoted(line)
-        if _BLANK.match(line, begin):
+        if not line[begin:].strip():
             return False
         indent = _indent(line, begin)
         return indent - max((at for at in self._items if at <= indent), default=0) >= _CODE_INDENT
@@ -97,10 +97,10 @@ class Runs:
 
 def _inside(line: str) -> str:
     """A line without the marks of the quotes and list items that hold it."""
-    text = line
-    while found := _QUOTE.match(text) or _ITEM.match(text):
-        text = text[found.end() :]
-    return text
+    at = 0
+    while at < _MOST_LEAD and (found := _QUOTE.match(line, at) or _ITEM.match(line, at)):
+        at = found.end()
+    return line[at:]
 
 
 def _unquoted(line: str) -> int:

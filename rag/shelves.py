@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 
@@ -11,13 +12,15 @@ from rag.index import Index
 from rag.listing import FORGET_ASIDE
 
 _NAME_CHARS = 80
+_MOST_EARLIER = 20
 _NO_NAMES = ("none", "off", "default")
 
 
 @dataclass(frozen=True)
 class Shelf:
     """A set of documents with a name. is_own: whether the user who asked may change it. is_hidden: it is in no list;
-    the long files of a user's chats stand there."""
+    the long files of a user's chats stand there. earlier: what it was called before, by which chats may
+    still ask it."""
 
     id: int
     owner_id: str
@@ -27,12 +30,17 @@ class Shelf:
     n_documents: int
     n_chunks: int
     is_hidden: bool = False
+    earlier: tuple[str, ...] = ()
+
+    def was_called(self, name: str) -> bool:
+        """Whether it had this name before."""
+        return name.strip().casefold() in map(str.casefold, self.earlier)
 
 
 _QUERY = """SELECT s.id, s.owner_id, s.name, s.is_shared, s.owner_id = ?,
     (SELECT count(*) FROM documents d WHERE d.shelf_id = s.id AND d.deleted_at IS NULL),
     (SELECT count(*) FROM chunks c JOIN documents d ON d.id = c.document_id
-        WHERE d.shelf_id = s.id AND d.deleted_at IS NULL), s.is_hidden
+        WHERE d.shelf_id = s.id AND d.deleted_at IS NULL), s.is_hidden, s.earlier
     FROM shelves s WHERE s.deleted_at IS NULL AND (s.owner_id = ? OR s.is_shared)"""
 _OWN = "WHERE id = ? AND owner_id = ? AND deleted_at IS NULL AND NOT is_hidden"
 _HIDDEN = "files of chats"
@@ -100,6 +108,7 @@ class Shelves(Index):
         with self.writing() as db:
             if name is not None:
                 _need_free(db, owner_id, _clean(name), but=shelf_id)
+                _keep_name(db, owner_id, shelf_id, _clean(name))
             changes = {"name": _clean(name) if name is not None else None, "is_shared": is_shared}
             for column, value in changes.items():
                 if value is not None:
@@ -184,6 +193,16 @@ def _need_free(db: Connection, owner_id: str, name: str, but: int = 0) -> None:
         raise RagError(f"there is a shelf {name} already: add to it, or choose another name")
 
 
+def _keep_name(db: Connection, owner_id: str, shelf_id: int, new: str) -> None:
+    """Keep the name that a shelf has beside those before it, but for the one that it gets."""
+    row = db.execute(f"SELECT name, earlier FROM shelves {_OWN}", (shelf_id, owner_id)).fetchone()  # noqa: S608
+    if row:
+        names = {each.casefold(): each for each in (row[0], *json.loads(row[1]))}
+        names.pop(new.casefold(), None)
+        kept = json.dumps(list(names.values())[:_MOST_EARLIER])
+        db.execute("UPDATE shelves SET earlier = ? WHERE id = ?", (kept, shelf_id))
+
+
 def _unknown() -> UnknownShelf:
     return UnknownShelf("this shelf is no longer in the library, or is not yours")
 
@@ -193,6 +212,7 @@ def _need(n_changed: int) -> None:
         raise _unknown()
 
 
-def _shelf(row: tuple[int, str, str, int, int, int, int, int]) -> Shelf:
-    shelf_id, owner_id, name, is_shared, is_own, n_documents, n_chunks, is_hidden = row
-    return Shelf(shelf_id, owner_id, name, bool(is_shared), bool(is_own), n_documents, n_chunks, bool(is_hidden))
+def _shelf(row: tuple[int, str, str, int, int, int, int, int, str]) -> Shelf:
+    shelf_id, owner_id, name, is_shared, is_own, n_documents, n_chunks, is_hidden, earlier = row
+    counts = (n_documents, n_chunks, bool(is_hidden), tuple(json.loads(earlier)))
+    return Shelf(shelf_id, owner_id, name, bool(is_shared), bool(is_own), *counts)

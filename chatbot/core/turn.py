@@ -125,7 +125,7 @@ def _answer_grounded(
 ) -> Iterator[Event]:
     """The answer, from passages of the library where the turn asks it; else as the model has it."""
     ready = None
-    if info.is_base and turn.options.shelves:
+    if info.is_base and (turn.options.shelves or _names_the_library(turn, library)):
         yield Notice(f"{info.name} is a base model: it does not answer from the library.")
     if library is not None and not info.is_base:
         count = partial(model.count_tokens, model=turn.options.model)
@@ -268,6 +268,14 @@ def _listen(pieces: Iterator[Piece], cancel: Cancel, clock: _Clock, *, is_fresh:
     yield from splitter.end()
     status = Status.STOPPED if cancel.is_set else Status.DONE
     yield Done(status, finish_reason, usage=usage, timings=clock.timings())
+
+
+def _names_the_library(turn: Turn, library: Door | None) -> bool:
+    if library is None or "#" not in turn.messages[-1].own:
+        return False
+    from chatbot.core.library import question
+
+    return question.is_named(turn, library)
 
 
 def may_ask(turn: Turn, long: Sequence[Attached]) -> bool:

@@ -39,11 +39,11 @@ class Shelves:
         there = {each.name.casefold(): each.name for each in (*self._plain(), *self.all())}
         wanted = parted(names, there.values())
         for name in wanted:
-            if name.casefold() not in there:
+            if name.casefold() not in there and not self.asked(name):
                 listed = ", ".join(each.name for each in self.all())
                 known = f"those there are: {listed}" if listed else "chat library add NAME FOLDER begins one"
                 raise BadRequest(f"there is no shelf {name}; {known}")
-        return ", ".join(there[name.casefold()] for name in wanted)
+        return ", ".join(there.get(name.casefold(), name) for name in wanted)
 
     def asked(self, names: str) -> set[int]:
         """The ids of the shelves that names with commas between them mean. Raises ChatError."""

@@ -58,6 +58,7 @@ def shelf_wire(shelf: Shelf, names: Mapping[str, str], sources: Sequence[Body] =
         "id": shelf.id,
         "name": shelf.name,
         "called": called or shelf.name,
+        "earlier": list(shelf.earlier),
         "is_shared": shelf.is_shared,
         "is_own": shelf.is_own,
         "owner": names.get(shelf.owner_id, ""),

@@ -20,6 +20,7 @@ _MOST_FURNITURE = 120
 _LONGEST = 400  # a longer line is repeated only as it is
 _PAGE = re.compile(r"\b(?:page|seite|p[aá]gina|p|s)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,9}|\b[ivxlcIVXLC]{1,9}\b")  # to ignore case would take in the dotless i
+_TITLE = re.compile(r"[^\W\d_]{2,} 0[.:]?")  # the shape of Chapter 3, Day 3: its page may well be the third
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 
@@ -77,7 +78,7 @@ class _Book:
         offsets: list[int | None] = []
         for at in edge:
             repeat = self._repeat(number, at)
-            if repeat is None or self._is_row(number, at):
+            if repeat is None or self._is_row(number, at) or (repeat != _SAME and self._is_title(number, at)):
                 break
             offsets.append(repeat.offset)
         counting = [at for at, offset in enumerate(offsets) if offset is not None]
@@ -119,6 +120,11 @@ class _Book:
         lines, shape = self._pages[number], _shape(self._pages[number][at])
         beside = [lines[each] for each in (at - 1, at + 1) if 0 <= each < len(lines)]
         return "0" in shape and any(map(str.isalnum, shape.replace("0", "", 1))) and shape in map(_shape, beside)
+
+    def _is_title(self, number: int, at: int) -> bool:
+        """Whether the line at the top is one word with a number, and that word none for a page."""
+        line = self._pages[number][at]
+        return at < _EDGE and _TITLE.fullmatch(_shape(line)) is not None and not _PAGE.search(line)
 
     def _offset(self, edge: int) -> int | None:
         """What to add to a page's place for the number that most have in their first (0) or last (-1) line."""

@@ -290,7 +290,7 @@ def plain(address: str) -> str:
     """An address without its fragment. Raises SourceFailed for what is none of http or https."""
     found = _followed("", address.strip())
     if found is None:
-        raise SourceFailed(f"{address} is no address of a page: it begins with https://")
+        raise SourceFailed(f"{address} is no address of a page: write one such as https://example.com/page")
     return found
 
 

@@ -337,6 +337,9 @@ def test_library_fits_a_phone_and_a_first_touch_of_a_footnote_shows_its_card(
     tab.find(".passages a").first.tap()
     expect(tab.find("#library mark")).to_be_in_viewport()
     assert violations(tab) == [] and tab.sideways_px() == 0
+    path = tab.find("#library .facts .uri")
+    expect(path).to_contain_text("kitchen/eggs.md")
+    assert path.evaluate("(path) => path.getBoundingClientRect().right") <= 360
     tab.page.goto("/")
     tab.input.fill(f"#{cellar} {QUESTION}")
     tab.button("Send").tap()

@@ -88,6 +88,18 @@ def test_an_empty_shelf_says_so_and_a_shelf_that_is_gone_is_an_error_with_the_ot
     assert gone.meta["error"]["message"] == "there is no shelf knitting; those there are: cooking"
 
 
+def test_a_chat_goes_on_to_ask_a_shelf_that_has_another_name_now(stage: Stage) -> None:
+    shelf_id, index = stage.shelf("cooking", eggs=EGGS), stage.door.open().index
+    first = stage.ask("How do I boil eggs?", library="cooking")
+    index.change_shelf("owner", shelf_id, name="kitchen")
+    index.change_shelf("owner", shelf_id, name="Kitchen books")
+    for text in ("How long do I boil soft eggs?", "#kitchen how long do I boil eggs?"):
+        later = stage.ask(text, first.chat_id, library="cooking")
+        assert later.meta["library"]["shelves"] == ["Kitchen books"], later.meta
+    stage.shelf("Cooking", eggs="A new shelf says that eggs boil for two minutes.")
+    assert stage.ask("How long do I boil eggs?", library="cooking").meta["library"]["shelves"] == ["Cooking"]
+
+
 def test_a_mention_asks_a_shelf_for_one_message(stage: Stage) -> None:
     stage.shelf("cooking", eggs=EGGS)
     stage.shelf("Farm Books", llamas=WOOL)
@@ -263,5 +275,7 @@ def test_shelves_are_chosen_by_names_that_may_hold_commas(stage: Stage) -> None:
 def test_a_base_model_says_that_it_does_not_ask_the_library(stage: Stage) -> None:
     stage.shelf("cooking", eggs=EGGS)
     stage.server.capabilities = ["completion"]
-    answer = stage.ask("Boil the eggs", library="cooking")
-    assert "does not answer from the library" in answer.meta["notices"][0] and "library" not in answer.meta
+    for text, options in (("Boil the eggs", {"library": "cooking"}), ("#cooking boil the eggs", {})):
+        answer = stage.ask(text, **options)
+        assert "does not answer from the library" in answer.meta["notices"][0] and "library" not in answer.meta
+    assert not any("library" in told for told in stage.ask("#include the eggs").meta.get("notices", ()))

@@ -13,6 +13,7 @@ from chatbot.core.events import Grounds, Looked, Status
 from chatbot.core.library.gone import sweep
 from chatbot.core.store import Store
 from tests.chat.grounded import EGGS, WOOL, Stage, held, numbers, says
+from tests.documents.shelf import document, put
 from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse
 from tests.processes import until
 
@@ -191,6 +192,15 @@ def test_a_server_without_embeddings_still_finds_by_words(stage: Stage) -> None:
     assert held(answer.meta["library"]["marks"]) == [(1, True)]
     [notice] = answer.meta["notices"]
     assert notice.startswith("This was found by words alone") and "made no embeddings" in notice
+
+
+def test_words_alone_are_told_while_the_embeddings_of_what_is_asked_are_still_to_be_made(stage: Stage) -> None:
+    index = stage.door.open().index
+    put(index, index.add_shelf("owner", "new").id, document("geese.md", "The eggs of geese boil for an hour."))
+    answer = stage.ask("How long do the eggs of geese boil?", library="new")
+    [notice] = answer.meta["notices"]
+    assert notice.startswith("This was found by words alone") and "still to be made" in notice
+    assert "notices" not in stage.ask("How long do I boil eggs?", library="cooking").meta
 
 
 def file_of(stage: Stage, name: str, text: str) -> str:

@@ -143,6 +143,12 @@ def test_a_heading_is_quoted_only_where_no_sentence_comes_as_near() -> None:
     ]
 
 
+def test_a_word_of_the_title_alone_makes_no_quote() -> None:
+    dog = [passage("Rufus weighs 23 kg. He is allergic to chicken and gets rice.", "Rufus")]
+    (quoted,) = check("Rufus may not eat chicken [1].", dog).citations
+    assert quoted.quote == "He is allergic to chicken and gets rice."
+
+
 def test_a_citation_quotes_the_sentence_that_comes_nearest() -> None:
     answer = "Its wool weighs 3.5 kg [1]. Llamas are shorn in spring [1]. The gate has a code [2]. Whales sing [1]."
     assert [each.quote for each in check(answer, BOTH).citations] == [
@@ -161,3 +167,30 @@ def test_of_an_answer_without_a_full_stop_the_last_words_are_looked_up() -> None
     answer = f"A llama is shorn in spring by patient shepherds {'and so on ' * 400} while the gate closes at nine [1]."
     (found,) = check(answer, [one]).citations
     assert found.quote == "The gate closes at nine."
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1][2].", [True, True]),
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1, 2].", [True, True]),
+        ("The wool weighs 3.5 kg and the gate has the code 4472 [1][2].", [False, False]),
+        ("The gate weighs 3.5 kg and the wool has the code 4471 [1][2].", [False, False]),
+        ("The wool weighs 3.5 kg and has the code 4471 [1][2].", [False, False]),
+        ("The wool weighs 3.5 kg and the gate has the code 4471 [1].", [False]),
+    ],
+)
+def test_passages_that_are_cited_together_each_say_their_part(answer: str, found: list[bool]) -> None:
+    assert [is_held for _, is_held in confirmed(answer)] == found
+
+
+HOSTILE = ("!", "x!", ".", ". ", "\u3002", " ", "\t", "\n", '."', "*", "[1]", "[1] ", "word [1] ", "(", "\u3010")
+
+
+@pytest.mark.parametrize("bit", HOSTILE)
+def test_a_long_run_of_anything_holds_nobody_up(bit: str) -> None:
+    run = (bit * 20_000)[:20_000]
+    began = time.process_time()
+    check(f"The gate closes at nine [2]. {run}x [1]", BOTH)
+    recheck(f"{run}x [1]", f"{run}y [1]", [(True, "")], BOTH)
+    assert time.process_time() - began < 4

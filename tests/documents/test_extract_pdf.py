@@ -52,6 +52,14 @@ def test_a_head_that_names_the_chapter_beside_the_number_of_the_page_is_dropped(
     assert without_repeats(pages) == [page.partition("\n")[2] for page in pages]
 
 
+@pytest.mark.parametrize("word", ["Chapter", "Recipe", "Tag"])
+def test_a_title_with_the_number_of_its_page_stays(word: str) -> None:
+    pages = [f"{word} {number}\n{body}\nMore of {body}" for number, body in enumerate(BODIES, 1)]
+    assert without_repeats(pages) == pages
+    heads = [f"Page {number}\n{page}" for number, page in enumerate(pages, 1)]
+    assert without_repeats(heads) == pages
+
+
 def test_a_title_that_begins_with_the_number_of_its_page_stays() -> None:
     pages = [f"{number}\n{number} Chapter\n{body}" for number, body in enumerate(BODIES, 1)]
     pages[3] = f"4\nNo chapter\n{BODIES[3]}"

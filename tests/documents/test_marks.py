@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import pstats
 import random
+import time
 
 import pytest
 
@@ -135,3 +136,11 @@ def test_an_answer_goes_on_from_where_it_was() -> None:
     assert written(["] and [9] so"], before="Spun [1") == ("] and so", 1)
     assert written(["b[9]\n```\nyes [9]"], before="See:\n```\na[9]\n") == ("b[9]\n```\nyes", 1)
     assert written(["[2]"], before="Spun.") == (" [2]", 0)
+
+
+@pytest.mark.parametrize("bit", [" ", "\t", ">", "1. ", "- ", "\u3010", "[1,"])
+def test_a_long_run_of_anything_is_written_as_it_comes(bit: str) -> None:
+    text = f"So [1].\n{(bit * 8_000)[:8_000]}"
+    began = time.process_time()
+    written([text[at : at + 4] for at in range(0, len(text), 4)])
+    assert time.process_time() - began < 4

@@ -220,7 +220,7 @@ def test_a_space_in_an_address_is_encoded_as_browsers_do(library: Library) -> No
     "address", ["", "farm", "https://odd host/x", "ftp://x/y", "file:///etc/passwd", "https://", "https://a:b@c/"]
 )
 def test_what_is_no_address_of_a_page_is_said(address: str) -> None:
-    with pytest.raises(SourceFailed, match="begins with https"):
+    with pytest.raises(SourceFailed, match="write one such as https://example"):
         list(Page(address, Web({}), read).items())
 
 

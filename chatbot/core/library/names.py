@@ -32,12 +32,24 @@ def called(shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
 
 def meant(name: str, shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
     """The shelves that a name means, as they are called: the one that is called so, a user's own first, or else all
-    that others share under the name."""
+    that others share under the name, or else those that were called so before."""
     wanted, all_called = name.strip().casefold(), called(shelves, people)
     exact = [each for each in all_called if each.name.casefold() == wanted]
     own = [each for each in exact if each.is_own]
     pairs = zip(shelves, all_called, strict=True)
-    return own or exact or [each for plain, each in pairs if plain.name.casefold() == wanted]
+    shared = [each for plain, each in pairs if plain.name.casefold() == wanted]
+    return own or exact or shared or _once(name, all_called, people)
+
+
+def _once(name: str, shelves: Sequence[Shelf], people: Mapping[str, str]) -> list[Shelf]:
+    """The shelves that had a name before, or name@owner: a user's own first, or else all that others share."""
+    plain, at, owner = name.strip().rpartition("@")
+    found = [each for each in shelves if each.was_called(name)] or [
+        each
+        for each in shelves
+        if at and each.was_called(plain) and people.get(each.owner_id, "").casefold() == owner.casefold()
+    ]
+    return [each for each in found if each.is_own] or found
 
 
 def titled(library: Library, shelf_id: int, typed: str, n_most: int) -> list[Kept]:

@@ -15,6 +15,7 @@ from chatbot.core.library.grounds import passages_of
 from chatbot.core.library.names import called, meant
 from chatbot.core.mentions import Name
 from rag.answer import Depth, Question
+from rag.errors import RagError
 
 if TYPE_CHECKING:
     from chatbot.core.library import Door
@@ -88,6 +89,15 @@ def asked_of(turn: Turn, long: Sequence[Attached], door: Door, tell: Callable[[s
     return Asked(question, depth, shelves, documents, wanted, frozenset(named), is_sure=is_sure)
 
 
+def is_named(turn: Turn, door: Door) -> bool:
+    """Whether the last message names a shelf or a document."""
+    try:
+        named = _said(turn.messages[-1].own, (), door, turn.owner_id).names
+    except RagError:  # a library that cannot be read is asked by nobody here
+        return False
+    return bool(named)
+
+
 def _unknown(name: str, shelves: Sequence[Shelf], *, is_asked: bool) -> str:
     """What a person hears who named what there is not."""
     names = ", ".join(dict.fromkeys(shelf.name for shelf in shelves))
@@ -132,6 +142,9 @@ def _names(door: Door, owner_id: str, words: Sequence[str]) -> Iterator[Name]:
         yield from (Name(name, "shelf", shelf.id) for name in dict.fromkeys((plain.name, shelf.name)))
         for word in words:
             yield from _documents(library, shelf, word)
+    now = {mentions.called(each.name) for each in readable}
+    for shelf in readable:
+        yield from (Name(name, "shelf", shelf.id) for name in shelf.earlier if mentions.called(name) not in now)
 
 
 def _documents(library: Library, shelf: Shelf, word: str) -> list[Name]:

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from rag.search import Search
 
 
+_BY_WORDS = "This was found by words alone, not by what they mean"
+
+
 class Searching:
     """The searches of one look. tell hears, once, why words alone search."""
 
     def __init__(self, library: Library, tell: Callable[[str], None]) -> None:
         self._library, self._tell = library, tell
         self._is_away = False
+        self._is_told = False
 
     def passages(
         self,
@@ -34,10 +38,19 @@ class Searching:
         """The passages that fit best, best first. min_score: of what may answer."""
         if not self._is_away:
             try:
-                return self._library.search(question, shelf_ids, n_most, document_ids, min_score)
+                found = self._library.search(question, shelf_ids, n_most, document_ids, min_score)
+                self._tell_of_words(found)
+                return found
             except EmbedderAway as why:
                 self._go_without(why)
         return self._by_words.passages(question, shelf_ids, n_most, document_ids)
+
+    def _tell_of_words(self, found: Sequence[Passage]) -> None:
+        """Say so where words alone found, though there are embeddings: none of these, or of another model."""
+        by_words = bool(found) and all(each.cosine is None for each in found)
+        if by_words and not self._is_told and self._library.has_vectors():
+            self._is_told = True
+            self._tell(f"{_BY_WORDS}: the embeddings of these documents are still to be made.")
 
     def min_score(self) -> float:
         """The score below which nothing answers, on the scale of the scores that this look gives."""
@@ -50,7 +63,7 @@ class Searching:
 
     def _go_without(self, why: EmbedderAway) -> None:
         self._is_away = True
-        self._tell(f"This was found by words alone, not by what they mean: {why.message}.")
+        self._tell(f"{_BY_WORDS}: {why.message}.")
 
     @cached_property
     def _by_words(self) -> Search:

@@ -28,7 +28,7 @@ export function shelfRow(control, set) {
     update({ value, fallback, shelves = [] }) {
       inForce = fallback;
       custom.hidden = reset.hidden = value === undefined;
-      const chosen = namesIn(value ?? fallback);
+      const chosen = namesIn(value ?? fallback).map((name) => nowCalled(name, shelves));
       const names = shelves.flatMap(({ name, called }) => [name, called]);
       const gone = chosen.filter((name) => !has(names, name));
       const isAsked = ({ name, called }) => has(chosen, called) || (has(chosen, name) && !shelves.some((each) => has([name], each.called)));
@@ -51,6 +51,12 @@ function tickOf(name, facts, isTicked) {
 
 function factsOf({ n_documents: n, is_own: isOwn, owner }) {
   return `${n.toLocaleString()} ${n === 1 ? "document" : "documents"}${isOwn ? "" : ` · from ${owner}`}`;
+}
+
+/** The name of a shelf as it is now, for one that it had before. */
+function nowCalled(name, shelves) {
+  if (shelves.some((each) => has([each.name, each.called], name))) return name;
+  return shelves.find(({ earlier = [], owner }) => has(earlier.flatMap((each) => [each, `${each}@${owner}`]), name))?.called ?? name;
 }
 
 function namesIn(text) {

@@ -33,6 +33,7 @@ def run(settings: TerminalSettings, does: Does, found: argparse.Namespace) -> in
     from rag.errors import RagError
 
     door = open_library(settings, settings.database())
+    found.library_min_score = settings.library_min_score
     try:
         return does(door.open(), found)
     except RagError as why:
@@ -84,7 +85,7 @@ def search(library: Library, found: argparse.Namespace) -> int:
 
     there = [shelf.name for shelf in library.index.shelves(OWNER)]
     shelf_ids = [library.index.shelf(OWNER, name).id for name in parted(found.shelf, there) or [found.shelf]]
-    searching = Searching(library, _warn)
+    searching = Searching(library, _warn, found.library_min_score)
     min_score = searching.min_score()
     passages = searching.passages(" ".join(found.text), shelf_ids, found.number, min_score=min_score)
     is_near = [each.score >= min_score for each in passages]

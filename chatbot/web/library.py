@@ -154,7 +154,7 @@ class Desk:
         for shelf_id in ids[1:]:
             guard.readable_shelf(self._room, caller.user, shelf_id)
         notices: list[str] = []
-        searching = Searching(library, notices.append)
+        searching = Searching(library, notices.append, self._service.settings.library_min_score)
         least = searching.min_score()
         found = searching.passages(text, ids, _PASSAGES, min_score=least)
         told = [passage_wire(n, p, library.link(p), is_enough=p.score >= least) for n, p in enumerate(found, 1)]

@@ -71,7 +71,7 @@ def test_kind_and_size_are_told_by_the_bytes_whatever_the_name_says(data: bytes,
 def test_picture_that_cannot_be_taken_is_refused_in_words(data: bytes, said: str) -> None:
     with pytest.raises(FileRefused, match=said) as caught:
         extract("a.png", data)
-    assert caught.value.message.startswith("a.png is a picture")
+    assert caught.value.message.startswith("the file a.png is a picture")
 
 
 def test_every_beginning_of_a_picture_is_refused_or_read_and_none_breaks_the_reader() -> None:

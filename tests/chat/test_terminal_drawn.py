@@ -424,7 +424,7 @@ def test_an_edited_message_that_is_refused_keeps_its_place(server: FakeServer, h
         tmux.keys("/edit", "Enter")
         tmux.until("> from elsewhere")
         tmux.keys(", changed", "Enter")
-        tmux.until("is being answered on the page")
+        tmux.until("is being answered elsewhere")
         store.save(answer.id, "", Status.STOPPED, {})
         store.close()
         tmux.keys("Enter")

@@ -163,6 +163,9 @@ def test_a_search_shows_scores_and_says_whether_they_are_enough(cooking: Path) -
     told = json.loads(manage("library", "search", "cooking", "how long does a soft egg boil?", "--json").stdout)
     best = told["passages"][0]
     assert best["title"] == "Eggs" and best["is_enough"] and best["score"] >= told["min_score"]
+    asked = ("library", "search", "cooking", "how long does a soft egg boil?", "--json")
+    strict = manage(*asked, CHATBOT_LIBRARY_MIN_SCORE="1")
+    assert (strict.returncode, json.loads(strict.stdout)["min_score"]) == (1, 1), "as answers are"
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "some"])

@@ -65,3 +65,10 @@ def test_a_look_that_began_without_the_model_goes_on_so(library: Library, embedd
     embedder.is_away = False
     assert lets_in(searching, FITS) and not lets_in(searching, STRANGE)
     assert searching.passages(FITS, [1], 1)[0].cosine is None
+
+
+def test_a_score_that_is_chosen_holds_with_and_without_the_model(library: Library, embedder: Squeezed) -> None:
+    searching = Searching(library, lambda _: None, 0.91)
+    assert searching.min_score() == 0.91
+    embedder.is_away = True
+    assert searching.min_score() == 0.91

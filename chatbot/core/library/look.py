@@ -265,15 +265,15 @@ class Work:
 
     @cached_property
     def _places(self) -> Places:
-        searching = Searching(self._library, lambda text: self._say(Notice(text)))
+        chosen = self.scene.settings.library_min_score
+        searching = Searching(self._library, lambda text: self._say(Notice(text)), chosen)
         door, owner_id = self.scene.door, self.scene.turn.owner_id
         called = {each.id: each.name for each in door.shelves(owner_id) if not each.is_own}
         return Places(self._library, owner_id, searching, self._hear_score, door.is_kept, called)
 
     @cached_property
     def _min_score(self) -> float:
-        chosen = self.scene.settings.library_min_score
-        return self._places.searching.min_score() if chosen is None else chosen
+        return self._places.searching.min_score()
 
     def _count(self, text: str) -> int:
         return self.scene.model.count_tokens(text, self.scene.turn.options.model) if text else 0

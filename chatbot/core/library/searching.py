@@ -20,10 +20,10 @@ _BY_WORDS = "This was found by words alone, not by what they mean"
 
 
 class Searching:
-    """The searches of one look. tell hears, once, why words alone search."""
+    """The searches of one look. tell hears, once, why words alone search; chosen: the score that a setting asks for."""
 
-    def __init__(self, library: Library, tell: Callable[[str], None]) -> None:
-        self._library, self._tell = library, tell
+    def __init__(self, library: Library, tell: Callable[[str], None], chosen: float | None = None) -> None:
+        self._library, self._tell, self._chosen = library, tell, chosen
         self._is_away = False
         self._is_told = False
 
@@ -54,6 +54,8 @@ class Searching:
 
     def min_score(self) -> float:
         """The score below which nothing answers, on the scale of the scores that this look gives."""
+        if self._chosen is not None:
+            return self._chosen
         if not self._is_away:
             try:
                 return self._library.min_score()

@@ -1,4 +1,5 @@
 // Named sets of options: one is chosen, kept or forgotten at the head of the options panel.
+import { same } from "./choice.js";
 import { offer } from "./controls.js";
 import { make } from "./dom.js";
 import { UndoLine } from "./undo_line.js";
@@ -52,9 +53,4 @@ export class Presets {
     await this.keep(name, options);
     if (!this.problem.textContent) this.line.hide(); // one way back is enough
   }
-}
-
-function same(a, b) {
-  const sorted = (options) => JSON.stringify(Object.entries(options).sort(([one], [two]) => (one < two ? -1 : 1)));
-  return sorted(a) === sorted(b);
 }

@@ -161,7 +161,7 @@ export class Options {
     this.dialog = showDialog("Options of this chat", body);
     this.dialog.classList.add("drawer");
     this.dialog.addEventListener("close", () => (this.dialog = null));
-    this.presets = new Presets({ take: (options) => this.take(options).catch(() => {}), save: (...preset) => this.savePreset(...preset) });
+    this.presets = new Presets({ take: (options) => this.take(options).then(() => true, () => false), save: (...preset) => this.savePreset(...preset) });
     this.problem = make("p", { class: "problem", role: "alert" });
     this.rows = []; // made when the server has told what there is
     this.list = make("div");

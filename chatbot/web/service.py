@@ -51,7 +51,7 @@ class ChatService:
         self.lists = ChatList(self.store, self.jobs, socketio)
         self.auth = Auth(settings, self.store, socketio)
         self.library = LibraryRoom(settings, self.store, socketio, lambda: self.allowance)
-        self.allowance = Allowance(self.store, self.jobs, self.library.n_chars)
+        self.allowance = Allowance(self.store, self.jobs, self.library.text_bytes)
         self._watch = ModelWatch(model, settings.model, socketio)
         self.controls = Controls(
             self.store, model, settings, self.lists, self.allowance, self._is_away, self.library.door

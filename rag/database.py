@@ -117,7 +117,14 @@ def m002_earlier_names(db: Connection) -> None:
     db.execute("ALTER TABLE shelves ADD COLUMN earlier TEXT NOT NULL DEFAULT '[]'")
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (m001_initial, m002_earlier_names)
+def m003_sizes(db: Connection) -> None:
+    """What each text takes, in bytes. The column stands behind the text, so it is read from an index that has it."""
+    db.execute("ALTER TABLE documents ADD COLUMN n_bytes INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE documents SET n_bytes = length(CAST(text AS BLOB))")
+    db.execute("CREATE INDEX document_sizes ON documents(shelf_id, deleted_at, n_bytes)")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (m001_initial, m002_earlier_names, m003_sizes)
 
 
 class Database:

@@ -205,14 +205,15 @@ def _write_document(db: Connection, shelf_id: int, new: Document, source_id: int
     """Insert or replace; what a replaced one had of chunks, words and vectors goes."""
     query = "SELECT id FROM documents WHERE shelf_id = ? AND uri = ? AND deleted_at IS NULL"
     row = db.execute(query, (shelf_id, new.uri)).fetchone()
+    text = _storable(new.text)
     values = (
-        *(source_id, _storable(new.title), new.kind, new.sha256, len(new.text), time.time()),
-        *(json.dumps(dict(new.meta)), json.dumps(new.pages), _storable(new.text)),
+        *(source_id, _storable(new.title), new.kind, new.sha256, len(text), len(text.encode()), time.time()),
+        *(json.dumps(dict(new.meta)), json.dumps(new.pages), text),
     )
     if row is None:
         made = db.execute(
-            "INSERT INTO documents (source_id, title, kind, sha256, n_chars, added_at, meta, pages, text, shelf_id,"
-            " uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents (source_id, title, kind, sha256, n_chars, n_bytes, added_at, meta, pages, text,"
+            " shelf_id, uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, shelf_id, new.uri),
         )
         return int(made.lastrowid or 0)
@@ -220,8 +221,8 @@ def _write_document(db: Connection, shelf_id: int, new: Document, source_id: int
     unindex(db, document_id)
     db.execute("DELETE FROM chunks WHERE document_id = ?", (document_id,))
     db.execute(
-        "UPDATE documents SET source_id = ?, title = ?, kind = ?, sha256 = ?, n_chars = ?, added_at = ?, meta = ?,"
-        " pages = ?, text = ? WHERE id = ?",
+        "UPDATE documents SET source_id = ?, title = ?, kind = ?, sha256 = ?, n_chars = ?, n_bytes = ?, added_at = ?,"
+        " meta = ?, pages = ?, text = ? WHERE id = ?",
         (*values, document_id),
     )
     return document_id

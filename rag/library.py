@@ -343,9 +343,9 @@ class Library:
                 shutil.rmtree(copy, ignore_errors=True)
         return n_gone
 
-    def n_chars(self, owner_id: str) -> int:
-        """Characters of all documents on a user's own shelves."""
-        return self.index.n_chars(owner_id)
+    def text_bytes(self, owner_id: str) -> int:
+        """What the texts of all documents on a user's own shelves take."""
+        return self.index.text_bytes(owner_id)
 
     def readers(self, shelf_id: int) -> tuple[str, bool]:
         """(whose a shelf is, whether all users may read it). Raises UnknownShelf."""

@@ -152,10 +152,10 @@ class Shelves(Index):
             raise _unknown()
         return row[0], bool(row[1])
 
-    def n_chars(self, owner_id: str) -> int:
-        """Characters of all documents on a user's own shelves."""
-        query = """SELECT coalesce(sum(d.n_chars), 0) FROM documents d JOIN shelves s ON s.id = d.shelf_id
-            WHERE s.owner_id = ? AND s.deleted_at IS NULL AND d.deleted_at IS NULL"""
+    def text_bytes(self, owner_id: str) -> int:
+        """What the texts of all documents on a user's own shelves take."""
+        query = """SELECT coalesce(sum(n_bytes), 0) FROM documents WHERE deleted_at IS NULL
+            AND shelf_id IN (SELECT id FROM shelves WHERE owner_id = ? AND deleted_at IS NULL)"""
         with self.reading() as db:
             return int(db.execute(query, (owner_id,)).fetchone()[0])
 

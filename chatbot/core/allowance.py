@@ -19,9 +19,9 @@ _MB = 1_000_000
 class Allowance:
     """The limits of all users."""
 
-    def __init__(self, store: Store, jobs: Jobs, library_chars: Callable[[str], int] = lambda _: 0) -> None:
-        """library_chars: the characters of all documents on a user's shelves."""
-        self._store, self._jobs, self._library_chars = store, jobs, library_chars
+    def __init__(self, store: Store, jobs: Jobs, library_bytes: Callable[[str], int] = lambda _: 0) -> None:
+        """library_bytes: what the texts of all documents on a user's shelves take."""
+        self._store, self._jobs, self._library_bytes = store, jobs, library_bytes
 
     def check_answer(self, user: User, n_bytes: int = 0, *, is_new: bool = True) -> None:
         """Raise LimitReached when the user may not ask for an answer now. is_new: it is none that only goes on."""
@@ -75,7 +75,7 @@ class Allowance:
 
     def _use_of(self, user: User) -> Use:
         use = self._store.use_of(user.id).get(user.id, Use())
-        return replace(use, storage_bytes=use.storage_bytes + self._library_chars(user.id))
+        return replace(use, storage_bytes=use.storage_bytes + self._library_bytes(user.id))
 
     def _answers_now(self, user: User) -> int:
         return len(self._store.owned(user.id, "messages", self._jobs.unfinished()))

@@ -25,16 +25,20 @@ _OWNED = {
         WHERE coalesce(c.owner_id, f.owner_id) = ? AND f.id IN (SELECT value FROM json_each(?))""",
 }
 # Each gives owner_id and a number. What was deleted counts until it is purged: it can be restored.
+# The length of a text is that of its characters, the length of a blob that of its bytes.
 _USE = {
     "n_chats": "SELECT owner_id, count(*) FROM chats WHERE deleted_at IS NULL GROUP BY owner_id",
     # Only of what was imported somebody else chose what stands beside its text.
-    "message_bytes": """SELECT c.owner_id,
-        sum(length(m.content) + length(m.reasoning) + iif(m.is_imported AND m.meta != '{}', length(m.meta), 0))
-        FROM messages m JOIN chats c ON c.id = m.chat_id GROUP BY c.owner_id""",
-    "file_bytes": """SELECT coalesce(c.owner_id, f.owner_id) AS owner_id, sum(f.n_chars + coalesce(length(f.data), 0))
+    "message_bytes": """SELECT c.owner_id, sum(
+        length(CAST(m.content AS BLOB)) + length(CAST(m.reasoning AS BLOB))
+        + iif(m.is_imported AND m.meta != '{}', length(CAST(m.meta AS BLOB)), 0)
+        ) FROM messages m JOIN chats c ON c.id = m.chat_id GROUP BY c.owner_id""",
+    "file_bytes": """SELECT coalesce(c.owner_id, f.owner_id) AS owner_id,
+        sum(length(CAST(f.text AS BLOB)) + coalesce(length(f.data), 0))
         FROM files f LEFT JOIN chats c ON c.id = f.chat_id GROUP BY 1""",
     "shelf_bytes": """SELECT owner_id, sum(size) FROM (
-        SELECT owner_id, length(text) AS size FROM prompts UNION ALL SELECT owner_id, length(options) FROM presets
+        SELECT owner_id, length(CAST(text AS BLOB)) AS size FROM prompts
+        UNION ALL SELECT owner_id, length(CAST(options AS BLOB)) FROM presets
         ) GROUP BY owner_id""",
     "messages_today": """SELECT c.owner_id, count(*) FROM chats c JOIN messages m ON m.chat_id = c.id
         WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since AND NOT m.is_imported

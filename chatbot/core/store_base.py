@@ -104,6 +104,11 @@ def storable(text: str) -> str:
     return text
 
 
+def n_bytes_of(text: str) -> int:
+    """What a text takes in the database."""
+    return len(storable(text).encode())
+
+
 def _claim(path: Path) -> IO[str]:
     """Lock a file beside the database, so that two servers never answer the same chats. Freed when the process ends."""
     import fcntl

@@ -64,9 +64,9 @@ class Office:
         need_admin(caller.user)
         store, users = self._store, self._store.users()
         use, names = store.use_of(), store.people()
-        n_chars = self._service.library.n_chars
+        text_bytes = self._service.library.text_bytes
         return {
-            "users": [_user(user, use.get(user.id, Use()), n_chars(user.id)) for user in users],
+            "users": [_user(user, use.get(user.id, Use()), text_bytes(user.id)) for user in users],
             "invitations": [_invitation(each, names) for each in store.invitations()],
             "house": {"limits": store.house_limits().wire(), "options": store.house_options()},
             "storage": store.totals() | {"library_bytes": self._service.library.n_bytes()},
@@ -142,8 +142,8 @@ class Office:
             raise BadRequest("there are no accounts here, so there is no password")
 
 
-def _user(user: User, use: Use, n_chars: int) -> Body:
-    return asdict(user) | asdict(replace(use, storage_bytes=use.storage_bytes + n_chars))
+def _user(user: User, use: Use, text_bytes: int) -> Body:
+    return asdict(user) | asdict(replace(use, storage_bytes=use.storage_bytes + text_bytes))
 
 
 def _invitation(each: Invitation, names: dict[str, str]) -> Body:

@@ -16,6 +16,7 @@ from chatbot.core.library import Door
 from chatbot.core.llm import ModelClient
 from chatbot.core.options import CONTROLS, ChatOptions
 from chatbot.core.store import NewFile, Store, Stored
+from chatbot.core.store_base import n_bytes_of
 from chatbot.core.turn import Turn
 from chatbot.errors import BadRequest, ChatError, ContextFull, NotesChanged, UnknownFile
 from chatbot.settings import WebSettings
@@ -155,7 +156,7 @@ class Controls:
         A text that the model cannot hold with them is not whole: it is read in parts. Raises ContextFull for such a
         picture, LimitReached when the user has no room left.
         """
-        self._allowance.check_storage(user, len(new.text) + len(new.data or b""))
+        self._allowance.check_storage(user, n_bytes_of(new.text) + len(new.data or b""))
         options = self._in_force(ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions())
         n_tokens, is_whole = None if new.data is None else pictures.n_tokens(new.data), True
         try:

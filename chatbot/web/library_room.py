@@ -59,11 +59,11 @@ class LibraryRoom:
         if self.runs.close():  # a run that does not end ends with the process, and would not do without the file
             self.door.close()
 
-    def n_chars(self, owner_id: str) -> int:
-        """The characters of all documents of a user; 0 where the library cannot be read: the chat goes on without."""
+    def text_bytes(self, owner_id: str) -> int:
+        """What the texts of a user's documents take; 0 where the library cannot be read: the chat goes on without."""
         try:
             library = self.if_there()
-            return library.n_chars(owner_id) if library else 0
+            return library.text_bytes(owner_id) if library else 0
         except (LibraryFailed, LibraryBroken):
             return 0
 

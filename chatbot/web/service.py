@@ -20,6 +20,7 @@ from chatbot.core.jobs import Jobs
 from chatbot.core.llm import ModelClient
 from chatbot.core.model import Health
 from chatbot.core.store import Store, Stored
+from chatbot.core.store_base import n_bytes_of
 from chatbot.errors import BadRequest, StorageError, UnknownChat
 from chatbot.settings import WebSettings
 from chatbot.web.auth import Auth, need_admin
@@ -50,7 +51,7 @@ class ChatService:
         self.lists = ChatList(self.store, self.jobs, socketio)
         self.auth = Auth(settings, self.store, socketio)
         self.library = LibraryRoom(settings, self.store, socketio, lambda: self.allowance)
-        self.allowance = Allowance(self.store, self.jobs, self.library.n_chars)
+        self.allowance = Allowance(self.store, self.jobs, self.library.text_bytes)
         self._watch = ModelWatch(model, settings.model, socketio)
         self.controls = Controls(
             self.store, model, settings, self.lists, self.allowance, self._is_away, self.library.door
@@ -128,7 +129,7 @@ class ChatService:
         self.controls.check_sight(asked)
         with self._announcing:
             if not is_repeated:
-                self.allowance.check_answer(user, len(asked.text))
+                self.allowance.check_answer(user, n_bytes_of(asked.text))
             question, answer = self.jobs.start(asked)
             return self.announce_turn(question, answer)
 
@@ -165,7 +166,7 @@ class ChatService:
 
     def edit(self, user: User, answer_id: str, content: str) -> dict[str, Any]:
         """Take a person's words for an answer's text."""
-        self.allowance.check_storage(user, len(content))
+        self.allowance.check_storage(user, n_bytes_of(content))
         edited = self.jobs.edit(answer_id, content)
         self.announce_chat(edited.chat_id)
         notes = self.controls.notes(edited.chat_id, self.store.messages(edited.chat_id))

@@ -6,6 +6,7 @@ events.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -15,6 +16,7 @@ from typing import Any
 from flask import request
 from flask_socketio import ConnectionRefusedError, SocketIO, emit, join_room, leave_room, rooms
 
+from chatbot.core.store_base import n_bytes_of
 from chatbot.errors import BadRequest, ChatError
 from chatbot.web import guard, parse
 from chatbot.web.admin import admin_events, fresh
@@ -171,12 +173,12 @@ def shelf_events(service: ChatService) -> dict[str, Handler]:
 
     def preset(caller: Caller, body: Body) -> Body:
         name, options = parse.text(body, "name"), parse.an_object_or_none(body, "options")
-        service.allowance.check_storage(caller.user, len(str(options or "")))
+        service.allowance.check_storage(caller.user, len(json.dumps(options)) if options else 0)
         return {"presets": controls.preset(name, options, caller.user.id)}
 
     def prompt(caller: Caller, body: Body) -> Body:
         name, text = parse.text(body, "name"), parse.text_or_none(body, "text", limit)
-        service.allowance.check_storage(caller.user, len(text or ""))
+        service.allowance.check_storage(caller.user, n_bytes_of(text or ""))
         return {"prompts": controls.prompt(name, text, caller.user.id)}
 
     handlers: dict[str, Handler] = {

@@ -339,6 +339,22 @@ def test_storage_counts_messages_files_and_pictures(room: Room) -> None:
     assert allowance.used(user)["storage_bytes"] == 800_000
 
 
+def test_storage_is_counted_in_bytes_whatever_the_script(room: Room) -> None:
+    user = resident(room, storage_mb=1)
+    allowance = Allowance(room.store, room.jobs)
+    room.store.add_file(None, "a.txt", "text", "鷺" * 100, owner_id=user.id)
+    room.store.save_prompt("long", "д" * 100, user.id)
+    room.watcher.end_of(asked(room, user, "🦩" * 100))
+    now = time.time()
+    said = (NewMessage("0", None, "user", "鷺" * 1_000, now),)
+    chats = [ImportedChat(f"chat {n}", now, now, said, None, f"elsewhere:{n}") for n in range(3)]
+    taken = keep.take(room.store, chats, user.id, room=6_500)
+    assert (len(taken.chat_ids), taken.n_skipped) == (2, 1)
+    origin = len('{"imported_from": "elsewhere:0"}')
+    answers = len("answer")
+    assert allowance.used(user)["storage_bytes"] == 300 + 200 + 400 + answers + 2 * (3_000 + origin)
+
+
 def test_a_users_own_limits_win_and_administrators_have_none_of_the_houses(room: Room) -> None:
     user = resident(room, messages_per_day=1)
     allowance = Allowance(room.store, room.jobs)

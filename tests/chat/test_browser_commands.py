@@ -124,3 +124,22 @@ def test_a_slash_that_is_typed_anew_offers_the_commands_again(model: FakeServer,
     tab.input.press_sequentially("/")
     expect(offered).to_be_visible()
     assert tab.errors == []
+
+
+def test_what_was_wrong_with_a_command_is_not_said_of_the_next_one_that_is_chosen(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    refused(tab, "/nope", "There is no command /nope")
+    tab.input.fill("")
+    tab.input.press_sequentially("/ur")
+    tab.input.press("Enter")
+    expect(tab.input).to_have_value("/url ")
+    expect(tab.problem).to_be_hidden()
+    refused(tab, "/nope", "There is no command /nope")
+    tab.input.fill("")
+    tab.input.press_sequentially("/stat")
+    tab.input.press("Enter")
+    expect(tab.find("#note-text")).to_contain_text("No answer yet")
+    expect(tab.problem).to_be_hidden()
+    assert tab.errors == []

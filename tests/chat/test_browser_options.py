@@ -132,9 +132,9 @@ def test_preset_is_kept_chosen_and_deleted(model: FakeServer, chat: Process, tab
     assert model.requests[-1]["messages"][0]["content"] == "Be a poet."
     box = panel(second)
     box.get_by_role("button", name="Delete preset Poet <b>").click()
-    expect(box.get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
+    expect(box.get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice", "defaults"])
     second.page.reload()
-    expect(panel(second).get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice"])
+    expect(panel(second).get_by_label("Preset", exact=True).locator("option")).to_have_text(["own choice", "defaults"])
 
 
 def test_a_preset_and_a_prompt_that_are_replaced_or_deleted_can_be_taken_back(
@@ -178,6 +178,41 @@ def test_a_preset_and_a_prompt_that_are_replaced_or_deleted_can_be_taken_back(
     expect(box.get_by_label("Name of a new prompt")).to_be_focused()
     delete.click()
     expect(delete).to_have_count(0)
+    assert tab.errors == []
+
+
+def test_a_choice_of_ones_own_comes_back_after_a_preset_was_chosen(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    box = panel(tab)
+    preset = box.get_by_label("Preset", exact=True)
+    prompt = box.get_by_label("System prompt", exact=True)
+    undo = box.get_by_role("button", name="Undo")
+    expect(preset.locator("option")).to_have_text(["defaults"])
+    for name, value in (("Mild", "0.1"), ("Wild", "1.5")):
+        fill(box, "Temperature", value)
+        box.get_by_label("Name of a new preset").fill(name)
+        box.get_by_role("button", name="Save preset").click()
+        expect(preset).to_have_value(name)
+    fill(box, "System prompt", "An hour of work.")
+    expect(preset.locator("option")).to_have_text(["own choice", "defaults", "Mild", "Wild"])
+    expect(preset.locator("option:checked")).to_have_text("own choice")
+
+    for chosen, told in (("Mild", "by “Mild”"), ("defaults", "by the defaults")):
+        preset.select_option(label=chosen)
+        expect(prompt).to_have_value("")
+        expect(preset.locator("option")).to_have_text(["defaults", "Mild", "Wild"])
+        expect(preset.locator("option:checked")).to_have_text(chosen)
+        expect(box.locator(".presets .undo")).to_contain_text(f"Your own choice was replaced {told}.")
+        preset.select_option(label="Wild")  # no choice of one's own
+        expect(box.get_by_label("Temperature", exact=True)).to_have_value("1.5")
+        undo.click()
+        expect(prompt).to_have_value("An hour of work.")
+        expect(preset.locator("option:checked")).to_have_text("own choice")
+        expect(preset).to_be_focused()
+        expect(undo).to_have_count(0)
+    expect(tab.find("#options")).to_have_text("Options · 2")
     assert tab.errors == []
 
 

@@ -66,7 +66,7 @@ def test_what_was_kept_of_files_whose_chats_are_gone_is_forgotten(tmp_path: Path
         shelf = door.open().index.hidden_shelf(OWNER)
         door.open().add_text(OWNER, shelf.id, "chat:no-such-file", "long.txt", "Words that nobody has.", "text")
         with running(chatbot(model.url, tmp_path)):
-            until(lambda: door.open().n_chars(OWNER) == 0, "the end of a text that no chat has")
+            until(lambda: door.open().text_bytes(OWNER) == 0, "the end of a text that no chat has")
         door.close()
 
 

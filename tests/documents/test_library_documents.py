@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -150,14 +151,14 @@ def test_the_hidden_shelf_is_its_owners_alone_and_in_no_list(library: Library) -
         library.document(BERT, document_id)
     with pytest.raises(UnknownShelf):
         library.index.change_shelf(ANNA, hidden.id, is_shared=True)
-    assert library.n_chars(ANNA) > 0
+    assert library.text_bytes(ANNA) > 0
     own = library.add_file(ANNA, library.index.add_shelf(ANNA, "own").id, "a.txt", b"a")
     assert library.hidden_documents() == [(document_id, "chat:1")]
     library.forget([document_id])
     assert library.hidden_documents() == []
     assert library.document(ANNA, own)
     library.remove_owner(ANNA)
-    assert library.n_chars(ANNA) == 0
+    assert library.text_bytes(ANNA) == 0
 
 
 def test_a_list_goes_on_and_looks_for_a_text(library: Library, shelf_id: int) -> None:
@@ -211,3 +212,21 @@ def test_a_removed_source_that_is_added_again_is_not_read_again(
     library.add_source(ANNA, shelf_id, "folder", str(farm))
     assert names(library, shelf_id) == []
     assert is_sound(library.index)
+
+
+def test_texts_are_counted_in_bytes_also_in_a_library_of_before(
+    library: Library, shelf_id: int, embedder: WordEmbedder, tmp_path: Path
+) -> None:
+    document_id = library.add_text(ANNA, shelf_id, "a", "a", "a heron", "text")
+    library.add_text(ANNA, shelf_id, "b", "b", "鷺\ud800", "text")
+    assert library.text_bytes(ANNA) == len("a heron") + len("鷺?".encode())
+    library.add_text(ANNA, shelf_id, "a", "a", "鷺鷺", "text")
+    assert library.text_bytes(ANNA) == len("鷺鷺鷺?".encode())
+    library.close()
+    db = sqlite3.connect(tmp_path / "library.db")
+    db.executescript("DROP INDEX document_sizes; ALTER TABLE documents DROP COLUMN n_bytes; PRAGMA user_version = 1")
+    db.close()
+    again = Library(tmp_path / "library.db", embedder, read=read)
+    assert again.text_bytes(ANNA) == len("鷺鷺鷺?".encode())
+    assert again.document(ANNA, document_id)[1].text == "鷺鷺"
+    again.close()

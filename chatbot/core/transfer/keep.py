@@ -15,7 +15,7 @@ from typing import Any
 
 from chatbot.core.options import ChatOptions
 from chatbot.core.store import OWNER, Store
-from chatbot.core.store_base import storable
+from chatbot.core.store_base import n_bytes_of, storable
 from chatbot.core.store_rows import NewMessage, Stored, StoredFile
 from chatbot.core.transfer import clean, markdown, own
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
@@ -109,9 +109,10 @@ def take(store: Store, found: Iterable[Read], owner_id: str = OWNER, room: int |
 
 def _size(chat: ImportedChat) -> int:
     """What of a chat counts as stored, in bytes."""
-    files = (len(file.text) + len(file.data or b"") for message in chat.messages for file in message.files)
+    files = (n_bytes_of(file.text) + len(file.data or b"") for message in chat.messages for file in message.files)
     metas = (len(json.dumps(dict(message.meta))) for message in chat.messages if message.meta)
-    return sum(len(message.content) + len(message.reasoning) for message in chat.messages) + sum(files) + sum(metas)
+    texts = (n_bytes_of(message.content) + n_bytes_of(message.reasoning) for message in chat.messages)
+    return sum(texts) + sum(files) + sum(metas)
 
 
 def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:

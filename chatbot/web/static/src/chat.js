@@ -47,7 +47,8 @@ const options = new Options(byId("options"), {
 });
 const context = new Context(byId("gauge"), { link, now: () => asked.fill(), changed: () => attempt(load()) });
 const commands = new CommandList(byId("input"), byId("commands"), {
-  run: (text) => runCommand(text), write: (text) => composer.write(text), tell: (text) => speaker.say(text),
+  run: (text) => runCommand(text), tell: (text) => speaker.say(text),
+  write: (text) => { problem(""); composer.write(text); }, // what was wrong with the words before is not said of these
 });
 const composer = new Composer({
   form: byId("composer"), input: byId("input"), send: byId("send"), chips: byId("chips"), attach: byId("attach"),

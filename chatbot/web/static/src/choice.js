@@ -6,6 +6,12 @@ export function choosing(name, value) {
   return ({ [name]: _, ...rest }) => (value === undefined ? rest : { ...rest, [name]: value });
 }
 
+/** Whether two sets of options are the same. */
+export function same(a, b) {
+  const sorted = (options) => JSON.stringify(Object.entries(options).sort(([one], [two]) => (one < two ? -1 : 1)));
+  return sorted(a) === sorted(b);
+}
+
 export class Choice {
   /** send: has the server take all options, and gives back what it keeps; throws Failure. */
   constructor(send) {

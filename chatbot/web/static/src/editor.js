@@ -9,6 +9,7 @@ export class Change {
   constructor(element, { drafts, put, take, words }) {
     Object.assign(this, { element, drafts, put, take, words });
     this.open = null;
+    this.given = null; // the text that was to be taken
   }
 
   edit(message) {
@@ -17,8 +18,9 @@ export class Change {
     this.open.begin();
   }
 
-  /** Open the change that was being made when the page was left. */
+  /** Open the change that was being made when the page was left, or close the one that the server has: it was told late. */
   goOn(message) {
+    if (this.open && this.open.text === this.given && message.content === this.given) this.leave(message);
     const kept = this.open ? null : this.drafts.read("edit", message.id);
     if (kept === null) return;
     this.show(message, kept);
@@ -30,7 +32,10 @@ export class Change {
       ...this.words(message),
       text,
       changed: (now) => this.drafts.write("edit", message.id, now),
-      take: async (now) => { if (await this.take(message, now)) this.leave(message); },
+      take: async (now) => {
+        this.given = now;
+        if (await this.take(message, now)) this.leave(message);
+      },
       leave: () => this.leave(message),
     });
     this.element.classList.add("editing");
@@ -40,7 +45,7 @@ export class Change {
   leave({ id }) {
     const hadFocus = this.open?.form.contains(document.activeElement);
     this.open?.form.remove();
-    this.open = null;
+    this.open = this.given = null;
     this.element.classList.remove("editing");
     this.drafts.write("edit", id, "");
     if (hadFocus) this.element.querySelector(".edit")?.focus();
@@ -85,6 +90,7 @@ function editor({ text, label, verb, take, leave, takesEnter, mayBeEmpty = false
   return {
     form,
     fit,
+    get text() { return area.value; },
     begin() {
       fit();
       area.focus();

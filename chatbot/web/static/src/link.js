@@ -3,6 +3,7 @@ import { io } from "socket.io-client";
 
 const CALL_TIMEOUT_MS = 10000;
 const REFUSED_RETRY_MS = 5000;
+const ACK = 3; // the type of a packet that answers a call, in Socket.IO's protocol
 const KEPT = new Set(["send", "edit"]); // events with what a person wrote, which stays until they are answered
 
 export class Link {
@@ -11,7 +12,8 @@ export class Link {
     this.refusal = ""; // why the server does not want this page, in its words
     this.onLoggedOut = () => {};
     this.onSilence = () => {}; // a server that is connected has not answered
-    this.onAnswer = () => {};
+    this.onAnswer = () => {}; // to a call, also when it comes too late for who made it
+    this.socket.io.on("packet", ({ type }) => { if (type === ACK) this.onAnswer(); });
     this.socket.on("connect", () => (this.refusal = ""));
     this.socket.on("connect_error", (error) => {
       if (this.socket.active) return; // not reached: socket.io itself tries again
@@ -48,7 +50,6 @@ export class Link {
       if (this.connected) this.onSilence(failure);
       throw failure;
     }
-    this.onAnswer();
     if (answer.error?.code === "not_logged_in") this.onLoggedOut();
     if (!answer.ok) throw new Failure(answer.error.message, answer.error.code, answer.error.option);
     return answer;

@@ -1,6 +1,6 @@
 // What a person chooses for one chat: the panel with its controls and presets. Each change is sent at once; a new chat
 // keeps the choice on this page until its first message takes it along.
-import { Choice, choosing } from "./choice.js";
+import { Choice, choosing, same } from "./choice.js";
 import { controlRow, refused } from "./controls.js";
 import { showDialog } from "./dialog.js";
 import { make } from "./dom.js";
@@ -18,6 +18,7 @@ export class Options {
     this.place = null; // the visit that made is of
     this.made = null;
     this.mayNot = "";
+    this.unanswered = []; // changes of which mayNot says that they were not answered
     opener.addEventListener("click", () => this.open());
   }
 
@@ -40,14 +41,23 @@ export class Options {
   /** What is chosen in the open chat, a Choice for each visit. */
   get choice() {
     const { place } = this.conversation;
-    if (this.place !== place) Object.assign(this, { place, made: new Choice((options) => this.send(place, options)), mayNot: "" });
+    if (this.place !== place) Object.assign(this, { place, made: new Choice((options) => this.send(place, options)), mayNot: "", unanswered: [] });
     return this.made;
   }
 
   /** Another chat is open, or somebody changed this one. */
   show(options) {
     this.choice.accept(options ?? {});
+    this.clearAnswered();
     this.redraw();
+  }
+
+  /** What was not answered in time may be taken after all. */
+  clearAnswered() {
+    const { accepted } = this.choice;
+    if (!this.unanswered.length || !this.unanswered.every((change) => same(change(accepted), accepted))) return;
+    this.mayNot = "";
+    this.unanswered = [];
   }
 
   redraw() {
@@ -108,7 +118,7 @@ export class Options {
   /** Change what is chosen: seen at once, and taken back where the server refuses it. Throws Failure. */
   async change(change) {
     const { choice, place } = this;
-    this.mayNot = "";
+    Object.assign(this, { mayNot: "", unanswered: [] });
     const done = choice.make(change);
     this.keep(place, choice.now);
     this.redraw();
@@ -116,6 +126,8 @@ export class Options {
       await done;
     } catch (failure) {
       if (choice === this.choice && this.dialog) this.mayNot = refused(this.rows, failure, choice.now);
+      if (choice === this.choice && failure.code === "no_answer") this.unanswered.push(change);
+      this.clearAnswered();
       throw failure;
     } finally {
       this.keep(place, choice.now);
@@ -149,7 +161,7 @@ export class Options {
     this.dialog = showDialog("Options of this chat", body);
     this.dialog.classList.add("drawer");
     this.dialog.addEventListener("close", () => (this.dialog = null));
-    this.presets = new Presets({ take: (options) => this.take(options).catch(() => {}), save: (...preset) => this.savePreset(...preset) });
+    this.presets = new Presets({ take: (options) => this.take(options).then(() => true, () => false), save: (...preset) => this.savePreset(...preset) });
     this.problem = make("p", { class: "problem", role: "alert" });
     this.rows = []; // made when the server has told what there is
     this.list = make("div");

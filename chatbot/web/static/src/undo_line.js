@@ -1,4 +1,4 @@
-// A line under what is saved by name: it says what took the place of something, or was deleted, and offers the way back.
+// A line that says what took the place of something, or was deleted, and offers the way back.
 import { make } from "./dom.js";
 import { button } from "./words.js";
 
@@ -12,9 +12,14 @@ export class UndoLine {
 
   /** Tell what happened to a name. undo: makes it as it was. */
   show(name, isDeleted, undo) {
+    this.tell(`“${name}” was ${isDeleted ? "deleted" : "replaced"}.`, `${isDeleted ? "bring back" : "take again what was"} “${name}”`, undo);
+  }
+
+  /** Tell what happened; way: what undo does, in words. */
+  tell(text, way, undo) {
     this.undo = undo;
-    this.text.textContent = `“${name}” was ${isDeleted ? "deleted" : "replaced"}.`;
-    this.button.setAttribute("aria-label", `Undo: ${isDeleted ? "bring back" : "take again what was"} “${name}”`);
+    this.text.textContent = text;
+    this.button.setAttribute("aria-label", `Undo: ${way}`);
     this.element.replaceChildren(this.text, this.button);
   }
 

@@ -77,7 +77,7 @@ export class Drafts {
     stored((store) => store.removeItem(name));
   }
 
-  hasSome(id, kinds) {
+  hasSome(id, kinds = KINDS) {
     return kinds.some((kind) => this.read(kind, id) !== null);
   }
 

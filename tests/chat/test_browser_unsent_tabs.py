@@ -113,3 +113,20 @@ def test_refused_message_is_shown_in_its_tab_alone_and_by_the_next_one_when_that
         expect(tab.find(".answer[data-status=done]")).to_have_count(3)
         expect(refused(tab)).to_have_count(0)
     assert asked(model) == ["begin", "said in A", "said once more"]
+
+
+def test_refused_message_that_another_tab_has_sent_is_not_offered_again(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    first, held, second = begun(tabs, chat)
+    refuse(first, held, "said in A")
+    first.page.evaluate("() => { BroadcastChannel.prototype.postMessage = () => {}; }")  # a sleeping tab says nothing
+    second.page.reload()
+    expect(refused(second)).to_have_text("said in A")
+    second.button("Send again").click()
+    for tab in (first, second):
+        expect(tab.find(".answer[data-status=done]")).to_have_count(2)
+        expect(tab.find(".user")).to_have_text(["begin", "said in A"])
+        expect(refused(tab)).to_have_count(0)
+    expect(first.input).to_have_value("typed on")

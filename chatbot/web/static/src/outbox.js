@@ -5,10 +5,16 @@ import { stored } from "./dom.js";
 const PREFIX = "unsent:";
 
 export class Outbox {
-  /** drafts: knows the tabs. */
-  constructor(drafts) {
+  /** drafts: knows the tabs. gone: called with a refused message that another tab has sent or discarded. */
+  constructor(drafts, gone) {
     this.drafts = drafts;
     this.messages = []; // in the order in which they were sent; each bears the place that it was sent from
+    addEventListener("storage", ({ key, newValue }) => {
+      const found = newValue === null && this.messages.find(({ id, refusal }) => refusal && key === PREFIX + id);
+      if (!found) return;
+      this.messages = this.messages.filter((each) => each !== found);
+      gone(found);
+    });
   }
 
   /** Whether an earlier page left messages. */

@@ -12,7 +12,10 @@ export class Turns {
   constructor(parts, view) {
     Object.assign(this, parts);
     this.view = view;
-    this.outbox = new Outbox(this.composer.drafts);
+    this.outbox = new Outbox(this.composer.drafts, (message) => {
+      this.unshow(message);
+      this.view.showAll();
+    });
     this.isResumed = false;
     this.isFree = !this.composer.drafts.hasSome(null); // nothing is written here that is for another chat
     // The last message on its way; the next one follows it. What an earlier page left goes first.

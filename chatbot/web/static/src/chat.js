@@ -71,7 +71,7 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id) });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
-const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
+const drawFurther = furtherLine(byId("further"), (id) => turns.bringBack(id));
 const deeds = deedsOf({
   link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {

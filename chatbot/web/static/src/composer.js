@@ -187,6 +187,15 @@ export class Composer {
     }
   }
 
+  /** A message stands in the conversation: it is written here no longer, unless something of it was changed. */
+  takeAway({ content, files = [] }) {
+    const { chips } = this.attachments;
+    const isSame = chips.length === files.length && chips.every(({ file }, nth) => file?.id === files[nth].id);
+    if (this.input.value !== content || !isSame) return;
+    this.clear();
+    this.forget(this.conversation.id, content, files);
+  }
+
   /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. What was
    *  written in either of them before. */
   move(from, to) {

@@ -282,6 +282,17 @@ export class Turns {
     this.speaker.say(element.querySelector(".place")?.getAttribute("aria-label") ?? "");
   }
 
+  /** Show what was taken back. What of it stands in the composer as it was is there no longer. */
+  async bringBack(id) {
+    const { place, messages } = this.conversation;
+    const before = new Set(messages.map((message) => message.id));
+    await this.branch(id, "earlier");
+    if (this.conversation.place !== place) return;
+    for (const message of this.conversation.messages) {
+      if (message.role === "user" && !before.has(message.id)) this.composer.takeAway(message);
+    }
+  }
+
   /** A step through the versions of the message that has the focus, else of the last one that has any. */
   step(by) {
     const focused = document.activeElement.closest?.(".message");

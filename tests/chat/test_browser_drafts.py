@@ -22,6 +22,15 @@ def beside(tab: Tab, path: str = "/") -> Tab:
     return other
 
 
+def duplicated(tab: Tab) -> Tab:
+    """A tab made as the copy of another, with all that the session of that one holds."""
+    with tab.context.expect_page() as opened:
+        tab.page.evaluate("() => { open(location.pathname); }")
+    copy = Tab(tab.context, opened.value)
+    expect(copy.find("#model")).to_be_visible()
+    return copy
+
+
 def attach(tab: Tab, name: str) -> None:
     tab.find("#picker").set_input_files({"name": name, "mimeType": "text/plain", "buffer": b"some words"})
     expect(tab.find(".chip .size")).to_contain_text("token")
@@ -90,16 +99,31 @@ def test_a_tab_that_is_closed_leaves_its_words_to_the_next_one(model: FakeServer
 def test_a_tab_made_as_the_copy_of_another_writes_for_itself(model: FakeServer, chat: Process, tabs: Tabs) -> None:
     first = tabs.open(chat)
     first.input.fill(LONG)
-    with first.context.expect_page() as opened:
-        first.page.evaluate("() => { open('/'); }")  # with all that the session of the first holds
-    copy = Tab(first.context, opened.value)
+    copy = duplicated(first)
     expect(copy.input).to_have_value(LONG)
-    expect(copy.find("#model")).to_be_visible()
     copy.input.fill("b")
     first.page.reload()
     expect(first.input).to_have_value(LONG)
     copy.page.reload()
     expect(copy.input).to_have_value("b")
+
+
+@pytest.mark.parametrize("sends_in_the_copy", [False, True])
+def test_a_file_that_is_removed_in_one_of_two_tabs_is_there_for_the_other(
+    model: FakeServer, chat: Process, tabs: Tabs, sends_in_the_copy: bool
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    first = tabs.open(chat)
+    attach(first, "notes.txt")
+    copy = duplicated(first)
+    sending, other = (copy, first) if sends_in_the_copy else (first, copy)
+    expect(copy.find(".chip .name")).to_have_text("notes.txt")
+    other.button("Remove notes.txt").click()
+    expect(other.find(".chip")).to_have_count(0)
+    sending.say("what is in it?")
+    sending.is_at("done")
+    assert "some words" in str(model.requests[-1]["messages"][-1]["content"])
+    assert first.errors == copy.errors == []
 
 
 def test_words_that_an_earlier_version_kept_are_there(model: FakeServer, chat: Process, tabs: Tabs) -> None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.page import Tab, Tabs
+from tests.chat.test_browser_drafts import attach
 from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse, Step
 from tests.processes import Process
 
@@ -270,6 +271,41 @@ def test_other_versions_of_a_message_that_was_taken_back_can_be_read_before_anyt
     tab.say("/undo")
     tab.find("#new").click()
     expect(tab.page.get_by_text("Show what was said here before")).to_be_hidden()
+    assert tab.errors == []
+
+
+def test_what_comes_back_after_undo_does_not_stand_in_the_message_box_too(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A1", Finish()], ["A2", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("one")
+    tab.is_at("done")
+    attach(tab, "notes.txt")
+    tab.say("two")
+    tab.reads("A2")
+    tab.is_at("done")
+    back = tab.page.get_by_role("button", name="Show what was said here before")
+
+    tab.say("/undo")
+    expect(tab.input).to_have_value("two")
+    expect(tab.find(".chip .name")).to_have_text("notes.txt")
+    tab.page.reload()
+    expect(tab.input).to_have_value("two")
+    back.click()
+    tab.reads("A2")
+    for _ in range(2):
+        expect(tab.input).to_have_value("")
+        expect(tab.find(".chip")).to_have_count(0)
+        tab.page.reload()
+        tab.reads("A2")
+
+    tab.say("/undo")
+    tab.input.fill("two, and more")
+    back.click()
+    tab.reads("A2")
+    expect(tab.input).to_have_value("two, and more")
+    expect(tab.find(".chip .name")).to_have_text("notes.txt")
     assert tab.errors == []
 
 

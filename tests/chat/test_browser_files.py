@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.axe import violations
+from tests.chat.held import Held
 from tests.chat.page import Tab, Tabs
 from tests.chat.site import recorded
 from tests.fakes import FakeServer, Finish
@@ -81,10 +82,14 @@ def test_message_says_which_file_was_sent_whole_and_which_was_looked_into(
 def test_file_can_be_removed_before_it_is_sent(model: FakeServer, chat: Process, tabs: Tabs) -> None:
     model.scripts = [["ok", Finish()]]
     tab = tabs.open(chat)
+    held = Held(tab)
     attach(tab, NOTES, {**NOTES, "name": "second.md"})
     expect(tab.find(".chip")).to_have_count(2)
     expect(tab.find(".chip .size").filter(has_text="tokens")).to_have_count(2)
+    held.hold("unfile")
     tab.button("Remove the notes.md").click()
+    held.until_asked()  # the server keeps it for nobody
+    held.release()
     expect(tab.find(".chip .name")).to_have_text(["second.md"])
     expect(tab.button("Remove second.md")).to_be_focused()
     tab.say("go")

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.chat.browser import Browser as Sockets
 from tests.chat.network import wire
 from tests.chat.page import Tab, Tabs
+from tests.chat.test_browser_drafts import attach
 from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, chatbot, running
 
@@ -76,6 +77,36 @@ def test_a_chat_that_is_deleted_in_another_window_says_so_keeps_the_words_and_co
         tab.reads("two")
         expect(tab.find(".user")).to_have_count(2)
         assert tab.errors == []
+
+
+def test_what_was_written_for_a_new_chat_is_not_taken_into_the_one_that_comes_back(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["one", Finish()]]
+    tab = tabs.open(chat)
+    tab.say("begin")
+    tab.is_at("done")
+    chat_id = tab.chat_id()
+    tab.find("#new").click()
+    tab.input.fill("for a new one")
+    attach(tab, "new.txt")
+    tab.find(f'#chats a[href="/c/{chat_id}"]').click()
+    tab.reads("one")
+    tab.input.fill("for this one")
+    attach(tab, "this.txt")
+    page = Sockets(chat.url)
+    assert page.call("delete", {"chat_ids": [chat_id]})["ok"]
+    expect(tab.input).to_have_value("for this one\n\nfor a new one")
+    expect(tab.find(".chip .name")).to_have_text(["this.txt", "new.txt"])
+    assert page.call("restore", {"chat_ids": [chat_id]})["ok"]
+    page.client.disconnect()
+    tab.reads("one")
+    expect(tab.input).to_have_value("for this one")
+    expect(tab.find(".chip .name")).to_have_text("this.txt")
+    tab.find("#new").click()
+    expect(tab.input).to_have_value("for a new one")
+    expect(tab.find(".chip .name")).to_have_text("new.txt")
+    assert tab.errors == []
 
 
 def test_who_has_begun_another_chat_meanwhile_stays_there(model: FakeServer, chat: Process, tabs: Tabs) -> None:

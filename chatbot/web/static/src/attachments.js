@@ -136,9 +136,13 @@ export class Attachments {
     const at = this.chips.indexOf(chip);
     this.chips.splice(at, 1);
     if (chip.failed) this.problem("");
-    if (chip.file) this.link.call("unfile", { file_id: chip.file.id }).catch(() => {}); // the server forgets it by itself
     this.keep();
+    if (chip.file && !this.drafts.isNeeded(chip.file.id)) this.unfile(chip.file);
     (this.holder.querySelectorAll(".remove")[Math.min(at, this.chips.length - 1)] ?? document.getElementById("input")).focus();
+  }
+
+  unfile({ id }) {
+    this.link.call("unfile", { file_id: id }).catch(() => {}); // the server forgets it by itself
   }
 
   /** Show what was attached in a chat and not sent. */

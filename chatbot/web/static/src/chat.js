@@ -72,7 +72,7 @@ const turns = new Turns({ link, conversation, list, composer, options, speaker }
 });
 const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id) });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
-const drawFurther = furtherLine(byId("further"), (id) => turns.branch(id, "earlier"));
+const drawFurther = furtherLine(byId("further"), (id) => turns.bringBack(id));
 const deeds = deedsOf({
   link, conversation, composer, options, list: commands, note, chats: () => chats,
   acts: {
@@ -86,7 +86,7 @@ const door = new LibraryDoor({
   say: (text) => speaker.say(text), ask: (text) => composer.write(text), hasAccounts: () => !sidebar.me.hidden,
 });
 let chats = [];
-let vanished = null; // {id, place}: the chat that went from under this page, and the new one in its place
+let vanished = null; // {id, place, before}: the chat that went, the new one in its place, what was written in both
 let isUnspoken = false; // the first answer of a new chat began before this page could hear of it
 
 // --- what the server says
@@ -315,19 +315,19 @@ function startNew() {
 function leave() {
   const { id } = conversation;
   const kept = composer.isEmpty ? "" : " What you wrote is kept here for a new one.";
-  composer.move(id, null);
+  const before = composer.move(id, null);
   if (!door.isOpen) history.replaceState(null, "", "/");
   startNew();
-  vanished = { id, place: conversation.place };
+  vanished = { id, place: conversation.place, before };
   return kept;
 }
 
 /** The chat that went is there again: back to it, with the words, unless the person does something else by now. */
 function comeBack() {
-  const { id, place } = vanished;
+  const { id, place, before } = vanished;
   vanished = null;
   if (conversation.place !== place || place.id !== null || conversation.pending.length) return;
-  composer.move(null, id);
+  composer.moveBack(id, null, before);
   if (!door.isOpen) history.replaceState(null, "", `/c/${id}`);
   show(id);
   sidebar.toast.say("The chat is back.");

@@ -187,13 +187,37 @@ export class Composer {
     }
   }
 
-  /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. */
+  /** A message stands in the conversation: it is written here no longer, unless something of it was changed. */
+  takeAway({ content, files = [] }) {
+    const { chips } = this.attachments;
+    const isSame = chips.length === files.length && chips.every(({ file }, nth) => file?.id === files[nth].id);
+    if (this.input.value !== content || !isSame) return;
+    this.clear();
+    this.forget(this.conversation.id, content, files);
+  }
+
+  /** What is written in a chat belongs to another one now: the new chat has got its id, or the chat is gone. What was
+   *  written in either of them before. */
   move(from, to) {
-    const texts = [this.draft(from), this.draft(to)]; // something else may be written there already
-    this.drafts.write("draft", to, texts.filter(Boolean).join("\n\n"));
-    this.drafts.write("draft", from, "");
-    this.attachments.write(to, [...this.attachments.kept(from), ...this.attachments.kept(to)]);
-    this.attachments.write(from, []);
+    const before = [this.held(from), this.held(to)]; // something else may be written there already
+    this.hold(to, joined(before));
+    this.hold(from, joined([]));
+    return before;
+  }
+
+  /** What was moved goes back: to each its own, or all of it when something was written since. */
+  moveBack(from, to, before) {
+    if (JSON.stringify(this.held(to)) !== JSON.stringify(joined(before))) this.move(to, from);
+    else [from, to].forEach((id, nth) => this.hold(id, before[nth]));
+  }
+
+  held(id) {
+    return { text: this.draft(id), files: this.attachments.kept(id) };
+  }
+
+  hold(id, { text, files }) {
+    this.drafts.write("draft", id, text);
+    this.attachments.write(id, files);
   }
 
   setText(text) {
@@ -229,4 +253,9 @@ export class Composer {
   focus() {
     if (!isTouch) this.input.focus(); // on a phone it would bring up the keyboard
   }
+}
+
+/** Several that were being written as one. */
+function joined(written) {
+  return { text: written.map(({ text }) => text).filter(Boolean).join("\n\n"), files: written.flatMap(({ files }) => files) };
 }

@@ -14,9 +14,10 @@ export class Drafts {
     if (!this.tab) this.takeName();
     this.open = new Set(); // the other tabs that have answered
     this.roll = null; // while they are asked
+    this.isCopied = false; // another tab was made as a copy of this one
     this.channel = new BroadcastChannel("tabs");
     this.channel.addEventListener("message", ({ data }) => this.hear(data));
-    this.channel.postMessage({ asks: true });
+    this.ask();
   }
 
   /** Names that begin with the time: the newest tab is the last in order. */
@@ -25,9 +26,16 @@ export class Drafts {
     stored((store) => store.setItem("tab", this.tab), SESSION);
   }
 
+  /** Ask which other tabs are open; each answers with its name. */
+  ask() {
+    this.channel.postMessage({ asks: true, tab: this.tab });
+  }
+
   hear({ asks, tab }) {
-    if (asks) this.channel.postMessage({ tab: this.tab });
-    else if (tab === this.tab) this.takeName(); // this one was made as a copy of that one
+    if (asks) {
+      this.isCopied ||= tab === this.tab; // the copy does not know yet that it is one
+      this.channel.postMessage({ tab: this.tab });
+    } else if (tab === this.tab) this.takeName(); // this one was made as a copy of that one
     else this.open.add(tab);
   }
 
@@ -77,7 +85,12 @@ export class Drafts {
     stored((store) => store.removeItem(name));
   }
 
-  hasSome(id, kinds) {
+  /** Whether a file that this tab has dropped may be needed by another, or by a message that was not sent. */
+  isNeeded(fileId) {
+    return this.isCopied || stored((store) => Object.values(store).some((text) => text.includes(fileId)));
+  }
+
+  hasSome(id, kinds = KINDS) {
     return kinds.some((kind) => this.read(kind, id) !== null);
   }
 
@@ -85,7 +98,7 @@ export class Drafts {
   callRoll() {
     this.roll ??= new Promise((done) => {
       this.open.clear();
-      this.channel.postMessage({ asks: true });
+      this.ask();
       setTimeout(() => { this.roll = null; done(); }, ANSWER_MS);
     });
     return this.roll;

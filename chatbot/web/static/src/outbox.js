@@ -1,12 +1,20 @@
 // Messages that the server does not have yet. The browser keeps them, so that they outlive a reload; one that the server
-// refuses stays until the person has decided about it.
+// refuses stays until the person has decided about it. They belong to their tab; when that is closed, to the next page.
 import { stored } from "./dom.js";
 
 const PREFIX = "unsent:";
 
 export class Outbox {
-  constructor() {
+  /** drafts: knows the tabs. gone: called with a refused message that another tab has sent or discarded. */
+  constructor(drafts, gone) {
+    this.drafts = drafts;
     this.messages = []; // in the order in which they were sent; each bears the place that it was sent from
+    addEventListener("storage", ({ key, newValue }) => {
+      const found = newValue === null && this.messages.find(({ id, refusal }) => refusal && key === PREFIX + id);
+      if (!found) return;
+      this.messages = this.messages.filter((each) => each !== found);
+      gone(found);
+    });
   }
 
   /** Whether an earlier page left messages. */
@@ -14,15 +22,20 @@ export class Outbox {
     return Boolean(stored((store) => Object.keys(store).some((name) => name.startsWith(PREFIX))));
   }
 
-  /** Take what an earlier page left; those messages. The ones of one new chat share a place. */
-  read() {
+  /** Take what an earlier page of this tab left, and tabs that are closed; those messages, each with the tab that it
+   *  was written in. The ones of one new chat share a place. */
+  async read() {
+    const isOwn = ({ tab }) => tab === this.drafts.tab;
+    if (!kept().every(isOwn)) await this.drafts.callRoll();
     const known = new Set(this.messages.map(({ id }) => id));
     const places = new Map();
-    const left = kept().filter(({ id }) => !known.has(id)).sort((a, b) => a.at - b.at).map(({ chat, begins, ...message }) => {
+    const free = kept().filter((each) => !known.has(each.id) && (isOwn(each) || !this.drafts.open.has(each.tab)));
+    const left = free.sort((a, b) => a.at - b.at).map(({ chat, begins, ...message }) => {
       const visit = chat ?? begins;
       if (!places.has(visit)) places.set(visit, { id: chat, begins });
-      return { ...message, place: places.get(visit), isKept: true };
+      return { ...message, place: places.get(visit) };
     });
+    for (const message of left) this.keep(message);
     this.messages.unshift(...left);
     return left;
   }
@@ -37,7 +50,7 @@ export class Outbox {
   /** Keep how a message stands now; it is marked as kept where the browser has room. */
   keep(message) {
     const { place, isKept: _, ...rest } = message;
-    const written = JSON.stringify({ ...rest, chat: place.id, begins: place.begins });
+    const written = JSON.stringify({ ...rest, chat: place.id, begins: place.begins, tab: this.drafts.tab });
     message.isKept = Boolean(stored((store) => (store.setItem(PREFIX + message.id, written), true)));
   }
 

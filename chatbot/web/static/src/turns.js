@@ -12,21 +12,25 @@ export class Turns {
   constructor(parts, view) {
     Object.assign(this, parts);
     this.view = view;
-    this.outbox = new Outbox();
+    this.outbox = new Outbox(this.composer.drafts, (message) => {
+      this.unshow(message);
+      this.view.showAll();
+    });
     this.isResumed = false;
+    this.isFree = !this.composer.drafts.hasSome(null); // nothing is written here that is for another chat
     // The last message on its way; the next one follows it. What an earlier page left goes first.
     this.sending = Outbox.isLeft ? new Promise((go) => { this.go = go; }) : Promise.resolve();
     this.maxChars = Number(document.body.dataset.maxChars);
   }
 
   /** It is known who is here: send what an earlier page could not. */
-  resume() {
+  async resume() {
     if (this.isResumed) return;
     this.isResumed = true;
     const { conversation } = this;
-    const left = this.outbox.read();
+    const left = await this.outbox.read();
     const waiting = left.filter(({ refusal }) => !refusal);
-    const begun = waiting.findLast(({ place }) => place.id === null)?.place;
+    const begun = this.begunBefore(waiting);
     const isNew = conversation.id === null && !conversation.messages.length;
     if (isNew) for (const message of left) if (message.place === begun) message.place = conversation.place;
     const here = this.outbox.messages.filter(({ place }) => place === conversation.place);
@@ -36,6 +40,13 @@ export class Turns {
     for (const { place } of waiting) place.arrival = this.sending;
     this.view.showAll();
     this.go?.(this.deliverAll(waiting));
+  }
+
+  /** The place of the new chat that this page goes on with: what its tab began last, else a tab that is closed. */
+  begunBefore(waiting) {
+    const fresh = waiting.filter(({ place }) => place.id === null);
+    const { tab: own } = this.composer.drafts;
+    return (fresh.findLast(({ tab }) => tab === own) ?? (this.isFree ? fresh.at(-1) : undefined))?.place;
   }
 
   /** Open another chat, or a new one: nothing of it is there yet but what was not sent. */
@@ -269,6 +280,17 @@ export class Turns {
     const wanted = buttons.find((button) => button.dataset.step === way && !button.disabled);
     (wanted ?? buttons.find((button) => !button.disabled) ?? this.composer).focus();
     this.speaker.say(element.querySelector(".place")?.getAttribute("aria-label") ?? "");
+  }
+
+  /** Show what was taken back. What of it stands in the composer as it was is there no longer. */
+  async bringBack(id) {
+    const { place, messages } = this.conversation;
+    const before = new Set(messages.map((message) => message.id));
+    await this.branch(id, "earlier");
+    if (this.conversation.place !== place) return;
+    for (const message of this.conversation.messages) {
+      if (message.role === "user" && !before.has(message.id)) this.composer.takeAway(message);
+    }
   }
 
   /** A step through the versions of the message that has the focus, else of the last one that has any. */

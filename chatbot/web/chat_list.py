@@ -75,6 +75,8 @@ class ChatList:
         """Delete chats and end their answers. They can be restored for a day."""
         self._store.delete(chat_ids)
         self._jobs.stop_chats(chat_ids)
+        for chat_id in self._store.answered_elsewhere() & set(chat_ids):
+            self._store.want_stop(chat_id)
         self.announce_gone(chat_ids, owner_id)
 
     def restore(self, chat_ids: Sequence[str]) -> list[dict[str, Any]]:

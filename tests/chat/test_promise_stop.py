@@ -146,6 +146,23 @@ def test_taking_back_a_message_that_waits_leaves_the_hidden_answer_alone(
     tab.reads("second and whole")
 
 
+def test_a_deleted_chat_is_answered_by_no_terminal_either(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
+    model.scripts = [["half", Gate(), " never", Finish()]]
+    with running(chatbot(model.url, tmp_path)) as web:
+        terminal = Terminal(model.url, "--data_dir", str(tmp_path))
+        terminal.until("> ")
+        terminal.type("say it\r")
+        tab = tabs.open(web)
+        tab.find("#chats a").click()
+        tab.reads("half")
+        tab.find("#chats a").focus()
+        tab.page.keyboard.press("Delete")
+        terminal.until("[stopped; what was written is kept]")
+        assert model.client_left.wait(WAIT_S)
+        terminal.type("\x04")
+        assert terminal.status() == 0
+
+
 def test_stop_on_the_page_ends_what_a_terminal_is_answering(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
     hold = Gate()
     model.scripts = [["half", hold, " never", Finish()], ["again", hold, Finish()]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
 from rag import probe
@@ -12,6 +12,8 @@ from rag.errors import EmbedderAway
 from rag.index import Index, Told
 from rag.requests import Requests, is_ready
 from rag.work import AT_ONCE, BATCH
+
+_SOON_S = 30.0  # how long one document waits for its vectors, which are filled in otherwise
 
 
 class Fill:
@@ -88,3 +90,22 @@ def _beginning(embedder: Embedder, text: str) -> Vector:
     shorter = text[: len(text) * 3 // 4]
     found = what_fits(embedder, [shorter])[0]
     return _beginning(embedder, shorter) if found is None else found
+
+
+def soon(index: Index, embedder: Embedder, texts: Sequence[str]) -> dict[str, list[Vector]]:
+    """Vectors of a short document by their model, or none where they are not made soon.
+
+    Raises EmbedderAway, TextTooLong.
+    """
+    requests = Requests(1)
+    future = requests.submit(_known, index, embedder, texts)
+    is_late = bool(wait([future], _SOON_S).not_done)
+    requests.end()
+    return {} if is_late else {embedder.model: future.result()}
+
+
+def _known(index: Index, embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+    """The vectors of texts, of a model that is known again later."""
+    if not probe.kept(index, embedder.model):
+        probe.renew(index, embedder)
+    return embedder.embed(texts)

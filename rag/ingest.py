@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,7 +29,7 @@ from rag.errors import (
     SourceFailed,
     TextTooLong,
 )
-from rag.fill import Fill
+from rag.fill import Fill, soon
 from rag.index import Index
 from rag.pace import Pace
 from rag.requests import Requests, is_ready
@@ -37,7 +37,6 @@ from rag.work import AT_ONCE, BATCH, Work, batches, cut_smaller, made_of
 
 _WINDOW = 64  # texts that are collected before they are sent: memory holds at most two windows
 _LONG = 64  # texts without vectors, from which on a document is kept before it has them
-_PUT_S = 30.0  # how long one document waits for its vectors, which are filled in otherwise
 _TRY_AGAIN_S = 3_600.0  # after so long a file that could not be read is tried again though it did not change
 _GONE = (404, 410)  # what a server says of a page that is no longer there
 
@@ -141,21 +140,8 @@ class Ingest:
         if len(chunks) <= BATCH:
             with suppress(EmbedderAway, TextTooLong):
                 texts = [each.told(document.text, document.title) for each in chunks]
-                vectors = self._soon(texts)
+                vectors = soon(self._index, self._embedder, texts)
         return self._index.put(shelf_id, document, chunks, vectors)
-
-    def _first(self, texts: Sequence[str]) -> list[Vector]:
-        if not probe.kept(self._index, self._embedder.model):
-            probe.renew(self._index, self._embedder)
-        return self._embedder.embed(texts)
-
-    def _soon(self, texts: Sequence[str]) -> dict[str, list[Vector]]:
-        """Vectors by the model, or none where they are not made soon. Raises EmbedderAway, TextTooLong."""
-        model, requests = self._embedder.model, Requests(1)
-        future = requests.submit(self._first, texts)
-        is_late = bool(wait([future], _PUT_S).not_done)
-        requests.end()
-        return {} if is_late else {model: future.result()}
 
     def fill(
         self, tell: Callable[[int, int], None] = lambda _, __: None, is_cancelled: Callable[[], bool] = lambda: False

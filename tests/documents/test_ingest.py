@@ -246,7 +246,7 @@ def test_vectors_that_shall_be_made_no_more_do_not_wait_for_a_server_that_hangs(
 def test_one_document_is_kept_without_vectors_where_a_server_hangs(
     index: Shelves, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.ingest._PUT_S", 0.1)
+    monkeypatch.setattr("rag.fill._SOON_S", 0.1)
     hanging = Hanging()
     Ingest(index, hanging).put(1, notes(1)[0].read())
     assert not hanging.gate.is_set()

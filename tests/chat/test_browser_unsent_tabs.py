@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.chat.held import Held
-from tests.chat.network import wire
 from tests.chat.page import Tab, Tabs
 from tests.chat.test_browser_drafts import beside
 from tests.chat.test_browser_unsent import asked
@@ -41,32 +40,31 @@ def refused(tab: Tab) -> Locator:
     return tab.find(".said").filter(has_text="Not sent.").locator(".user")
 
 
-def test_two_tabs_that_begin_chats_while_the_server_is_away_keep_them_apart_over_a_reload(
+def test_two_tabs_that_begin_chats_while_the_server_is_slow_keep_them_apart_over_a_reload(
     model: FakeServer, chat: Process, tabs: Tabs
 ) -> None:
     model.scripts = [["ok", Finish()]]
-    with wire(chat) as line:
-        first = tabs.open(chat, line.url)
-        pair = (first, beside(first, line.url))
-        for tab in pair:
-            tab.page.wait_for_function("() => navigator.serviceWorker.controller")
-        line.cut()
-        for tab, name in zip(pair, "AB", strict=True):
-            expect(tab.strip).to_be_visible()
-            for n in (1, 2):
-                tab.say(f"{name}{n}")
-            tab.input.fill(f"draft {name}")
-        for tab in pair:
-            tab.page.reload()
-        line.mend()
-        for tab, name in zip(pair, "AB", strict=True):
-            expect(tab.find(".answer[data-status=done]")).to_have_count(2)
-            expect(tab.find(".user")).to_have_text([f"{name}1", f"{name}2"])
-            expect(tab.input).to_have_value(f"draft {name}")
-            tab.input.press("Enter")
-            expect(tab.find(".answer[data-status=done]")).to_have_count(3)
-            expect(tab.find(".user")).to_have_text([f"{name}1", f"{name}2", f"draft {name}"])
-    assert sorted(asked(model)) == ["A1", "A2", "B1", "B2", "draft A", "draft B"]
+    first = tabs.open(chat)
+    pair = {"A": first, "B": beside(first)}
+    slow = {name: Held(tab) for name, tab in pair.items()}
+    for name, tab in pair.items():
+        slow[name].hold("send")
+        for n in (1, 2):
+            tab.say(f"{name}{n}")
+        tab.input.fill(f"draft {name}")
+        slow[name].until_asked()
+    for name, tab in pair.items():
+        tab.page.reload()
+        slow[name].until_asked(2)
+        expect(tab.find(".user")).to_have_text([f"{name}1", f"{name}2"])
+    for name, tab in pair.items():
+        slow[name].release()
+        expect(tab.find(".answer[data-status=done]")).to_have_count(2)
+        expect(tab.input).to_have_value(f"draft {name}")
+        tab.input.press("Enter")
+        expect(tab.find(".answer[data-status=done]")).to_have_count(3)
+        expect(tab.find(".user")).to_have_text([f"{name}1", f"{name}2", f"draft {name}"])
+    assert asked(model) == ["A1", "A2", "draft A", "B1", "B2", "draft B"]
 
 
 def test_words_for_a_new_chat_stay_out_of_one_that_a_closed_tab_began(

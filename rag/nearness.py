@@ -1,13 +1,14 @@
 """How near the sentences of passages are to a question. A note speaks of many things, and is as a whole near to none.
 
-Sentences are embedded when they are asked for, alone and below the title of their document; those of late questions
-are remembered.
+Sentences are embedded when they are asked for, alone and below the title of their document; those of the last
+questions are remembered.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,10 +24,10 @@ _LONGEST_TITLE = 80
 _FULL_LINE = 50  # a line of so many characters goes on in the next one
 _AT_ONCE = 32  # texts a request
 _MOST_KEPT = 3_000  # vectors
+_LONGEST_S = 8.0  # after which no further texts are sent: what is known by then has to do
 _LINES = re.compile(r"[^\n]*\n?")
 _ITEM = re.compile(r"\s*(?:[-*•|>#]+|\d{1,3}[.)](?=\s))\s*")
 _ENDS = re.compile(r"(?<=[.!?])[\"\u201d\u201c\u00bb)\]]*\s+|(?<=[\u3002\uff01\uff1f])")
-
 _PARTS = re.compile(rf"{_ENDS.pattern}|(?<=[:;])\s+")
 _ROW = re.compile(r":\s.*:\s|^\s*\|")  # a row of a table, with the names of its columns
 
@@ -40,7 +41,7 @@ class Nearness:
 
     def of(self, query: Vector, passages: Sequence[Passage], embedder: Embedder) -> list[float | None]:
         """For each passage the cosine of the question with its nearest sentence; None for those behind the first ones,
-        and for all where nobody makes embeddings any more."""
+        for those that would take too long, and for all where nobody makes embeddings any more."""
         looked_at = [_told(each) for each in passages[:_MOST_PASSAGES]]
         try:
             vectors = self._vectors(list(dict.fromkeys(text for texts in looked_at for text in texts)), embedder)
@@ -58,7 +59,10 @@ class Nearness:
             found = {text: self._known.pop(text) for text in texts if text in self._known}
             self._known.update(found)  # the latest last
         missing = [text for text in texts if text not in found]
+        until = time.monotonic() + _LONGEST_S
         for at in range(0, len(missing), _AT_ONCE):
+            if time.monotonic() > until:
+                break
             part = missing[at : at + _AT_ONCE]
             made = zip(part, what_fits(embedder, part), strict=True)
             found.update((text, vector) for text, vector in made if vector is not None)

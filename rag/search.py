@@ -16,7 +16,7 @@ from rag.errors import EmbedderAway
 from rag.index import Index
 from rag.nearness import Nearness
 from rag.vectors import Rows, Vector, VectorStore, best
-from rag.words import Words, codes
+from rag.words import Words, codes, has_codes
 
 Mask = NDArray[np.bool_]
 
@@ -149,7 +149,7 @@ class Search:
 
     def _without(self, wanted: frozenset[str], passage: Passage, seen: _Seen) -> Passage:
         """A passage that lacks a code of the question answers nothing: error E31 is not error E7."""
-        if not wanted or wanted <= codes(" ".join((passage.title, *passage.headings, passage.text)).upper()):
+        if has_codes(" ".join((passage.title, *passage.headings, passage.text)), wanted):
             return passage
         scale = self._scale(seen)
         return replace(passage, score=min(passage.score, scale.min_score - _OTHER_CODE * scale.spread))

@@ -23,7 +23,7 @@ from rag.vectors import Rows
 
 _MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
-_CODE = re.compile(r"\b[A-Z]{1,3}[ -]?\d{1,4}\b")
+_CODE, _SPELT = re.compile(r"\b[A-Z]{1,3}-?\d{1,4}\b"), re.compile(r"\b[A-Z]{1,3}[ -]?\d{1,4}\b")
 _TO_READ = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)"
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
@@ -36,9 +36,14 @@ class _Places:
     shares: NDArray[np.float32]
 
 
-def codes(text: str) -> frozenset[str]:
-    """The codes that a text names, such as E31, A 4 or HV-88, in one spelling."""
-    return frozenset(re.sub(r"\W", "", each) for each in _CODE.findall(text))
+def codes(question: str) -> frozenset[str]:
+    """The codes that a question names, such as E31 or HV-88, in one spelling."""
+    return frozenset(each.replace("-", "") for each in _CODE.findall(question))
+
+
+def has_codes(text: str, wanted: frozenset[str]) -> bool:
+    """Whether a text names all these codes, however it spells them (e31, HV 88)."""
+    return not wanted or wanted <= {re.sub(r"[ -]", "", each) for each in _SPELT.findall(text.upper())}
 
 
 def telling(question: str) -> list[str]:

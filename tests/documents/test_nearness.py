@@ -12,7 +12,7 @@ from rag.errors import EmbedderAway
 from rag.gate import Scale
 from rag.nearness import sentences
 from rag.search import Search
-from rag.words import codes
+from rag.words import codes, has_codes
 from tests.documents.shelf import WordEmbedder, document, library, put
 
 NOTE = """# Notes
@@ -71,7 +71,9 @@ def test_what_speaks_of_another_code_answers_nothing(embedder: WordEmbedder, tmp
     put(index, 1, document("machine.md", "# Error F21\n\nError F21 means that the drain is blocked."), embedder)
     search = Search(index, embedder)
     assert search.passages("What does error F21 mean?", [1], 1)[0].score >= search.min_score()
-    assert codes("What do error F 21 and HV-88 mean, on x86 in 2021?") == {"F21", "HV88"}
+    wanted = codes("What do error F21 and HV-88 mean, on x86, in the EU 2021?")
+    assert wanted == {"F21", "HV88"}
+    assert has_codes("hv 88 comes after f-21", wanted) and not has_codes("HV 88 comes after F2", wanted)
     assert search.passages("What does error F05 mean?", [1], 1)[0].score < search.min_score()
     index.close()
 
@@ -91,6 +93,15 @@ def test_without_the_sentences_the_passage_as_a_whole_decides(
     assert found[0].uri == "notes.md" and found[0].score < search.min_score()
     monkeypatch.undo()
     assert search.passages("Do backups run at night?", [1], 3)[0].score >= search.min_score()
+
+
+def test_a_slow_server_is_not_asked_for_all_sentences(
+    search: Search, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.nearness._LONGEST_S", -1.0)
+    embedder.asked.clear()
+    assert search.passages("Do backups run at night?", [1], 3)[0].score < search.min_score()
+    assert embedder.asked == ["Do backups run at night?"]
 
 
 def test_a_sentence_that_the_model_cannot_read_is_left_out(search: Search, embedder: WordEmbedder) -> None:

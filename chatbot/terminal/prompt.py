@@ -93,6 +93,8 @@ class Prompt:
         """In the editor's own loop: put the line lower."""
         app = self._session.app
         if app.is_running and not app.is_done and self._unsaid:
+            # Else erase() turns bracketed paste off until the line is drawn again: what is pasted then would be sent.
+            app.renderer._bracketed_paste_enabled = False
             app.renderer.erase()
             self._write_unsaid()
             app.invalidate()

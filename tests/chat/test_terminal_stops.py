@@ -43,6 +43,28 @@ def statuses(home: Path) -> list[str]:
         return [str(status) for (status,) in found]
 
 
+def test_a_paste_is_known_as_one_also_while_lines_are_written_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+
+    class Recorded(DummyOutput):
+        def enable_bracketed_paste(self) -> None:
+            modes.append("on")
+
+        def disable_bracketed_paste(self) -> None:
+            modes.append("off")
+
+    def greet() -> None:
+        line.say_above("hello\n")
+        line.when_shown(lambda: (modes.append("drawn again"), keys.send_text("x\r")))
+
+    monkeypatch.setattr(prompt, "_output", Recorded)
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        line = prompt.Prompt(None, DummyCompleter(), lambda: False, lambda: None)
+        line.when_shown(greet)
+        assert line.read() == "x"
+    assert "off" not in modes[: modes.index("drawn again")] and modes[-1] == "off"
+
+
 @needs_tmux
 def test_ctrl_c_ends_each_wait_for_the_server_and_the_next_message_works(server: FakeServer, home: Path) -> None:
     with Tmux(server.url) as tmux:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chat.browser import Browser
+from tests.chat.held import Answers
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish
@@ -143,3 +144,15 @@ def test_what_was_wrong_with_a_command_is_not_said_of_the_next_one_that_is_chose
     expect(tab.find("#note-text")).to_contain_text("No answer yet")
     expect(tab.problem).to_be_hidden()
     assert tab.errors == []
+
+
+def test_a_slash_that_is_typed_before_the_server_has_told_its_commands_lists_them_then(
+    chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab, "hello")
+    answers.came()
+    tab.input.press_sequentially("/s")
+    expect(tab.find("#commands")).to_be_hidden()
+    answers.let_go()
+    expect(tab.find("#commands [role=option]").first).to_contain_text("/system")

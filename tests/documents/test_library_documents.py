@@ -224,7 +224,7 @@ def test_texts_are_counted_in_bytes_also_in_a_library_of_before(
     assert library.text_bytes(ANNA) == len("鷺鷺鷺?".encode())
     library.close()
     db = sqlite3.connect(tmp_path / "library.db")
-    db.executescript("DROP INDEX document_sizes; ALTER TABLE documents DROP COLUMN n_bytes; PRAGMA user_version = 1")
+    db.executescript("DROP INDEX document_sizes; ALTER TABLE documents DROP COLUMN n_bytes; PRAGMA user_version = 2")
     db.close()
     again = Library(tmp_path / "library.db", embedder, read=read)
     assert again.text_bytes(ANNA) == len("鷺鷺鷺?".encode())

@@ -20,6 +20,7 @@ export class CommandList extends Listbox {
     this.commands = commands.filter(({ refusal }) => !refusal);
     this.prompts = prompts;
     this.nowKnown();
+    this.look(); // a slash may stand there already
   }
 
   /** The command and its argument, or null for a message, also one that only looks like a command. */

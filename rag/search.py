@@ -140,9 +140,11 @@ class Search:
 
         made = [scored(each) for each in found]
         unsure = [number for number, each in enumerate(made) if each.score < gate_at]
-        if self._nearness[:2] != (seen.model, seen.probe):
-            self._nearness = seen.model, seen.probe, Nearness()
-        near = self._nearness[2].of(query, [made[n] for n in unsure], embedder)
+        model, known_by, nearness = self._nearness
+        if (model, known_by) != (seen.model, seen.probe):
+            nearness = Nearness()
+            self._nearness = seen.model, seen.probe, nearness
+        near = nearness.of(query, [made[n] for n in unsure], embedder)
         for number, nearest in zip(unsure, near, strict=True):
             made[number] = scored(made[number], nearest)
         return made

@@ -146,15 +146,20 @@ def test_taking_back_a_message_that_waits_leaves_the_hidden_answer_alone(
     tab.reads("second and whole")
 
 
+def watched_terminal(model: FakeServer, tab: Tab, data_dir: Path) -> tuple[Terminal, Tab]:
+    """A terminal in the middle of an answer, and a page that shows its chat."""
+    terminal = Terminal(model.url, "--data_dir", str(data_dir))
+    terminal.until("> ")
+    terminal.type("say it\r")
+    tab.find("#chats a").click()
+    tab.reads("half")
+    return terminal, tab
+
+
 def test_a_deleted_chat_is_answered_by_no_terminal_either(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
     model.scripts = [["half", Gate(), " never", Finish()]]
     with running(chatbot(model.url, tmp_path)) as web:
-        terminal = Terminal(model.url, "--data_dir", str(tmp_path))
-        terminal.until("> ")
-        terminal.type("say it\r")
-        tab = tabs.open(web)
-        tab.find("#chats a").click()
-        tab.reads("half")
+        terminal, tab = watched_terminal(model, tabs.open(web), tmp_path)
         tab.find("#chats a").press("Delete")
         terminal.until("[stopped; what was written is kept]")
         assert model.client_left.wait(WAIT_S)
@@ -166,12 +171,7 @@ def test_stop_on_the_page_ends_what_a_terminal_is_answering(model: FakeServer, t
     hold = Gate()
     model.scripts = [["half", hold, " never", Finish()], ["again", hold, Finish()]]
     with running(chatbot(model.url, tmp_path)) as web:
-        terminal = Terminal(model.url, "--data_dir", str(tmp_path))
-        terminal.until("> ")
-        terminal.type("say it\r")
-        tab = tabs.open(web)
-        tab.find("#chats a").click()
-        tab.reads("half")
+        terminal, tab = watched_terminal(model, tabs.open(web), tmp_path)
         tab.button("Stop").click()
         tab.is_at("stopped")
         expect(tab.button("Stop")).to_be_hidden()

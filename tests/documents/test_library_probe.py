@@ -12,9 +12,8 @@ from chatbot.core.library.searching import Searching
 from rag import probe
 from rag.extract import read
 from rag.library import Library
+from tests.documents.kitchen import ANNA, QUESTION, cooking, kitchen
 from tests.documents.shelf import WordEmbedder
-
-ANNA, QUESTION = "anna", "How long are eggs boiled?"
 
 
 @pytest.fixture
@@ -24,20 +23,13 @@ def embedder() -> WordEmbedder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "kitchen"
-    made.mkdir()
-    for name, text in (("eggs.md", "Eggs are boiled for nine minutes."), ("bread.md", "Bread is baked for an hour.")):
-        (made / name).write_text(text)
-    return made
+    return kitchen(tmp_path)
 
 
 @pytest.fixture
 def library(tmp_path: Path, embedder: WordEmbedder, folder: Path) -> Iterator[Library]:
     """Its one shelf is read whole, and was searched."""
-    made = Library(tmp_path / "library.db", embedder, read=read)
-    shelf_id = made.index.add_shelf(ANNA, "cooking").id
-    made.refresh(made.add_source(ANNA, shelf_id, "folder", str(folder)).id)
-    assert made.search(QUESTION, [shelf_id])[0].cosine is not None
+    made = cooking(tmp_path / "library.db", embedder, folder)
     yield made
     made.close()
 

@@ -182,6 +182,7 @@ class _Run:
         self._under_way: deque[tuple[Future[list[Vector | None]], int]] = deque()  # (a request, its texts)
         self._n_done, self._model = 0, ""
         self._n_all: int | None = None
+        self._requests = Requests(AT_ONCE)
 
     def take(self, items: Iterable[Item], n_all: int | None, failed: Mapping[str, Failure]) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
@@ -189,27 +190,26 @@ class _Run:
         n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
         self._pace = Pace(n_known + len(failed), time.monotonic())
         seen: set[str] = set()
-        requests = Requests(AT_ONCE)
         try:
-            self._meet_model(requests)
+            self._meet_model()
             before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):
-                now = [(work, self._asked(requests, work)) for work in window]
+                now = [(work, self._asked(work)) for work in window]
                 self._keep(before)
                 before = now
             self._keep(before)
         finally:
-            requests.end()
+            self._requests.end()
         if not self._is_cancelled():
             self._report.is_whole = True
             self._remove_others(seen)
         return self._report
 
-    def _meet_model(self, requests: Requests) -> None:
+    def _meet_model(self) -> None:
         """Learn who makes the vectors; those of another model of this name go."""
         try:
             self._model = self._embedder.model
-            met = requests.submit(probe.renew, self._index, self._embedder)
+            met = self._requests.submit(probe.renew, self._index, self._embedder)
             if is_ready([met], self._is_cancelled):
                 met.result()
         except EmbedderAway as why:
@@ -291,11 +291,11 @@ class _Run:
             self._index.set_stamp(self._shelf_id, item.uri, item.stamp)
         return True
 
-    def _asked(self, requests: Requests, work: Work) -> list[Future[list[Vector | None]]]:
+    def _asked(self, work: Work) -> list[Future[list[Vector | None]]]:
         """The vectors that a document lacks, on their way."""
         asked = [] if self._report.without_vectors else list(batches(work.missing()))
         self._pace.make(len(work.chunks) - sum(map(len, asked)))
-        futures = [requests.submit(what_fits, self._embedder, texts) for texts in asked]
+        futures = [self._requests.submit(what_fits, self._embedder, texts) for texts in asked]
         self._under_way.extend(zip(futures, map(len, asked), strict=True))
         return futures
 
@@ -315,8 +315,11 @@ class _Run:
         try:
             for texts, future in zip(batches(work.missing()), futures, strict=False):
                 work = work.taught(self._made(texts, future.result()))
-            if futures:
-                work = self._cut_smaller(work)
+            if futures and work.missing():
+                cut = self._cut_smaller(work)
+                if cut is None:
+                    return False
+                work = cut
         except EmbedderAway as why:
             self._report.without_vectors = why.message
         if self._put(work) is not None:
@@ -347,7 +350,10 @@ class _Run:
                 self._report.n_chunks += len(rows)
                 self._say(work.document.uri)
             if work.missing():
-                work = self._cut_smaller(work)
+                cut = self._cut_smaller(work)
+                if cut is None:
+                    return False
+                work = cut
                 self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
         except EmbedderAway as why:
             self._report.without_vectors = why.message
@@ -359,9 +365,12 @@ class _Run:
         self._report.n_embedded += len(found)
         return found
 
-    def _cut_smaller(self, work: Work) -> Work:
-        """The document without chunks that are too long. Raises EmbedderAway."""
-        made = cut_smaller(work, self._embedder, self._limits)
+    def _cut_smaller(self, work: Work) -> Work | None:
+        """The document without chunks that are too long; None when the run shall end. Raises EmbedderAway."""
+        cut = self._requests.submit(cut_smaller, work, self._embedder, self._limits)
+        if not is_ready([cut], self._is_cancelled):
+            return None
+        made = cut.result()
         self._report.n_embedded += len(made.known) - len(work.known)
         return made
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rag import probe
 from rag.chunk import Limits
 from rag.documents import Document
 from rag.embed import Vector
@@ -18,6 +19,7 @@ from rag.extract import read
 from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
 from rag.sources.folder import Folder
+from rag.tokens import estimate
 from tests.documents.shelf import WordEmbedder, library
 from tests.fakes import WAIT_S
 
@@ -52,6 +54,19 @@ class Hanging(WordEmbedder):
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         self.asked_at.set()
         assert self.gate.wait(WAIT_S)
+        return super().embed(texts)
+
+
+class Narrow(Hanging):
+    """A server that refuses long texts at once, and says nothing of short ones until its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_tokens = 40
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        if any(text == probe.TEXT or estimate(text) > self.max_tokens for text in texts):
+            return WordEmbedder.embed(self, texts)
         return super().embed(texts)
 
 
@@ -227,6 +242,14 @@ def test_a_cancelled_run_keeps_what_it_has_and_removes_nothing(index: Shelves, e
 def test_a_run_that_shall_stop_does_not_wait_for_a_server_that_hangs(index: Shelves) -> None:
     hanging = Hanging()
     report = Ingest(index, hanging).take(1, notes(300), is_cancelled=hanging.asked_at.is_set)
+    hanging.gate.set()
+    assert (report.is_whole, report.n_new) == (False, 0)
+
+
+def test_a_run_that_shall_stop_does_not_wait_for_what_is_cut_smaller(index: Shelves) -> None:
+    hanging = Narrow()
+    report = Ingest(index, hanging).take(1, [Note("a.txt", "llama " * 90)], is_cancelled=hanging.asked_at.is_set)
+    assert not hanging.gate.is_set()
     hanging.gate.set()
     assert (report.is_whole, report.n_new) == (False, 0)
 

@@ -39,6 +39,8 @@ _USE = {
     "shelf_bytes": """SELECT owner_id, sum(size) FROM (
         SELECT owner_id, length(CAST(text AS BLOB)) AS size FROM prompts
         UNION ALL SELECT owner_id, length(CAST(options AS BLOB)) FROM presets
+        UNION ALL SELECT owner_id, length(CAST(options AS BLOB)) FROM chats WHERE options != '{}'
+        UNION ALL SELECT owner_id, length(CAST(notes AS BLOB)) FROM chats WHERE notes IS NOT NULL
         ) GROUP BY owner_id""",
     "messages_today": """SELECT c.owner_id, count(*) FROM chats c JOIN messages m ON m.chat_id = c.id
         WHERE c.updated_at > :since AND m.role = 'assistant' AND m.created_at > :since AND NOT m.is_imported

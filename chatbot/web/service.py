@@ -94,7 +94,8 @@ class ChatService:
     def tell_chats(self, chat_ids: Sequence[str]) -> None:
         """Tell every page of their owner of chats that came at once."""
         for chat_id in chat_ids:
-            self.lists.announce(chat_id)
+            with suppress(UnknownChat):  # deleted meanwhile
+                self.lists.announce(chat_id)
 
     def check_chat(self, chat_id: str) -> None:
         """Raise UnknownChat unless there is such a chat."""

@@ -17,7 +17,7 @@ from chatbot.core.events import ChatRequest, Delta, Done, Status
 from chatbot.core.fold import turn_of
 from chatbot.core.store import OWNER, Store
 from chatbot.core.store_accounts import Use
-from chatbot.core.store_rows import NewMessage
+from chatbot.core.store_rows import NewMessage, Notes
 from chatbot.core.transfer import keep
 from chatbot.core.transfer.values import ImportedChat
 from chatbot.errors import BadRequest, LimitReached, NotAllowed, TooManyTries, WrongPassword
@@ -337,6 +337,22 @@ def test_storage_counts_messages_files_and_pictures(room: Room) -> None:
     with pytest.raises(LimitReached, match=r"take 0\.8 MB, and 1 MB are allowed: delete some chats"):
         allowance.check_storage(user, 200_001)
     assert allowance.used(user)["storage_bytes"] == 800_000
+
+
+def test_notes_and_options_of_an_imported_chat_take_storage(room: Room) -> None:
+    user = resident(room, storage_mb=1)
+    allowance = Allowance(room.store, room.jobs)
+    now = time.time()
+    said = (NewMessage("0", None, "user", "hi", now),)
+    options, notes = {"system_prompt": "x" * 10_000}, (Notes("x" * 900_000, "0", 1),)
+    chats = [
+        ImportedChat("both", now, now, said, None, "elsewhere:0", options=options, notes=notes),
+        ImportedChat("notes", now, now, said, None, "elsewhere:1", notes=notes),
+        ImportedChat("options", now, now, said, None, "elsewhere:2", options=options),
+    ]
+    taken = keep.take(room.store, chats, user.id, room=allowance.room(user))
+    assert (len(taken.chat_ids), taken.n_skipped) == (2, 1)
+    assert 920_000 < allowance.used(user)["storage_bytes"] < 921_000
 
 
 def test_storage_is_counted_in_bytes_whatever_the_script(room: Room) -> None:

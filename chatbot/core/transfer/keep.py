@@ -16,6 +16,7 @@ from typing import Any
 from chatbot.core.options import ChatOptions
 from chatbot.core.store import OWNER, Store
 from chatbot.core.store_base import n_bytes_of, storable
+from chatbot.core.store_chats import notes_json
 from chatbot.core.store_rows import NewMessage, Stored, StoredFile
 from chatbot.core.transfer import clean, markdown, own
 from chatbot.core.transfer.values import ImportedChat, Read, Skipped
@@ -112,7 +113,9 @@ def _size(chat: ImportedChat) -> int:
     files = (n_bytes_of(file.text) + len(file.data or b"") for message in chat.messages for file in message.files)
     metas = (len(json.dumps(dict(message.meta))) for message in chat.messages if message.meta)
     texts = (n_bytes_of(message.content) + n_bytes_of(message.reasoning) for message in chat.messages)
-    return sum(texts) + sum(files) + sum(metas)
+    beside = [len(json.dumps(dict(chat.options)))] if chat.options else []
+    beside += [len(notes_json(chat.notes) or "")]
+    return sum(texts) + sum(files) + sum(metas) + sum(beside)
 
 
 def _add(store: Store, chat: ImportedChat, log: _Log, owner_id: str) -> str:

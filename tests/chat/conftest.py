@@ -73,6 +73,13 @@ def library_model(_embedding_model: FakeServer) -> FakeServer:
 
 
 @pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Chats go to a folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def tabs(browser: Browser) -> Iterator[Tabs]:
     """Opens pages, each in a fresh profile."""
     from tests.chat.page import Tabs

@@ -9,6 +9,7 @@ import os
 import pty
 import select
 import shlex
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from chatbot.chat import main
-from tests.fakes import WAIT_S
+from tests.fakes import WAIT_S, FakeServer
 from tests.processes import REPO, environment
 
 CHAT = [sys.executable, "-m", "chatbot.chat"]
@@ -210,3 +211,24 @@ def screen(written: str) -> list[str]:
             shown[: len(part)] = part
         lines.append("".join(shown).rstrip())
     return [line for line in lines if line]
+
+
+def half_answered(tmux: Tmux) -> None:
+    """An answer that has begun with "half", a message queued behind it, and a draft."""
+    tmux.until_prompt()
+    tmux.keys("one", "Enter")
+    tmux.until("half")
+    tmux.keys("queued one", "Enter", "not sent")
+    tmux.until("> not sent")
+
+
+def said(server: FakeServer, number: int = -1) -> list[str]:
+    """What persons and model have said, as it was sent, without the system prompt."""
+    return [m["content"] for m in server.requests[number]["messages"] if m["role"] != "system"]
+
+
+def stored(home: Path) -> list[tuple[str, str]]:
+    """(content, status) of all answers."""
+    with sqlite3.connect(home / "paddock" / "chat.db") as db:
+        query = "SELECT content, status FROM messages WHERE role = 'assistant' ORDER BY rowid"
+        return [(str(content), str(status)) for content, status in db.execute(query)]

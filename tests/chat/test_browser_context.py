@@ -113,13 +113,7 @@ def test_long_chat_is_folded_into_notes_that_can_be_read_changed_and_removed(
 ) -> None:
     model.n_ctx = 500
     try:
-        model.scripts = [["- The name is Ada. " + "word " * 90, Finish()]]  # also what is noted
-        tab = tabs.open(chat)
-        for n in range(5):
-            tab.say(f"question {n}")
-            expect(tab.find(".answer")).to_have_count(n + 1)
-            tab.is_at("done")
-        expect(tab.find("div.fold")).to_be_visible()
+        tab = folded(chat, model, tabs, n_turns=5)
         expect(tab.find("div.fold + .said .user")).to_have_text(re.compile("^question [12]$"))
         tab.button("Older messages are folded into notes").click()
         box = tab.page.get_by_role("dialog", name="What the model sees")
@@ -142,12 +136,7 @@ def test_gauge_and_drawer_agree_when_messages_were_folded_taken_back_or_their_no
     try:
         model.scripts = [["- The name is Ada. " + "word " * 60, Usage(90 * n, 80), Finish()] for n in range(5)]
         model.by_words = {"Summarize the conversation above": ["- The name is Ada.", Finish()]}
-        tab = tabs.open(chat)
-        for n in range(5):
-            tab.say(f"question {n}")
-            expect(tab.find(".answer")).to_have_count(n + 1)
-            tab.is_at("done")
-        expect(tab.find("#messages .fold")).to_be_visible()
+        tab = spoken(chat, tabs, n_turns=5)
         expect(tab.find("#gauge")).not_to_have_text("440 of 500")
         agree(tab)
         tab.page.reload()
@@ -175,11 +164,16 @@ def agree(tab: Tab) -> None:
     expect(tab.find("#gauge")).to_have_text(re.compile(f"^~?{said[1]} of 500$"))
 
 
-def folded(chat: Process, model: FakeServer, tabs: Tabs) -> Tab:
-    """A chat of four turns whose first ones are in notes."""
+def folded(chat: Process, model: FakeServer, tabs: Tabs, n_turns: int = 4) -> Tab:
+    """A chat whose first turns are in notes."""
     model.scripts = [["- The name is Ada. " + "word " * 90, Finish()]]  # also what is noted
+    return spoken(chat, tabs, n_turns)
+
+
+def spoken(chat: Process, tabs: Tabs, n_turns: int) -> Tab:
+    """A chat of so many turns, of which some were folded."""
     tab = tabs.open(chat)
-    for n in range(4):
+    for n in range(n_turns):
         tab.say(f"question {n}")
         expect(tab.find(".answer")).to_have_count(n + 1)
         tab.is_at("done")

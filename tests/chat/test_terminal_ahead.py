@@ -11,29 +11,19 @@ import pytest
 
 from chatbot.terminal.ahead import Ahead
 from chatbot.terminal.prompt import Pastes
-from tests.chat.terminal import Tmux
+from tests.chat.terminal import Tmux, half_answered, said
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import until
 
+pytestmark = pytest.mark.usefixtures("home")
+
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Chats go to a folder of the test's own."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer(["Hello", " you", Finish()]) as fake:
         yield fake
-
-
-def said(server: FakeServer) -> list[str]:
-    """What persons and model have said, as it was sent last, without the system prompt."""
-    return [m["content"] for m in server.requests[-1]["messages"] if m["role"] != "system"]
 
 
 @needs_tmux
@@ -66,11 +56,7 @@ def test_ctrl_c_stops_the_answer_and_keeps_draft_and_queue_unsent(server: FakeSe
     gate = Gate()
     server.scripts = [["half", gate, Finish()], ["fine", Finish()]]
     with Tmux(server.url) as tmux:
-        tmux.until_prompt()
-        tmux.keys("one", "Enter")
-        tmux.until("half")
-        tmux.keys("queued one", "Enter", "not sent")
-        tmux.until("> not sent")
+        half_answered(tmux)
         tmux.keys("C-c")
         tmux.until("[stopped; what was written is kept]")
         until(lambda: tmux.screen().endswith("> queued one\n  not sent"), "queue and draft at the prompt")

@@ -13,26 +13,16 @@ from chatbot.core.commands import COMMANDS, TERMINAL
 from chatbot.core.events import Status
 from chatbot.core.store import Store
 from chatbot.terminal.obey import _DOES, _FENCED
-from tests.chat.terminal import Terminal, chat, converse, program
+from tests.chat.terminal import Terminal, chat, converse, program, said
 from tests.fakes import FakeServer, Finish, Refuse, Usage
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Chats go to a folder of the test's own."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer(*([f"answer {n}", Finish(), Usage(5, 2)] for n in range(1, 9))) as fake:
         yield fake
-
-
-def said(server: FakeServer, number: int = -1) -> list[str]:
-    """What persons and model have said, as it was sent, without the system prompt."""
-    return [m["content"] for m in server.requests[number]["messages"] if m["role"] != "system"]
 
 
 def kept(home: Path) -> Store:

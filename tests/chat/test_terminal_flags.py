@@ -17,12 +17,7 @@ from tests.chat.terminal import chat, manage, started
 from tests.fakes import FakeServer, Finish, Gate, Reason, Refuse, Usage
 from tests.processes import REPO, environment
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Chats go to a folder of the test's own."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

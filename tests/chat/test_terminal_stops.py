@@ -16,19 +16,14 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from chatbot.terminal import prompt
-from tests.chat.terminal import Terminal, Tmux
+from tests.chat.terminal import Terminal, Tmux, half_answered
 from tests.fakes import FakeServer, Finish, Gate, Refuse
 from tests.processes import free_port, until
 
+pytestmark = pytest.mark.usefixtures("home")
+
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 STOPPED = "[stopped; what was written is kept]"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Chats go to a folder of the test's own."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
@@ -197,11 +192,7 @@ def test_two_quick_ctrl_c_in_an_answer_lose_neither_queue_nor_draft(server: Fake
     gate = Gate()
     server.scripts = [["half", gate, Finish()], ["fine", Finish()]]
     with Tmux(server.url) as tmux:
-        tmux.until_prompt()
-        tmux.keys("one", "Enter")
-        tmux.until("half")
-        tmux.keys("queued one", "Enter", "not sent")
-        tmux.until("> not sent")
+        half_answered(tmux)
         tmux.keys("C-c")
         tmux.keys("C-c")
         tmux.until(STOPPED)

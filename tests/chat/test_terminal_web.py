@@ -17,15 +17,10 @@ from tests.chat.terminal import chat, converse
 from tests.chat.test_sources import RSS, WEATHER
 from tests.fakes import FakeServer, Finish
 
+pytestmark = pytest.mark.usefixtures("home")
+
 PICTURE = samples.png(32, 24)
 RECORDED = {"/rss": RSS, "/Oslo": json.dumps(WEATHER).encode(), "/heron.png": PICTURE}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Chats go to a folder of the test's own."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture

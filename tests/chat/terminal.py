@@ -9,6 +9,7 @@ import os
 import pty
 import select
 import shlex
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -104,10 +105,20 @@ class Terminal:
     def until(self, text: str) -> None:
         """Read the screen until it shows a text."""
         while text not in self.screen:
-            ready, _, _ = select.select([self._fd], [], [], WAIT_S)
-            assert ready, f"{text!r} never came:\n{self.screen}"
+            assert self._has_more(WAIT_S), f"{text!r} never came:\n{self.screen}"
             self.screen += self._read()
         self.screen = self.screen.split(text, 1)[1]
+
+    def leave(self) -> int:
+        """Ctrl-D at the prompt, and the exit status: pressed before there is one, the system would swallow it."""
+        while not self.all.endswith("> ") or self._has_more(0):
+            assert self._has_more(WAIT_S), f"no prompt came:\n{self.screen}"
+            self.screen += self._read()
+        self.type("\x04")
+        return self.status()
+
+    def _has_more(self, timeout_s: float) -> bool:
+        return bool(select.select([self._fd], [], [], timeout_s)[0])
 
     def _read(self) -> str:
         text = os.read(self._fd, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
@@ -132,12 +143,11 @@ class Terminal:
 
     def status(self) -> int:
         """Wait for the end; what is still printed is read so that the program is not held."""
-        while True:
-            try:
-                if not self._read():
-                    break
-            except OSError:
-                break
+        with contextlib.suppress(OSError):
+            while self._has_more(WAIT_S) and self._read():
+                pass
+            if not self._has_more(0):
+                os.kill(self.pid, signal.SIGKILL)  # it says nothing and does not end: a failure, and no hang
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 

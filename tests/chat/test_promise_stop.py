@@ -163,8 +163,7 @@ def test_a_deleted_chat_is_answered_by_no_terminal_either(model: FakeServer, tab
         tab.find("#chats a").press("Delete")
         terminal.until("[stopped; what was written is kept]")
         assert model.client_left.wait(WAIT_S)
-        terminal.type("\x04")
-        assert terminal.status() == 0
+        assert terminal.leave() == 0
 
 
 def test_stop_on_the_page_ends_what_a_terminal_is_answering(model: FakeServer, tabs: Tabs, tmp_path: Path) -> None:
@@ -184,8 +183,7 @@ def test_stop_on_the_page_ends_what_a_terminal_is_answering(model: FakeServer, t
         terminal.type("/continue\r")  # what was asked before is no wish of now
         hold.open()
         tab.is_at("done")
-        terminal.type("\x04")
-        assert terminal.status() == 0
+        assert terminal.leave() == 0
         assert tab.errors == []
 
 

@@ -81,9 +81,7 @@ def test_ctrl_c_in_the_queue_stops_the_answer_and_leaves_a_clean_line(server: Fa
     terminal.until("> ")
     terminal.type("two\r")
     terminal.until("Hello\n")
-    terminal.until("> ")
-    terminal.type("\x04")
-    assert terminal.status() == 0
+    assert terminal.leave() == 0
     shown = screen(terminal.all)
     assert "[stopped; what was written is kept]" in shown
     assert not any("before you" in line or "^C" in line for line in shown)
@@ -98,9 +96,7 @@ def test_an_error_does_not_end_the_conversation(server: FakeServer) -> None:
     terminal.until("> ")
     terminal.type("two\r")
     terminal.until("fine")
-    terminal.until("> ")
-    terminal.type("\x04")
-    assert terminal.status() == 0
+    assert terminal.leave() == 0
 
 
 def test_two_ctrl_c_at_an_empty_prompt_leave_with_130(server: FakeServer) -> None:
@@ -136,7 +132,7 @@ def test_commands_and_lines_that_only_look_like_one(server: FakeServer) -> None:
     terminal.type("fresh\r")
     terminal.until("Hello you")
     assert [m["content"] for m in server.requests[2]["messages"]][1:] == ["fresh"]
-    terminal.type("\x04")
+    assert terminal.leave() == 0
 
 
 def test_a_base_model_is_announced_and_continues_what_was_typed(server: FakeServer) -> None:
@@ -150,9 +146,7 @@ def test_a_base_model_is_announced_and_continues_what_was_typed(server: FakeServ
     terminal.until("> ")
     terminal.type("There\r")
     terminal.until(" was a fox.")
-    terminal.until("> ")
-    terminal.type("\x04")
-    assert terminal.status() == 0
+    assert terminal.leave() == 0
     assert server.paths == ["/v1/completions"] * 2
     assert [sent["prompt"] for sent in server.requests] == ["Once", "Once upon a time.\nThere"]
 
@@ -169,8 +163,7 @@ def test_model_tells_what_is_known_in_two_lines(server: FakeServer) -> None:
     server.state = "loading"
     terminal.type("/model\r")
     terminal.until("[the model is still being loaded]\n> ")
-    terminal.type("\x04")
-    assert terminal.status() == 0
+    assert terminal.leave() == 0
     assert server.requests == []
 
 

@@ -107,9 +107,7 @@ def test_ctrl_c_while_connecting_comes_back_to_the_prompt() -> None:
         terminal.type("one\r")
         terminal.interrupt()
         terminal.until("[stopped; what was written is kept]\n")
-        terminal.until("> ")
-        terminal.type("\x04")
-        assert terminal.status() == 0
+        assert terminal.leave() == 0
 
 
 def test_ctrl_c_between_two_turns_is_one_at_the_prompt(server: FakeServer) -> None:
@@ -126,9 +124,7 @@ def test_ctrl_c_between_two_turns_is_one_at_the_prompt(server: FakeServer) -> No
     terminal.until("> ")
     terminal.type("two\r")
     terminal.until("Hello")
-    terminal.until("> ")
-    terminal.type("\x04")
-    assert terminal.status() == 0
+    assert terminal.leave() == 0
 
 
 @needs_tmux

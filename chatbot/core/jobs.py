@@ -56,10 +56,11 @@ class Jobs:
         self._saver = threading.Thread(target=self._save_loop, name="saver", daemon=True)
         self._saver.start()
 
-    def start(self, request: ChatRequest) -> tuple[Stored, Stored]:
+    def start(self, request: ChatRequest, stored: Hear = lambda _: None) -> tuple[Stored, Stored]:
         """Store a message and begin or queue its answer; the same key again returns the first turn.
 
-        A message that begins another branch stops the answers on their way on the branch that it leaves.
+        A message that begins another branch stops the answers on their way on the branch that it leaves. stored: hears
+        the id of the chat before the first event of the answer.
         Returns the user's message and the answer. Raises UnknownChat, UnknownAnswer, UnknownFile, ChatBusy or
         StorageError; nothing is kept then.
         """
@@ -78,9 +79,9 @@ class Jobs:
                 options=request.options,
                 owner_id=request.owner_id,
             )
-            left = self._left_behind(shown, answer)
+            stored(answer.chat_id)
             self._enqueue(Job(answer))
-        self._stop_all(left)
+        self._stop_all(self._left_behind(shown, answer))
         return user, answer
 
     def retry(self, answer_id: str) -> Stored:
@@ -97,9 +98,8 @@ class Jobs:
                 raise NotRetryable("this answer is still on its way: stop it, then try again")
             shown = self._unfinished_on(old.chat_id)
             answer = self._store.add_answer(old.parent_id)
-            left = self._left_behind(shown, answer)
             self._enqueue(Job(answer))
-        self._stop_all(left)
+        self._stop_all(self._left_behind(shown, answer))
         return answer
 
     def has_no_word(self, answer_id: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -124,14 +124,17 @@ class ChatService:
         siblings = self.store.children(stored.parent_id, stored.chat_id)
         return self.jobs.snapshot(stored).wire() | {"siblings": siblings, "files": [file.wire() for file in files]}
 
-    def send(self, user: User, asked: ChatRequest) -> dict[str, Any]:
-        """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call."""
+    def send(self, user: User, asked: ChatRequest, enter: Callable[[str], None]) -> dict[str, Any]:
+        """Take a message; everybody in the chat sees it, the sender gets it as the answer to this call.
+
+        enter: lets the sender hear the chat with this id, from the first event on.
+        """
         is_repeated = bool(asked.key) and self.store.by_key(asked.key, user.id) is not None
         self.controls.check_sight(asked)
         with self._announcing:
             if not is_repeated:
                 self.allowance.check_answer(user, n_bytes_of(asked.text))
-            question, answer = self.jobs.start(asked)
+            question, answer = self.jobs.start(asked, enter)
             return self.announce_turn(question, answer)
 
     def retry(self, user: User, answer_id: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any
@@ -77,7 +78,7 @@ def talk_events(service: ChatService) -> dict[str, Handler]:
         return service.open(chat_id, after)
 
     def send(caller: Caller, body: Body) -> Body:
-        made = service.send(caller.user, replace(parse.a_message(body, limit), owner_id=caller.user.id))
+        made = service.send(caller.user, replace(parse.a_message(body, limit), owner_id=caller.user.id), _join)
         _enter(made["chat"]["id"], caller)
         return made
 
@@ -221,7 +222,22 @@ def _sid() -> str:
 
 def _enter(chat_id: str, caller: Caller) -> None:
     """Be in this chat's room and in no other chat's."""
-    for room in rooms():
+    for room in _rooms():
         if room not in {_sid(), room_of(caller.user.id), chat_id}:
             leave_room(room)
-    join_room(chat_id)
+    _join(chat_id)
+
+
+def _join(chat_id: str) -> None:
+    """Hear a chat from now on."""
+    with suppress(KeyError, ValueError):  # the page was closed meanwhile
+        join_room(chat_id)
+
+
+def _rooms() -> list[str]:
+    """The rooms that a page is in. Other pages come and go while the library looks through them."""
+    while True:
+        try:
+            return list(rooms())
+        except RuntimeError:
+            continue

@@ -223,6 +223,18 @@ def test_a_watcher_that_fails_does_not_end_the_answer(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_sends_hears_of_the_chat_before_its_answer_can_begin(room: Callable[..., Room]) -> None:
+    r = room(Delta("hello"), Done(Status.DONE))
+    told: list[tuple[str, bool]] = []
+
+    def hear(chat_id: str) -> None:
+        told.append((chat_id, bool(r.jobs._jobs)))
+
+    user, answer = r.jobs.start(ChatRequest(None, "hi"), hear)
+    assert told == [(user.chat_id, False)]
+    r.watcher.end_of(answer.id)
+
+
 def test_retry_answers_again_and_keeps_the_first_text(room: Callable[..., Room]) -> None:
     script = Scripted(Delta("bad"), Done(Status.ERROR, error={"message": "x", "type": "y", "code": "z"}))
     r = room(script=script)

@@ -339,6 +339,35 @@ def test_a_new_version_stops_what_is_on_its_way_on_the_branch_that_is_left(room:
     assert [asked[-1].content for asked in script.asked] == ["one", "two", "two, better" if way == "edit" else "one"]
 
 
+def test_a_message_that_was_stored_is_answered_though_the_disk_cannot_be_read_behind_it(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    script = Scripted(Delta("first"), WHOLE)
+    r = room(script=script)
+    chat, first = r.send("one")
+    ends(r, first)
+    script.steps = [Delta("half"), gate, WHOLE]
+    r.send("two", chat)
+    gate.wait_until_reached()
+    branch = r.store.branch
+
+    def reads(message_id: str) -> object:
+        if r.store.message(message_id).parent_id not in before:
+            raise StorageError("the disk cannot be read")
+        return branch(message_id)
+
+    before = {message.id for message in r.store.tree(chat)}
+    with monkeypatch.context() as broken:
+        broken.setattr(r.store, "branch", reads)
+        with pytest.raises(StorageError):
+            r.send("two, better", chat, parent=first)
+    gate.open()
+    question, answer = r.store.messages(chat)[-2:]
+    assert question.content == "two, better"
+    assert r.watcher.end_of(answer.id).status is Status.DONE
+
+
 def test_a_message_behind_the_last_one_stops_nothing(room: Callable[..., Room]) -> None:
     gate = Gate()
     r = room(Delta("some"), gate, WHOLE)

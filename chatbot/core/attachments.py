@@ -42,7 +42,7 @@ def parted(turn: Turn, info: ModelInfo, settings: ChatSettings, count: Callable[
     an answer. What came before does not count: it is folded or left out."""
     if info.n_ctx is None or not any(message.files for message in turn.messages):
         return Parted(turn.messages)
-    most = settings.max_tokens if turn.options.longest is None else turn.options.longest
+    most = turn.options.longest(settings.max_tokens)
     n_room = files.room_beside(info.n_ctx, count(turn.options.system_prompt or ""), most)
     out: list[Message] = []
     long: list[Attached] = []

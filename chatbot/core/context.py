@@ -80,7 +80,7 @@ def limits_of(turn: Turn, info: ModelInfo, settings: ChatSettings) -> Limits:
     options = turn.options
     return Limits(
         info.n_ctx,
-        settings.max_tokens if options.longest is None else options.longest,
+        options.longest(settings.max_tokens),
         options.context_rule or settings.context_rule,
         settings.keep_turns,
         can_cut=settings.long_message == "cut",

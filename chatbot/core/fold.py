@@ -137,11 +137,12 @@ def _fold(store: Store, model: Model, settings: ChatSettings, chat_id: str, canc
     last = said[n_folded - 1].id
     n_shown = 1 + next(i for i, message in enumerate(shown) if message.id == last)
     made = Notes(text, last, n_shown, outdated(said, before))  # they hold what the earlier ones say
-    if cancel.is_set or store.notes(chat_id) != before:  # a person wrote other ones meanwhile
+    notes = (*(each for each in before if each.through != last), made)
+    if cancel.is_set or not store.set_notes(chat_id, notes, was=before):  # a person wrote other ones meanwhile
         return None
     if store.branch(last) != list(shown[:n_shown]):  # or changed an answer that they are of
+        store.set_notes(chat_id, before, was=notes)
         return None
-    store.set_notes(chat_id, (*(each for each in before if each.through != last), made))
     return made
 
 

@@ -216,10 +216,10 @@ class ChatOptions:
         told = () if self._extra_longest is None else _LONGEST  # counted with, and sent as max_tokens
         return found | {name: value for name, value in self.extra.items() if name not in (*_RESERVED, *told)}
 
-    @property
-    def longest(self) -> int | None:
+    def longest(self, otherwise: int) -> int:
         """The longest answer in tokens: what the further fields say of it wins, as with all that they name."""
-        return self.max_tokens if self._extra_longest is None else self._extra_longest
+        most = self.max_tokens if self._extra_longest is None else self._extra_longest
+        return otherwise if most is None else most
 
     @property
     def _extra_longest(self) -> int | None:

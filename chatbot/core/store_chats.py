@@ -25,6 +25,12 @@ def flat_title(title: str) -> str:
     return " ".join(storable(title).split())
 
 
+def _notes_of(kept: object) -> tuple[Notes, ...]:
+    found = json.loads(str(kept or "[]"))
+    listed = found if isinstance(found, list) else [found]  # once there was one
+    return tuple(Notes(**{**each, "outdated": tuple(each.get("outdated", ()))}) for each in listed)
+
+
 def notes_json(notes: Sequence[Notes]) -> str | None:
     """The notes of all branches as they are kept."""
     return json.dumps([asdict(each) for each in notes]) if notes else None
@@ -111,13 +117,18 @@ class Chats(Database):
 
     def notes(self, chat_id: str) -> tuple[Notes, ...]:
         """What the oldest messages were folded into, of all branches, the newest last."""
-        found = json.loads(str(self._field(chat_id, "notes") or "[]"))
-        listed = found if isinstance(found, list) else [found]  # once there was one
-        return tuple(Notes(**{**each, "outdated": tuple(each.get("outdated", ()))}) for each in listed)
+        return _notes_of(self._field(chat_id, "notes"))
 
-    def set_notes(self, chat_id: str, notes: Sequence[Notes]) -> None:
-        """Replace the notes of all branches."""
-        self._change(chat_id, "notes", notes_json(notes))
+    def set_notes(self, chat_id: str, notes: Sequence[Notes], *, was: Sequence[Notes]) -> bool:
+        """Replace the notes of all branches; False where they are no longer what they were."""
+        with self._writing() as db:
+            self._need(db, chat_id)
+            (kept,) = db.execute("SELECT notes FROM chats WHERE id = ?", (chat_id,)).fetchone()
+            if _notes_of(kept) != tuple(was):
+                return False
+            db.execute("UPDATE chats SET notes = ? WHERE id = ?", (notes_json(notes), chat_id))
+            self._note(db, chat_id)
+        return True
 
     def _mark(self, chat_ids: Sequence[str], deleted_at: float | None) -> None:
         with self._writing() as db:

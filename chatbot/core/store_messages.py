@@ -186,16 +186,17 @@ class Messages(Files):
         old = self.message(answer_id)
         if old.role != "assistant" or not old.status.is_final:
             raise BadRequest("only an answer that has ended can be edited: stop it first")
-        kept = self.notes(old.chat_id)
-        marked = tuple(self._with_outdated(each, answer_id) for each in kept)
-        if marked != kept and content != old.content:
-            self.set_notes(old.chat_id, marked)
         meta = old.meta | {"edited": True}
         if grounds := meta.get("library"):
             from chatbot.core.library.grounds import of_edited
 
             meta["library"] = of_edited(grounds, old.content, content)
         self.save(answer_id, content, old.status, meta, seq=old.seq + 1)
+        while content != old.content:  # once more where others were made meanwhile
+            kept = self.notes(old.chat_id)
+            marked = tuple(self._with_outdated(each, answer_id) for each in kept)
+            if marked == kept or self.set_notes(old.chat_id, marked, was=kept):
+                break
         return self.message(answer_id)
 
     def _with_outdated(self, notes: Notes, answer_id: str) -> Notes:

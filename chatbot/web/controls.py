@@ -125,12 +125,14 @@ class Controls:
         """
         branch = self._store.messages(chat_id)
         kept = self._store.notes(chat_id)
+        changed = NotesChanged("other notes were made meanwhile, of more messages: look at both before you save yours")
         if was is not None and fold.standing(branch, kept)[0] != was:
-            raise NotesChanged("other notes were made meanwhile, of more messages: look at both before you save yours")
+            raise changed
         notes = fold.changed(branch, kept, text)
         if notes is None:
             raise BadRequest("this chat has no notes yet: they are made when it fills the model's memory")
-        self._store.set_notes(chat_id, notes)
+        if not self._store.set_notes(chat_id, notes, was=kept):
+            raise changed
         told = self.notes(chat_id, branch)
         self._lists.announce_notes(chat_id, told["n_folded"] if told else 0)
         return told
@@ -160,7 +162,7 @@ class Controls:
         options = self._in_force(ChatOptions.from_wire(self._store.options(chat_id)) if chat_id else ChatOptions())
         n_tokens, is_whole = None if new.data is None else pictures.n_tokens(new.data), True
         try:
-            system, most = options.system_prompt or "", options.longest or 0
+            system, most = options.system_prompt or "", options.longest(0)
             n_others = self._n_beside(beside, options.model)
             room = files.check_room(
                 new.text,

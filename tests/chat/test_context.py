@@ -126,7 +126,7 @@ def test_a_longest_answer_among_the_further_fields_is_counted_with_and_sent_once
     shown = show(Turn(conversation(3), options), FakeModel(infos=[ModelInfo("m", 1000)]), ChatSettings())
     assert shown["n_max_answer"] == 70
     odd = ChatOptions.from_wire({"max_tokens": 50, "extra": {"max_tokens": "many"}})
-    assert (odd.longest, odd.request_fields(reasons=False)) == (50, {"max_tokens": "many"})  # the server's to refuse
+    assert (odd.longest(0), odd.request_fields(reasons=False)) == (50, {"max_tokens": "many"})  # the server's to refuse
 
 
 def test_half_an_answer_is_sent_with_its_question() -> None:

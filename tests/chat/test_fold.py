@@ -197,7 +197,7 @@ def test_notes_that_a_person_wrote_meanwhile_stay(store: Store) -> None:
     class Slow(Reader):
         def stream(self, ask: Ask, cancel: Cancel) -> Iterator[Piece]:
             if ask.messages[-1].content.startswith("Summarize"):
-                store.set_notes(chat_id, [own])
+                store.set_notes(chat_id, [own], was=store.notes(chat_id))
             yield from super().stream(ask, cancel)
 
     chat_id = talk(store, Reader(10_000), 10)
@@ -273,7 +273,7 @@ def test_a_branch_without_the_folded_messages_has_no_notes(store: Store) -> None
     assert fold.standing(branch, [notes]) == ("Ann likes tea.", 2)
     assert fold.standing([first, third], [notes]) == ("", 0)
     assert fold.standing(branch, []) == ("", 0)
-    store.set_notes(chat_id, [notes])
+    store.set_notes(chat_id, [notes], was=())
     asked = fold.turn_of(store, chat_id, store.branch(third.id))
     assert (asked.notes, asked.n_folded, len(asked.messages)) == ("Ann likes tea.", 2, 3)
 
@@ -285,7 +285,7 @@ def test_each_branch_keeps_its_notes_and_those_that_reach_furthest_hold(store: S
     (made,) = store.notes(chat_id)
     own = fold.changed(first, [made], "Ann is allergic to nuts.")
     assert own
-    store.set_notes(chat_id, own)
+    store.set_notes(chat_id, own, was=store.notes(chat_id))
     _, answer = store.add_turn(chat_id, "another beginning", None, parent=None)
     store.save(answer.id, "yes", Status.DONE, {})
     for _ in range(9):
@@ -295,7 +295,8 @@ def test_each_branch_keeps_its_notes_and_those_that_reach_furthest_hold(store: S
     assert (told, n_folded) == ("Ann is allergic to nuts.", made.n_folded)
     second = store.messages(chat_id)
     assert fold.standing(second, store.notes(chat_id))[0] == store.notes(chat_id)[-1].text
-    store.set_notes(chat_id, fold.changed(second, store.notes(chat_id), None) or ())
+    kept = store.notes(chat_id)
+    store.set_notes(chat_id, fold.changed(second, kept, None) or (), was=kept)
     assert (fold.standing(second, store.notes(chat_id)), store.notes(chat_id)) == (("", 0), own)
     assert fold.changed(second, store.notes(chat_id), "of nothing") is None
 

@@ -276,10 +276,28 @@ def test_the_model_gets_options_notes_and_files_of_the_chat(room: Callable[..., 
     ends(r, first)
     assert "apples" in script.asked[0][0].content and script.asked[0][0].content.endswith("read")
     assert script.turns[0].options.temperature == 0.1
-    r.store.set_notes(chat, [Notes("there were apples", first, 2)])
+    r.store.set_notes(chat, [Notes("there were apples", first, 2)], was=())
     _, second = r.send("and now?", chat)
     ends(r, second)
     assert (script.turns[1].notes, script.turns[1].n_folded) == ("there were apples", 2)
+
+
+def test_an_edit_marks_notes_that_are_made_in_the_same_moment(
+    room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = room(Delta("four apples"), WHOLE)
+    chat, answer = r.send("how many?")
+    ends(r, answer)
+    save = r.store.save
+
+    def noted(*args: object, **more: object) -> object:
+        r.store.set_notes(chat, [Notes("4", answer, 2)], was=())
+        return save(*args, **more)
+
+    with monkeypatch.context() as late:
+        late.setattr(r.store, "save", noted)
+        r.store.edit_answer(answer, "five apples")
+    assert r.store.notes(chat) == (Notes("4", answer, 2, (answer,)),)
 
 
 def test_what_another_process_changed_is_told_by_the_store(room: Callable[..., Room]) -> None:

@@ -182,9 +182,10 @@ def test_options_and_notes_belong_to_a_chat_and_a_new_one_begins_with_options(st
     assert store.options(one.chat_id) == {}
     assert store.notes(one.chat_id) == ()
     notes = (Notes("we spoke", one.id, 1), Notes("and went on", "other", 2))
-    store.set_notes(one.chat_id, notes)
+    assert store.set_notes(one.chat_id, notes, was=())
     assert store.notes(one.chat_id) == notes
-    store.set_notes(one.chat_id, ())
+    assert not store.set_notes(one.chat_id, (), was=())
+    assert store.set_notes(one.chat_id, (), was=notes)
     assert store.notes(one.chat_id) == ()
 
 

@@ -131,7 +131,7 @@ def test_a_chat_exported_as_json_comes_back_equal(
         pinned=data.draw(st.booleans()),
     )
     ends = data.draw(st.lists(st.sampled_from(here.tree(chat_id)), max_size=2, unique_by=lambda each: each.id))
-    here.set_notes(chat_id, [Notes("so far", each.id, 1, (each.id,)) for each in ends])
+    here.set_notes(chat_id, [Notes("so far", each.id, 1, (each.id,)) for each in ends], was=())
     taken = bring(there, keep.as_json(here, chat_id))
     assert (len(taken.chat_ids), taken.n_messages, taken.n_skipped, taken.notices) == (1, len(messages), 0, ())
     assert shape(there, taken.chat_ids[0]) == shape(here, chat_id)

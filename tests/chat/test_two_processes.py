@@ -31,7 +31,7 @@ store.save(answer.id, "half", Status.STREAMING, {}, seq=2)
 print(user.chat_id, answer.id, flush=True)
 sys.stdin.readline()
 store.save(answer.id, "half and half", Status.DONE, {}, seq=4)
-store.set_notes(user.chat_id, [Notes("what was said", user.id, 1)])
+store.set_notes(user.chat_id, [Notes("what was said", user.id, 1)], was=())
 store.delete(sys.stdin.readline().split())
 """
 

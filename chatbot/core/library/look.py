@@ -229,7 +229,8 @@ class Work:
             return most
         n_system = self._count(turn.options.system_prompt or "")
         n_own = self._count(attachments.asked_with(self._last, self._last.own, self.scene.long).content)
-        n_free = files.room_beside(n_ctx, n_system, turn.options.max_tokens or self.scene.settings.max_tokens) - n_own
+        most_written = turn.options.longest(self.scene.settings.max_tokens)
+        n_free = files.room_beside(n_ctx, n_system, most_written) - n_own
         if min(n_ctx // 2, n_free) < LEAST_TOKENS and most >= LEAST_TOKENS:
             raise ContextFull(
                 f"there is no room for passages of documents: the model holds {n_ctx:,} tokens, and this message with "

@@ -6,8 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 
-# As the index of words has it (rag.database); a test holds them together.
-TOKENIZER = "porter unicode61 remove_diacritics 2"
+from rag.database import TOKENIZER
 
 
 class Stems:

@@ -13,8 +13,6 @@ from enum import Enum
 from types import FrameType
 from typing import Any
 
-STOPPED_BY_HANGUP = 129
-
 
 class Heard(Enum):
     """A signal, as it is put among the events of an answer."""

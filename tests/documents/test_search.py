@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from rag import gate
+from rag.database import TOKENIZER
 from rag.errors import EmbedderAway
 from rag.gate import PAIRS
 from rag.search import Candidate, Search, varied, weigh
 from rag.shelves import Shelves
-from rag.stems import TOKENIZER, Stems
+from rag.stems import Stems
 from rag.vectors import Rows, VectorStore, best
 from rag.words import Words, telling
 from tests.documents.shelf import WordEmbedder, document, library, put

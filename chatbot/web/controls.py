@@ -227,7 +227,7 @@ class Controls:
         found = sources.run(command.name, command.args, self._settings)
         new = NewFile(found.name, found.kind, found.text, found.source, found.media_type, found.data)
         file = self.add_file(user, chat_id, new, beside)
-        return {"files": [file], "text": "", "say": found.say}
+        return {"files": [file], "say": found.say}
 
     def _in_force(self, own: ChatOptions) -> ChatOptions:
         """A chat's own options, over those of the house, over the settings."""

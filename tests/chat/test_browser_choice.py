@@ -108,6 +108,23 @@ def test_what_another_version_kept_for_a_new_chat_is_left_out_with_the_reason(
     assert model.requests[-1]["temperature"] == 0.5
 
 
+def test_what_is_left_out_of_a_choice_is_told_once_and_all_of_it(model: FakeServer, chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(chat)
+    tab.page.evaluate('localStorage.setItem(\'options:new\', \'{"extra": {"stream": false}, "top_k": -5}\')')
+    tab.page.reload()
+    expect(tab.find("#options")).to_have_text("Options")
+    box = panel(tab)
+    told = box.locator(".options > .problem")
+    expect(told).to_contain_text("Left out of what was chosen here: ")
+    assert "may not hold stream" in told.inner_text() and "Top_k must be" in told.inner_text()
+    assert told.inner_text().count("Left out") == 1
+    tab.page.keyboard.press("Escape")
+    tab.page.reload()
+    expect(tab.find("#options")).to_have_text("Options")
+    expect(panel(tab).locator(".options > .problem")).to_be_empty()
+    assert tab.errors == []
+
+
 def test_changes_that_follow_each_other_closely_are_all_kept(model: FakeServer, chat: Process, tabs: Tabs) -> None:
     model.scripts = [["ok", Finish()]]
     tab = tabs.open(chat)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.chat.browser import Browser as Sockets
 from tests.chat.kept import CHATS, DAY_S, seed
 from tests.chat.page import Tab, Tabs
 from tests.fakes import FakeServer, Finish, Gate
@@ -193,6 +194,41 @@ def test_offer_to_undo_ends_after_ten_seconds_but_not_under_the_hand(kept: Proce
     expect(tab.find("#toast")).to_contain_text("“Tides” was deleted.")
     undo.click()
     listed(tab, "Bread with rye", "Tides", "Old lighthouse")
+
+
+def test_what_is_deleted_meanwhile_does_not_take_the_offer_from_under_the_pointer(kept: Process, tabs: Tabs) -> None:
+    tab = tabs.open(kept)
+    listed(tab, *(title for title, *_ in CHATS))
+    tab.page.clock.install()
+    choose(tab, "Kites", "Delete")
+    tab.button("Undo").hover()
+    row(tab, "Tides").get_by_role("link").press("Delete")
+    expect(tab.find("#toast")).to_contain_text("2 chats were deleted.")
+    tab.page.clock.run_for(60_000)
+    expect(tab.button("Undo")).to_be_visible()
+    tab.page.mouse.move(0, 0)
+    tab.page.clock.run_for(11_000)
+    expect(tab.button("Undo")).to_be_hidden()
+    assert tab.errors == []
+
+
+def test_tags_for_several_chats_are_added_to_those_that_came_meanwhile(kept: Process, tabs: Tabs) -> None:
+    tab = tabs.open(kept)
+    choose(tab, "Tides", "Select")
+    titles(tab).filter(has_text="Kites").click()
+    expect(tab.find(".selection p")).to_have_text("2 selected")
+    bar = tab.page.get_by_role("group", name="Selected chats")
+    bar.get_by_role("button", name="Tag", exact=True).click()
+    tab.page.get_by_label("Tags, with commas between them").fill("sky")
+    elsewhere = Sockets(kept.url)
+    tides = next(chat for chat in elsewhere.call("chats")["chats"] if chat["title"] == "Tides")
+    elsewhere.call("tag", {"chat_id": tides["id"], "tags": ["sea"]})
+    elsewhere.client.disconnect()
+    expect(tab.find("#chats .tags:visible")).to_have_text(["sea"])
+    tab.button("Save").click()
+    expect(tab.find("#chats .tags:visible")).to_have_count(2)
+    expect(row(tab, "Tides").locator(".tags > *")).to_have_text(["sea", "sky"])
+    assert tab.errors == []
 
 
 def test_several_chats_are_tagged_exported_and_deleted_at_once(kept: Process, tabs: Tabs) -> None:

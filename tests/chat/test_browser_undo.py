@@ -119,6 +119,42 @@ def test_undo_in_the_library_that_fails_is_offered_again(
     assert tab.errors == []
 
 
+def test_undo_that_fails_late_leaves_a_newer_offer_alone(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs, tmp_path: Path
+) -> None:
+    tab = filled_shelf(tabs, library_chat, "shed", tmp_path / "shed")
+    (wasps,) = begun(library_chat, "wasps")
+    held = Held(tab)
+    tab.button("Delete Bread").click()
+    held.hold("document_restore")
+    undo(tab).click()
+    held.until_asked()
+    delete(tab, wasps)
+    expect(tab.find("#toast")).to_contain_text("“wasps” was deleted.")
+    held.refuse("the disk is full")
+    expect(tab.find("#toast")).to_contain_text("The disk is full.")
+    undo(tab).click()
+    expect(row(tab, wasps)).to_be_visible()
+    assert tab.errors == []
+
+
+def test_undo_in_the_library_brings_a_chat_back_and_leaves_the_library_open(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
+    (moths,) = begun(library_chat, "moths")
+    tab = tabs.open(library_chat)
+    row(tab, moths).click()
+    expect(tab.find(".user")).to_have_text("moths")
+    delete(tab, moths)
+    tab.page.get_by_role("link", name="Library", exact=True).click()
+    expect(heading(tab, "Library")).to_be_visible()
+    undo(tab).click()
+    expect(tab.find("#toast")).to_contain_text("The chat is back.")
+    expect(heading(tab, "Library")).to_be_visible()
+    assert tab.page.url.endswith("/library")
+    assert tab.errors == []
+
+
 def test_delete_pressed_twice_deletes_once(chat: Process, model: FakeServer, tabs: Tabs) -> None:
     eels, fish = begun(chat, "eels", "fish")
     tab = tabs.open(chat)

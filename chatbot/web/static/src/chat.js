@@ -70,7 +70,7 @@ const list = new MessageList(byId("scroller"), byId("messages"), byId("latest"),
 const turns = new Turns({ link, conversation, list, composer, options, speaker }, {
   problem, attempt, attemptHere, load, sync, showAll, showOpened, showTurn, begun,
 });
-const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id) });
+const sidebar = new Sidebar(byId("side"), { link, open: openChat, fresh: openNew, current: () => (document.body.dataset.view ? null : conversation.id), isAtNothing: () => !document.body.dataset.view && !conversation.id && !conversation.pending.length });
 const missed = new Missed(link, fetchMissed, ({ message, code }) => problem(message, code));
 const drawFurther = furtherLine(byId("further"), (id) => turns.bringBack(id));
 const deeds = deedsOf({

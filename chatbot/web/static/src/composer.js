@@ -237,7 +237,7 @@ export class Composer {
 
   /** The server has a message: its draft is not needed any more. */
   forget(id, text, files) {
-    if (this.draft(id) === text) this.drafts.write("draft", id, "");
+    if (this.draft(id).trim() === text.trim()) this.drafts.write("draft", id, "");
     this.attachments.forget(id, files);
   }
 

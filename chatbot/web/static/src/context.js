@@ -60,7 +60,7 @@ export class Context {
     if (n_windowed) total.append(` By this chat's rule only the last turns are sent: the oldest ${counted(n_windowed, "message")} ${n_windowed === 1 ? "is" : "are"} not.`);
     const lines = parts.map(partLine);
     const empty = make("p", {}, "Nothing yet: write a message.");
-    const kept = notes ? [this.notes(typeof notes === "string" ? notes : notes.text, n_folded)] : [];
+    const kept = notes ? [this.notes(notes, n_folded)] : [];
     const refused = refusal ? [make("p", { class: "problem" }, `This would not be sent: ${sentence(refusal)}`)] : [];
     this.body.replaceChildren(total, ...refused, ...kept, make("h3", {}, "Part by part"), ...(lines.length ? lines : [empty]));
   }

@@ -1,5 +1,5 @@
-// What the commands of the page do. Those that are not here are the server's: what it says is shown, and the files and
-// the text that it gives are put into the composer.
+// What the commands of the page do. Those that are not here are the server's: what it says is shown, and the files
+// that it gives are put into the composer.
 import { shownValue } from "./controls.js";
 import { copy } from "./copy.js";
 import { showDialog } from "./dialog.js";
@@ -108,6 +108,5 @@ export async function askServer({ link, conversation, composer, note }, text) {
   const told = await link.call("command", { chat_id: place.id, text, files }, SERVER_TIMEOUT_MS).finally(() => note.hide());
   if (conversation.place !== place) return;
   if (told.files?.length) composer.attachments.addReady(told.files);
-  if (told.text) composer.write(told.text);
   if (told.say) note.say(told.say);
 }

@@ -87,7 +87,7 @@ export class ShelfView {
 
   /** Change it with a way back; false when the server did not. */
   async change(fields, said) {
-    const before = { is_shared: this.shelf.is_shared };
+    const before = { is_shared: this.shelf?.is_shared };
     if (!(await this.lib.call("shelf_change", { shelf_id: this.id, ...fields }))) return false;
     await this.lib.refresh();
     this.lib.toast.offer({ words: () => said, back: () => this.change(before, "The shelf is as it was.") });
@@ -109,7 +109,7 @@ export class ShelfView {
     const { lib, id, shelf: { name } } = this;
     if (!(await lib.call("shelf_delete", { shelf_id: id }))) return;
     lib.offer(`“${name}” was deleted.`, "shelf_restore", { shelf_id: id }, "The shelf is back.");
-    lib.page.go("/library");
+    if (lib.view === this) lib.page.go("/library");
   }
 
   /** Files were dropped. */

@@ -89,13 +89,18 @@ export class Options {
 
   /** What was kept on this page may be none for this server any more: then it is left out, and the panel says why. */
   async checkKept() {
-    const { choice } = this;
-    if (!Object.keys(choice.accepted).length) return;
-    const failure = await this.change((options) => options).catch((why) => why);
-    if (choice !== this.choice || !(failure?.option in choice.accepted)) return;
-    this.show(choosing(failure.option, undefined)(choice.accepted));
-    await this.checkKept();
-    this.mayNot = `Left out of what was chosen here: ${sentence(failure.message)}`;
+    const reasons = [];
+    while (Object.keys(this.choice.accepted).length) {
+      const { choice } = this;
+      const failure = await this.change((options) => options).catch((why) => why);
+      if (choice !== this.choice) return;
+      if (!(failure?.option in choice.accepted)) break;
+      reasons.push(sentence(failure.message));
+      this.show(choosing(failure.option, undefined)(choice.accepted));
+      this.keep(this.conversation.place, this.choice.now);
+    }
+    if (!reasons.length) return;
+    this.mayNot = `Left out of what was chosen here: ${reasons.join(" ")}`;
     this.draw();
   }
 

@@ -17,7 +17,8 @@ import { bring, download, downloadSeveral } from "./transfer.js";
 import { isNow } from "./whose.js";
 
 export class Sidebar {
-  /** page: {link, open(id, remember, messageId), fresh(), current() -> the open chat's id}. */
+  /** page: {link, open(id, remember, messageId), fresh(), current() -> the open chat's id, isAtNothing() -> whether
+   *  there is but an empty new chat}. */
   constructor(aside, page) {
     this.page = page;
     this.chats = new Map();
@@ -227,13 +228,12 @@ export class Sidebar {
   }
 
   tag(ids) {
-    const chats = ids.map((id) => this.chats.get(id));
-    const own = ids.length === 1 ? chats[0].tags ?? [] : [];
+    const own = ids.length === 1 ? this.chats.get(ids[0]).tags ?? [] : [];
     const title = ids.length === 1 ? "Tags of this chat" : `Add tags to ${ids.length} chats`;
     const known = tagsOf(this.chats.values());
     const keep = async (tags) => {
-      for (const { id, tags: before = [] } of chats) {
-        const all = ids.length === 1 ? tags : [...new Set([...before, ...tags])];
+      for (const id of ids) {
+        const all = ids.length === 1 ? tags : [...new Set([...(this.chats.get(id)?.tags ?? []), ...tags])];
         await this.page.link.call("tag", { chat_id: id, tags: all });
       }
     };
@@ -271,7 +271,7 @@ export class Sidebar {
     for (const chat of back.chats) this.put(chat); // as they are now: their answers have ended
     this.toast.say(deleted.length === 1 ? "The chat is back." : `${deleted.length} chats are back.`);
     const open = deleted.findLast(({ wasOpen }) => wasOpen);
-    if (open && !this.page.current()) this.open(open.id);
+    if (open && this.page.isAtNothing()) this.open(open.id);
     return true;
   }
 

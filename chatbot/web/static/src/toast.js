@@ -39,7 +39,8 @@ export class Toast {
   async act() {
     const { made } = this;
     this.offered.end();
-    if (!(await made.back(made.items))) this.offer(made);
+    if (await made.back(made.items)) return;
+    if (!this.made || (made.of && made.of === this.made.of)) this.offer(made); // else something newer is on offer
   }
 }
 
@@ -51,8 +52,8 @@ class Line {
     const dismiss = iconButton("close", "Dismiss", { onclick: () => this.end() });
     this.element = make("div", { class: "toast", hidden: true }, this.text, more, dismiss);
     // Nobody loses the button from under the finger: the time stands still while one is at it.
-    for (const event of ["pointerenter", "focusin"]) this.element.addEventListener(event, () => clearTimeout(this.timer));
-    for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.wait());
+    for (const event of ["pointerenter", "focusin"]) this.element.addEventListener(event, () => this.hold(true));
+    for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.hold(false));
   }
 
   show(text) {
@@ -61,13 +62,19 @@ class Line {
     this.wait();
   }
 
+  hold(isHeld) {
+    this.isHeld = isHeld;
+    this.wait();
+  }
+
   wait() {
     clearTimeout(this.timer);
-    if (!this.element.hidden) this.timer = setTimeout(() => this.end(), SHOWN_MS);
+    if (!this.element.hidden && !this.isHeld) this.timer = setTimeout(() => this.end(), SHOWN_MS);
   }
 
   end() {
     clearTimeout(this.timer);
+    this.isHeld = false;
     const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = true;
     this.text.textContent = "";

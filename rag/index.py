@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -83,24 +85,29 @@ class Index(Listing):
 
     def vectors_by_text(self, shelf_id: int, uri: str, model: str) -> dict[str, Vector]:
         """The vectors that a document's chunks have, by what was embedded: what did not change keeps its vector."""
-        query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title, v.vector
+        query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, v.vector, d.title,
+                CASE WHEN c.place = 0 THEN d.text END  -- once: it may be very long
             FROM documents d JOIN chunks c ON c.document_id = d.id
-            JOIN models m ON m.name = ? JOIN vectors v ON v.model_id = m.id AND v.chunk_id = c.id
-            WHERE d.shelf_id = ? AND d.uri = ? AND d.deleted_at IS NULL"""
+            LEFT JOIN vectors v ON v.chunk_id = c.id AND v.model_id = (SELECT id FROM models WHERE name = ?)
+            WHERE d.shelf_id = ? AND d.uri = ? AND d.deleted_at IS NULL ORDER BY c.place"""
         with self.reading() as db:
             rows = db.execute(query, (model, shelf_id, uri)).fetchall()
-        return {_chunk(row[:5]).told(row[5], row[6]): np.frombuffer(row[7], "<f4") for row in rows}
+        title, text = rows[0][6:] if rows else ("", "")
+        return {_chunk(row[:5]).told(text, title): np.frombuffer(row[5], "<f4") for row in rows if row[5]}
 
     def without_vectors(self, model: str, limit: int, after: int = 0) -> list[Told]:
         """Chunks that have no vector of this model yet, in the order in which they came, after one of them."""
-        query = """SELECT c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title
-            FROM chunks c JOIN documents d ON d.id = c.document_id
+        query = """SELECT c.document_id, c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens FROM chunks c
             WHERE c.id > ? AND NOT EXISTS (
                 SELECT 1 FROM vectors v JOIN models m ON m.id = v.model_id WHERE v.chunk_id = c.id AND m.name = ?
             ) ORDER BY c.id LIMIT ?"""
+        told: list[Told] = []
         with self.reading() as db:
             rows = db.execute(query, (after, model, limit)).fetchall()
-        return [Told(row[0], _chunk(row[1:6]).told(row[6], row[7])) for row in rows]
+            for document_id, chunks in groupby(rows, itemgetter(0)):  # one text at a time: some are very long
+                found = db.execute("SELECT text, title FROM documents WHERE id = ?", (document_id,)).fetchone()
+                told += [Told(each[1], _chunk(each[2:]).told(*found)) for each in chunks if found]
+        return told
 
     def lacks_vectors(self, model: str, shelf_id: int) -> bool:
         """Whether a chunk of this shelf has no vector of this model."""

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from rag.database import Connection
 from rag.documents import Chunk, Document, Passage, page_of
 from rag.errors import UnknownShelf
-from rag.listing import OF_DOCUMENT, Listing, unindex
+from rag.listing import Listing, index_words, unindex
 
 Vector = NDArray[np.float32]
-
-_TO_INDEX = "INSERT INTO chunk_index (rowid, title, headings, body) SELECT id, title, headings, body FROM chunk_words"
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,10 @@ class Index(Listing):
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            db.execute(_TO_INDEX + OF_DOCUMENT, (document_id,))
-            found = db.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY place", (document_id,)).fetchall()
+            index_words(db, document_id)
+            chunk_ids = _chunk_ids(db, document_id)
             for model, given in (vectors or {}).items():
-                self._write_vectors(db, model, [row[0] for row in found], given)
+                self._write_vectors(db, model, chunk_ids, given)
             return document_id
 
     def chunks(self, document_id: int) -> list[Chunk]:
@@ -79,9 +77,8 @@ class Index(Listing):
 
     def chunk_ids(self, document_id: int) -> list[int]:
         """The ids of a document's chunks in their order."""
-        query = "SELECT id FROM chunks WHERE document_id = ? ORDER BY place"
         with self.reading() as db:
-            return [row[0] for row in db.execute(query, (document_id,))]
+            return _chunk_ids(db, document_id)
 
     def vectors_by_text(self, shelf_id: int, uri: str, model: str) -> dict[str, Vector]:
         """The vectors that a document's chunks have, by what was embedded: what did not change keeps its vector."""
@@ -243,6 +240,11 @@ def _storable(text: str) -> str:
 def _forget_vectors(db: Connection, model: str) -> None:
     db.execute("DELETE FROM models WHERE name = ?", (model,))
     db.execute("DELETE FROM state WHERE name IN (?, ?)", (f"scale of {model}", f"probe of {model}"))
+
+
+def _chunk_ids(db: Connection, document_id: int) -> list[int]:
+    query = "SELECT id FROM chunks WHERE document_id = ? ORDER BY place"
+    return [row[0] for row in db.execute(query, (document_id,))]
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

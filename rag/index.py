@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,9 @@ from numpy.typing import NDArray
 from rag.database import Connection
 from rag.documents import Chunk, Document, Passage, page_of
 from rag.errors import UnknownShelf
-from rag.listing import OF_DOCUMENT, Listing, unindex
+from rag.listing import Listing, index_words, unindex
 
 Vector = NDArray[np.float32]
-
-_TO_INDEX = "INSERT INTO chunk_index (rowid, title, headings, body) SELECT id, title, headings, body FROM chunk_words"
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Index(Listing):
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            db.execute(_TO_INDEX + OF_DOCUMENT, (document_id,))
-            found = db.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY place", (document_id,)).fetchall()
+            index_words(db, document_id)
+            chunk_ids = _chunk_ids(db, document_id)
             for model, given in (vectors or {}).items():
-                self._write_vectors(db, model, [row[0] for row in found], given)
+                self._write_vectors(db, model, chunk_ids, given)
             return document_id
 
     def chunks(self, document_id: int) -> list[Chunk]:
@@ -77,30 +77,34 @@ class Index(Listing):
 
     def chunk_ids(self, document_id: int) -> list[int]:
         """The ids of a document's chunks in their order."""
-        query = "SELECT id FROM chunks WHERE document_id = ? ORDER BY place"
         with self.reading() as db:
-            return [row[0] for row in db.execute(query, (document_id,))]
+            return _chunk_ids(db, document_id)
 
     def vectors_by_text(self, shelf_id: int, uri: str, model: str) -> dict[str, Vector]:
         """The vectors that a document's chunks have, by what was embedded: what did not change keeps its vector."""
-        query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title, v.vector
+        query = """SELECT c.start, c.stop, c.lead, c.headings, c.n_tokens, v.vector, d.title,
+                CASE WHEN c.place = 0 THEN d.text END  -- once: it may be very long
             FROM documents d JOIN chunks c ON c.document_id = d.id
-            JOIN models m ON m.name = ? JOIN vectors v ON v.model_id = m.id AND v.chunk_id = c.id
-            WHERE d.shelf_id = ? AND d.uri = ? AND d.deleted_at IS NULL"""
+            LEFT JOIN vectors v ON v.chunk_id = c.id AND v.model_id = (SELECT id FROM models WHERE name = ?)
+            WHERE d.shelf_id = ? AND d.uri = ? AND d.deleted_at IS NULL ORDER BY c.place"""
         with self.reading() as db:
             rows = db.execute(query, (model, shelf_id, uri)).fetchall()
-        return {_chunk(row[:5]).told(row[5], row[6]): np.frombuffer(row[7], "<f4") for row in rows}
+        title, text = rows[0][6:] if rows else ("", "")
+        return {_chunk(row[:5]).told(text, title): np.frombuffer(row[5], "<f4") for row in rows if row[5]}
 
     def without_vectors(self, model: str, limit: int, after: int = 0) -> list[Told]:
         """Chunks that have no vector of this model yet, in the order in which they came, after one of them."""
-        query = """SELECT c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens, d.text, d.title
-            FROM chunks c JOIN documents d ON d.id = c.document_id
+        query = """SELECT c.document_id, c.id, c.start, c.stop, c.lead, c.headings, c.n_tokens FROM chunks c
             WHERE c.id > ? AND NOT EXISTS (
                 SELECT 1 FROM vectors v JOIN models m ON m.id = v.model_id WHERE v.chunk_id = c.id AND m.name = ?
             ) ORDER BY c.id LIMIT ?"""
+        told: list[Told] = []
         with self.reading() as db:
             rows = db.execute(query, (after, model, limit)).fetchall()
-        return [Told(row[0], _chunk(row[1:6]).told(row[6], row[7])) for row in rows]
+            for document_id, chunks in groupby(rows, itemgetter(0)):  # one text at a time: some are very long
+                found = db.execute("SELECT text, title FROM documents WHERE id = ?", (document_id,)).fetchone()
+                told += [Told(each[1], _chunk(each[2:]).told(*found)) for each in chunks if found]
+        return told
 
     def lacks_vectors(self, model: str, shelf_id: int) -> bool:
         """Whether a chunk of this shelf has no vector of this model."""
@@ -236,6 +240,11 @@ def _storable(text: str) -> str:
 def _forget_vectors(db: Connection, model: str) -> None:
     db.execute("DELETE FROM models WHERE name = ?", (model,))
     db.execute("DELETE FROM state WHERE name IN (?, ?)", (f"scale of {model}", f"probe of {model}"))
+
+
+def _chunk_ids(db: Connection, document_id: int) -> list[int]:
+    query = "SELECT id FROM chunks WHERE document_id = ? ORDER BY place"
+    return [row[0] for row in db.execute(query, (document_id,))]
 
 
 def _chunk(row: Sequence[Any]) -> Chunk:

@@ -350,11 +350,10 @@ class _Run:
                 self._report.n_chunks += len(rows)
                 self._say(work.document.uri)
             if work.missing():
-                cut = self._cut_smaller(work)
-                if cut is None:
+                if (cut := self._cut_smaller(work)) is None:
                     return False
                 work = cut
-                self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
+                self._put(work, is_again=True)
         except EmbedderAway as why:
             self._report.without_vectors = why.message
         self._report.n_chunks = n_before + len(work.chunks)
@@ -374,13 +373,14 @@ class _Run:
         self._report.n_embedded += len(made.known) - len(work.known)
         return made
 
-    def _put(self, work: Work) -> int | None:
+    def _put(self, work: Work, *, is_again: bool = False) -> int | None:
         """Keep a document with the vectors that it has; its id, or None for one that a person deleted meanwhile."""
         if self._index.is_put_away(self._shelf_id, work.document.uri):
-            self._report.n_put_away += 1
+            self._report.n_put_away += not is_again
             return None
-        self._report.n_new += work.is_new
-        self._report.n_changed += not work.is_new
+        if not is_again:
+            self._report.n_new += work.is_new
+            self._report.n_changed += not work.is_new
         return self._index.put(self._shelf_id, work.document, work.chunks, self._vectors(work), self._source_id)
 
     def _vectors(self, work: Work) -> dict[str, list[Vector | None]]:

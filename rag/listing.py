@@ -11,11 +11,8 @@ from rag.database import Connection, Database
 from rag.documents import Document
 from rag.errors import RagError, UnknownShelf
 
-_FROM_INDEX = (
-    "INSERT INTO chunk_index (chunk_index, rowid, title, headings, body)"
-    " SELECT 'delete', id, title, headings, body FROM chunk_words"
-)
-OF_DOCUMENT = " WHERE id IN (SELECT id FROM chunks WHERE document_id = ?)"
+_TO_INDEX = "INSERT INTO chunk_index (rowid, title, headings, body) VALUES (?, ?, ?, ?)"
+_FROM_INDEX = "INSERT INTO chunk_index (chunk_index, rowid, title, headings, body) VALUES ('delete', ?, ?, ?, ?)"
 _KEPT = """SELECT d.id, d.shelf_id, d.uri, d.title, d.kind, d.sha256, d.n_chars,
     (SELECT count(*) FROM chunks c WHERE c.document_id = d.id), d.added_at,
     coalesce(json_extract(d.meta, '$.link'), '')
@@ -218,9 +215,21 @@ class Listing(Database):
         return sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
 
 
+def index_words(db: Connection, document_id: int) -> None:
+    """Take a document's words into the index, once its text and its chunks are written."""
+    db.executemany(_TO_INDEX, _words_of(db, document_id))
+
+
 def unindex(db: Connection, document_id: int) -> None:
     """Take a document's words out of the index, while its text is still there."""
-    db.execute(_FROM_INDEX + OF_DOCUMENT, (document_id,))
+    db.executemany(_FROM_INDEX, _words_of(db, document_id))
+
+
+def _words_of(db: Connection, document_id: int) -> list[tuple[int, str, str, str]]:
+    """What the view chunk_words says of a document's chunks. The view would read the whole text for each of them."""
+    title, text = db.execute("SELECT title, text FROM documents WHERE id = ?", (document_id,)).fetchone() or ("", "")
+    chunks = db.execute("SELECT id, headings, start, stop FROM chunks WHERE document_id = ?", (document_id,))
+    return [(chunk_id, title, headings, text[start:stop]) for chunk_id, headings, start, stop in chunks]
 
 
 def _kept(row: tuple[int, int, str, str, str, str, int, int, float, str]) -> Kept:

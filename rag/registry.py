@@ -141,14 +141,15 @@ class Registry:
 
     @contextmanager
     def _claimed(self, source_id: int) -> Iterator[None]:
-        with self._lock, self._database.writing() as db:
-            row = db.execute("SELECT runner, address FROM sources WHERE id = ?", (source_id,)).fetchone()
-            if row is None:
-                raise UnknownShelf("this source is no longer in the library")
-            if self._runs(source_id, row[0]):
-                raise SourceBusy(f"{row[1]} is being read already{_by(row[0])}: wait for its end, or stop it first")
-            db.execute("UPDATE sources SET runner = ? WHERE id = ?", (self._name, source_id))
-            self._running.add(source_id)
+        with self._lock:
+            with self._database.writing() as db:
+                row = db.execute("SELECT runner, address FROM sources WHERE id = ?", (source_id,)).fetchone()
+                if row is None:
+                    raise UnknownShelf("this source is no longer in the library")
+                if self._runs(source_id, row[0]):
+                    raise SourceBusy(f"{row[1]} is being read already{_by(row[0])}: wait for its end, or stop it first")
+                db.execute("UPDATE sources SET runner = ? WHERE id = ?", (self._name, source_id))
+            self._running.add(source_id)  # once it is written, which a full disk may refuse
         try:
             yield
         finally:

@@ -83,7 +83,7 @@ class Search:
         self._index, self._embedder = index, embedder
         self._weights = weights or Weights()
         self._words = Words(index)
-        self._store = VectorStore(index, "")
+        self._store: tuple[str, str, VectorStore] = "", "", VectorStore(index, "")  # with the same two as the nearness
         self._other: Embedder | None = None  # the embedder of before, while its vectors search
         self._nearness: tuple[str, str, Nearness] = "", "", Nearness()  # with the model, and what it is known by
         self._scales: dict[tuple[str, str], gate.Scale] = {}  # by the model, and what it is known by
@@ -180,13 +180,14 @@ class Search:
     def _seen(self) -> _Seen:
         """The chunks as they are now. While another model's vectors are made, those of the one before search, if the
         server still has it."""
-        model, store = next(iter(self._index.models()), ""), self._store
-        if store.model != model:
-            store = self._store = VectorStore(self._index, model)
+        model = next(iter(self._index.models()), "")
+        known_by = probe.kept(self._index, model)  # before the rows: at worst they are newer, and read again next time
+        store_model, store_known_by, store = self._store
+        if (store_model, store_known_by) != (model, known_by):
+            store = VectorStore(self._index, model)
+            self._store = model, known_by, store
         rows = store.rows()
-        return _Seen(
-            rows, model, self._embedder_of(model) if rows.has_vector.any() else None, probe.kept(self._index, model)
-        )
+        return _Seen(rows, model, self._embedder_of(model) if rows.has_vector.any() else None, known_by)
 
     def _embedder_of(self, model: str) -> Embedder | None:
         if self._embedder.model == model:

@@ -61,7 +61,10 @@ def best(scores: NDArray[np.float32], n_most: int) -> NDArray[np.int64]:
 
 class VectorStore:
     """The chunks with the vectors of one model. Safe to use from several threads; a search sees all that was committed
-    before it."""
+    before it.
+
+    A vector that was read is not read again: where all are made anew under the model's name, begin another store.
+    """
 
     def __init__(self, database: Database, model: str) -> None:
         self._database, self.model = database, model

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,3 +69,29 @@ def is_sound(index: Shelves) -> bool:
     with index.reading() as db:
         db.execute("INSERT INTO chunk_index (chunk_index, rank) VALUES ('integrity-check', 1)")
         return bool(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+
+
+class _Full:
+    """A connection whose changes no disk takes."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def execute(self, query: str, *values: Any) -> sqlite3.Cursor:
+        if query == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._db.execute(query, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+@contextmanager
+def full_disk(index: Shelves) -> Iterator[None]:
+    """Meanwhile nothing can be written."""
+    plain = index._db
+    index._db = cast(sqlite3.Connection, _Full(plain))
+    try:
+        yield
+    finally:
+        index._db = plain

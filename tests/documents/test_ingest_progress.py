@@ -187,14 +187,32 @@ def test_a_change_of_a_long_document_costs_what_changed(index: Shelves) -> None:
     assert n_done == n_all == report.n_chunks
 
 
-def test_a_long_document_whose_texts_are_too_long_is_cut_smaller(index: Shelves) -> None:
+def too_long_note() -> Note:
+    """A long one with a part that WordEmbedder(max_tokens=120) cannot read at once where a chunk has up to 220."""
     note = long_note(200)
     note.text += "\n\n# Last\n\n" + "The llama eats grass. " * 40
-    embedder = WordEmbedder(max_tokens=120)
+    return note
+
+
+def test_a_long_document_whose_texts_are_too_long_is_cut_smaller(index: Shelves) -> None:
+    note, embedder = too_long_note(), WordEmbedder(max_tokens=120)
     report = Ingest(index, embedder, Limits(max_tokens=220)).take(1, [note])
     n_done, n_all = index.n_vectors("words")
     assert n_done == n_all == report.n_chunks == len(index.chunks(1))
     assert "".join(note.text[each.start : each.end] for each in index.chunks(1)) == note.text
+
+
+def test_a_long_document_deleted_before_it_is_cut_smaller_stays_away(index: Shelves) -> None:
+    told: list[Progress] = []
+
+    def tell(each: Progress) -> None:
+        if not told:
+            index.delete_document(1)
+        told.append(each)
+
+    run = Ingest(index, WordEmbedder(max_tokens=120), Limits(max_tokens=220))
+    assert run.take(1, [too_long_note()], source_id=7, tell=tell).is_whole
+    assert told and index.documents(1) == []
 
 
 def test_an_embedder_that_leaves_in_a_long_document_costs_what_was_not_made(index: Shelves) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from rag.errors import LibraryBroken, RagError, SourceBusy, SourceFailed
 from rag.extract import read
 from rag.library import Library, Progress
 from rag.sources import Readable
-from tests.documents.shelf import WordEmbedder, is_sound
+from tests.documents.shelf import WordEmbedder, full_disk, is_sound
 from tests.documents.test_sources_disk import git
 
 ANNA, BERT = "anna", "bert"
@@ -327,3 +328,17 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_harms_nothing(
     report = library.refresh(source_id)
     assert (report.n_same, report.n_new) == (n_kept, 63 - n_kept)
     assert is_sound(library.index)
+
+
+def test_a_source_that_a_full_disk_ended_twice_is_read_again_once_there_is_room(
+    library: Library, shelf_id: int, farm: Path
+) -> None:
+    source_id = added(library, shelf_id, farm)
+    with ExitStack() as disk:
+        with pytest.raises(LibraryBroken, match="disk is full"):
+            library.refresh(source_id, lambda _: disk.enter_context(full_disk(library.index)))
+        with pytest.raises(LibraryBroken, match="disk is full"):
+            library.refresh(source_id)
+    assert [each.id for each in library.unfinished()] == [source_id]
+    assert library.refresh(source_id).n_same == 3
+    assert library.source(source_id).state == "ok"

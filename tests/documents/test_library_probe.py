@@ -86,6 +86,19 @@ def test_a_search_asks_for_the_vector_of_its_question_alone(library: Library, em
     again.close()
 
 
+@pytest.mark.parametrize("who", ["this process", "another process"])
+def test_searches_follow_when_all_is_made_anew_between_two_of_them(
+    library: Library, embedder: WordEmbedder, who: str
+) -> None:
+    embedder.weights = "others"
+    again = reopened(library, embedder)
+    assert (library if who == "this process" else again).fill() == 2
+    fresh = reopened(library, embedder)
+    assert library.search(QUESTION, [1]) == fresh.search(QUESTION, [1])
+    again.close()
+    fresh.close()
+
+
 def test_a_copy_of_the_model_with_other_roundings_is_the_same(library: Library, embedder: WordEmbedder) -> None:
     plain = embedder.vector
 

@@ -15,7 +15,7 @@ from rag.runs import Run, Runs
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 # What may become a mark at the end of what has come so far; longer ones are none.
 _BEGUN = re.compile(r"(?:\[?\[[\^\d,;\u2013 \t-]{0,1000}\]?|[\u3010\uff3b][^\u3011\uff3d\n]{0,1000})\Z")
-_MAY_CITE = re.compile(r"[\[\u3010\uff3b]\^?\d")
+_MAY_CITE = re.compile(r"\[?[\[\u3010\uff3b]\^?\d")
 _JOINS = " \t\n[({]"  # behind these a mark needs no space
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from chatbot.core.events import ChatRequest
 from chatbot.core.options import ChatOptions
+from chatbot.core.store_base import storable
 from chatbot.errors import BadRequest, MessageTooLong
 
 ID_CHARS = 64
@@ -43,13 +44,13 @@ def ids(body: Body, name: str, most: int = _MAX_CHATS) -> list[str]:
 
 
 def text(body: Body, name: str, max_chars: int = _TEXT_CHARS) -> str:
-    """A text, which may be empty."""
+    """A text, which may be empty, as the databases can hold it."""
     value = body.get(name, "")
     if not isinstance(value, str):
         raise BadRequest(f"{name} must be a string")
     if len(value) > max_chars:
         raise MessageTooLong(f"{name} has {len(value):,} characters, {max_chars:,} are allowed: make it shorter")
-    return value
+    return storable(value)
 
 
 def text_or_none(body: Body, name: str, max_chars: int) -> str | None:

@@ -264,6 +264,11 @@ def test_another_page_cannot_put_files_on_a_shelf(page: Browser, web: Process, m
     assert ask(address, b"--xx--\r\n", Content_Type=kind, Origin="http://evil.test").status == 403
 
 
+def test_half_a_character_is_no_failure(page: Browser, model: FakeServer) -> None:
+    shelf = shelf_of(page, "half \ud83e")
+    assert page.call("find", {"text": "llama \ud83e", "shelf_ids": [shelf]})["ok"]
+
+
 def test_a_shelf_is_renamed_deleted_and_brought_back(page: Browser, model: FakeServer) -> None:
     shelf = shelf_of(page, "old name")
     assert page.call("shelf_add", {"name": "Old Name"})["error"]["code"] == "library_error"

@@ -29,7 +29,8 @@ class Fill:
         if self._index.n_vectors(model)[1]:
             self._meet()
         n_made = self._passes(model)
-        if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
+        n_done, n_all = self._index.n_vectors(model)
+        if not self._is_cancelled() and self._index.models() != [model] and n_done == n_all > 0:
             self._index.choose_model(model)
         return n_made
 

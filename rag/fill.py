@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
 
 from rag import probe
 from rag.embed import Embedder, Vector, what_fits
@@ -30,7 +29,8 @@ class Fill:
         if self._index.n_vectors(model)[1]:
             self._meet()
         n_made = self._passes(model)
-        if not self._is_cancelled() and self._index.models() != [model] and self._index.n_vectors(model)[1]:
+        n_done, n_all = self._index.n_vectors(model)
+        if not self._is_cancelled() and self._index.models() != [model] and n_done == n_all > 0:
             self._index.choose_model(model)
         return n_made
 
@@ -38,10 +38,13 @@ class Fill:
         """The vectors of another model of this name go: this run makes them."""
         requests = Requests(1)
         met = requests.submit(probe.renew, self._index, self._embedder)
-        with suppress(EmbedderAway):  # where none is missing, nobody need be there
+        try:
             if is_ready([met], self._is_cancelled) and met.result():
                 self._index.must_fill = False
-        requests.end()
+        except EmbedderAway:
+            pass  # where none is missing, nobody need be there
+        finally:
+            requests.end()
 
     def _passes(self, model: str) -> int:
         n_made, n_before = 0, -1

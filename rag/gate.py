@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from rag.database import Database
 from rag.embed import Embedder
+from rag.errors import LibraryBroken
 
 PAIRS = (
     ("How long are eggs boiled until they are hard?", "Put the eggs in boiling water for nine to ten minutes."),
@@ -121,6 +123,6 @@ def of_library(database: Database, embedder: Embedder, model: str) -> Scale:
     if found is None:
         found = measured(embedder)
         value = json.dumps([found.unrelated, found.related])
-        with database.writing() as db:
+        with suppress(LibraryBroken), database.writing() as db:  # on a full disk: it is measured again
             db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (f"scale of {model}", value))
     return found

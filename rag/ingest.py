@@ -187,10 +187,10 @@ class _Run:
     def take(self, items: Iterable[Item], n_all: int | None, failed: Mapping[str, Failure]) -> Report:
         """All items, the next window read while the vectors of the one before are made."""
         self._n_all, self._failed = n_all, failed
-        n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
-        self._pace = Pace(n_known + len(failed), time.monotonic())
         seen: set[str] = set()
         try:
+            n_known = len(self._known) if self._source_id is None else self._index.n_of_source(self._source_id)
+            self._pace = Pace(n_known + len(failed), time.monotonic())
             self._meet_model()
             before: list[tuple[Work, list[Future[list[Vector | None]]]]] = []
             for window in self._windows(items, seen):

@@ -201,18 +201,25 @@ class Listing(Database):
 
     def remove(self, document_ids: Iterable[int]) -> int:
         """Forget documents for good; how many there were."""
-        n_removed = 0
         with self.writing() as db:
-            for document_id in document_ids:
-                unindex(db, document_id)
-                n_removed += db.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount
-        return n_removed
+            return sum(_remove(db, document_id) for document_id in document_ids)
 
     def purge_documents(self, before: float) -> int:
         """Forget for good what was deleted before that time; how many."""
         with self.reading() as db:
             found = [row[0] for row in db.execute("SELECT id FROM documents WHERE deleted_at < ?", (before,))]
-        return sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
+        return sum(self._purge(document_id, before) for document_id in found)  # one at a time: nobody waits long
+
+    def _purge(self, document_id: int, before: float) -> int:
+        query = "SELECT 1 FROM documents WHERE id = ? AND deleted_at < ?"
+        with self.writing() as db:
+            is_deleted = db.execute(query, (document_id, before)).fetchone()  # still: it may have been restored
+            return _remove(db, document_id) if is_deleted else 0
+
+
+def _remove(db: Connection, document_id: int) -> int:
+    unindex(db, document_id)
+    return db.execute("DELETE FROM documents WHERE id = ?", (document_id,)).rowcount
 
 
 def index_words(db: Connection, document_id: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from rag import gate, probe
 from rag.documents import Passage, joined, overlap, place
 from rag.embed import Embedder, Server
-from rag.errors import EmbedderAway
+from rag.errors import EmbedderAway, LibraryBroken
 from rag.index import Index
 from rag.nearness import Nearness
 from rag.vectors import Rows, Vector, VectorStore, best
@@ -222,7 +223,8 @@ class Search:
         if probe.is_other(seen.probe, vector):
             raise self._is_other("is another model now than the one that made the embeddings here", seen)
         if not seen.probe:
-            probe.keep(self._index, seen.model, vector)
+            with suppress(LibraryBroken):  # on a full disk: it is asked again
+                probe.keep(self._index, seen.model, vector)
         self._proved[seen.model] = probe.kept(self._index, seen.model)
 
     def _is_other(self, why: str, seen: _Seen) -> EmbedderAway:

@@ -123,11 +123,12 @@ class Shelves(Index):
     def restore_shelf(self, owner_id: str, shelf_id: int) -> None:
         """Bring a deleted shelf back. Raises UnknownShelf when it is gone for good, RagError when its name is taken."""
         with self.writing() as db:
-            row = db.execute("SELECT name FROM shelves WHERE id = ? AND owner_id = ?", (shelf_id, owner_id)).fetchone()
-            if row:
-                _need_free(db, owner_id, row[0], but=shelf_id)
-            query = "UPDATE shelves SET deleted_at = NULL WHERE id = ? AND owner_id = ?"
-            _need(db.execute(query, (shelf_id, owner_id)).rowcount)
+            query = "SELECT name FROM shelves WHERE id = ? AND owner_id = ? AND deleted_at IS NOT 0"
+            row = db.execute(query, (shelf_id, owner_id)).fetchone()
+            if row is None:
+                raise _unknown()
+            _need_free(db, owner_id, row[0], but=shelf_id)
+            db.execute("UPDATE shelves SET deleted_at = NULL WHERE id = ?", (shelf_id,))
 
     def shelf_of(self, document_id: int, *, is_there: bool = False) -> int:
         """The shelf of a document, deleted or not unless it is to be there. Raises UnknownShelf."""
@@ -167,12 +168,15 @@ class Shelves(Index):
 
     def purge_shelves(self, before: float) -> int:
         """Really delete the shelves that were deleted before that time; how many documents went with them."""
+        with self.writing() as db:  # with 0 a shelf has no way back: it goes whole
+            db.execute("UPDATE shelves SET deleted_at = 0 WHERE deleted_at < ?", (before,))
         with self.reading() as db:
-            query = """SELECT d.id FROM documents d JOIN shelves s ON s.id = d.shelf_id WHERE s.deleted_at < ?"""
-            found = [row[0] for row in db.execute(query, (before,))]
+            query = "SELECT d.id FROM documents d JOIN shelves s ON s.id = d.shelf_id WHERE s.deleted_at = 0"
+            found = [row[0] for row in db.execute(query)]
         n_removed = sum(self.remove([document_id]) for document_id in found)  # one at a time: nobody waits long
         with self.writing() as db:
-            db.execute("DELETE FROM shelves WHERE deleted_at < ?", (before,))
+            # Not with documents, whose words would stay: another process may have begun to remove it meanwhile.
+            db.execute("DELETE FROM shelves WHERE deleted_at = 0 AND id NOT IN (SELECT shelf_id FROM documents)")
             db.execute(FORGET_ASIDE, (before,))
         return n_removed
 

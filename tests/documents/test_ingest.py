@@ -14,13 +14,13 @@ from rag import probe
 from rag.chunk import Limits
 from rag.documents import Document
 from rag.embed import Vector
-from rag.errors import DocumentRefused, RagError
+from rag.errors import DocumentRefused, LibraryBroken, RagError
 from rag.extract import read
 from rag.ingest import Failure, Ingest, Progress
 from rag.shelves import Shelves
 from rag.sources.folder import Folder
 from rag.tokens import estimate
-from tests.documents.shelf import WordEmbedder, library
+from tests.documents.shelf import WordEmbedder, full_disk, library
 from tests.fakes import WAIT_S
 
 
@@ -276,3 +276,26 @@ def test_one_document_is_kept_without_vectors_where_a_server_hangs(
     hanging.gate.set()
     assert index.n_vectors("words") == (0, 1)
     assert Ingest(index, embedder).fill() == 1
+
+
+@pytest.mark.parametrize("occasion", ["fill", "refresh"])
+def test_a_library_that_cannot_be_used_leaves_no_thread_waiting(
+    index: Shelves, embedder: WordEmbedder, occasion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> int:
+        raise LibraryBroken("cannot be read")
+
+    Ingest(index, embedder).take(1, notes(1))
+    embedder.weights = "others"
+    before = set(threading.enumerate())
+    with pytest.raises(LibraryBroken):
+        if occasion == "fill":
+            with full_disk(index):
+                Ingest(index, embedder).fill()
+        else:
+            monkeypatch.setattr(index, "n_of_source", broken)
+            Ingest(index, embedder).take(1, notes(1), source_id=7)
+    left = [each for each in threading.enumerate() if each.name == "requests" and each not in before]
+    for each in left:
+        each.join(WAIT_S)
+    assert not any(each.is_alive() for each in left)

@@ -10,6 +10,7 @@ import pytest
 from chatbot.core.library.searching import Searching
 from rag.documents import Chunk, Document
 from rag.errors import EmbedderAway
+from rag.extract import read
 from rag.library import Library
 from tests.documents.kitchen import ANNA, QUESTION, cooking, kitchen
 from tests.documents.shelf import WordEmbedder
@@ -72,12 +73,34 @@ def test_vectors_stay_while_nobody_can_say_how_long_new_ones_are(library: Librar
     assert library.search(QUESTION, [1])[0].cosine is not None
 
 
-def test_a_server_of_two_models_under_one_name_keeps_nobody_waiting(library: Library, embedder: WordEmbedder) -> None:
+def becomes_two(embedder: WordEmbedder) -> None:
+    """From now on each request is another model's under the same name."""
+
     def embed(texts: list[str]) -> list[object]:
         embedder.n_dims = 164 - embedder.n_dims
         return [embedder.vector(text) for text in texts]
 
     embedder.embed = embed  # type: ignore[method-assign, assignment]
+
+
+def with_forty_more(library: Library) -> Library:
     for number in range(40):
         library.index.put(1, Document(f"{number}", f"{number}", f"Egg {number}.", "text", ""), [Chunk(0, 6, 0, (), 3)])
-    assert library.fill() > 0
+    return library
+
+
+def test_a_server_of_two_models_under_one_name_keeps_nobody_waiting(library: Library, embedder: WordEmbedder) -> None:
+    becomes_two(embedder)
+    assert with_forty_more(library).fill() > 0
+
+
+def test_a_server_of_two_models_under_one_name_does_not_take_over_from_the_model_of_before(
+    library: Library, embedder: WordEmbedder
+) -> None:
+    other = WordEmbedder("other")
+    becomes_two(other)
+    again = Library(library.index.path, other, read=read)
+    assert with_forty_more(again).fill() > 0
+    assert again.index.models()[0] == "words"
+    assert library.index.n_vectors("words")[0] == 2
+    again.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from rag.errors import DocumentRefused, RagError, UnknownShelf
 from rag.extract import read
 from rag.library import Library, Progress
+from rag.shelves import Shelves
 from tests.documents.shelf import WordEmbedder, is_sound
 from tests.documents.test_library import ANNA, BERT, added, found, names
 
@@ -65,6 +68,63 @@ def test_what_was_deleted_a_day_ago_goes_for_good(library: Library, shelf_id: in
     assert again.refresh(source_id).n_put_away == 1  # it stays away, since the source still has it
     assert is_sound(again.index)
     again.close()
+
+
+def before_write(monkeypatch: pytest.MonkeyPatch, index: Shelves, n_write: int, do: Callable[[], None]) -> None:
+    """Do something, as another does, just before the index begins its n-th transaction from now on."""
+    plain, n_begun = index.writing, 0
+
+    def writing() -> AbstractContextManager[sqlite3.Connection]:
+        nonlocal n_begun
+        n_begun += 1
+        if n_begun == n_write:
+            monkeypatch.setattr(index, "writing", plain)
+            do()
+        return plain()
+
+    monkeypatch.setattr(index, "writing", writing)
+
+
+def test_a_document_that_comes_back_while_the_old_ones_go_for_good_stays(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(library, shelf_id, farm)
+    [horse] = library.documents(shelf_id, text="horse")
+    library.delete_document(ANNA, horse.id)
+    before_write(monkeypatch, library.index, 1, lambda: library.restore_document(ANNA, horse.id))
+    assert library.purge(time.time() + 1) == 0
+    assert found(library, "horse sleeps barn", shelf_id) == "horse.txt"
+
+
+@pytest.mark.parametrize(("n_write", "n_kept"), [(1, 3), (2, 0), (3, 0)])
+def test_a_shelf_that_is_asked_for_while_it_goes_comes_back_whole_or_not_at_all(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch, n_write: int, n_kept: int
+) -> None:
+    def restore() -> None:
+        with nullcontext() if n_kept else pytest.raises(UnknownShelf):
+            library.index.restore_shelf(ANNA, shelf_id)
+
+    added(library, shelf_id, farm)
+    library.index.delete_shelf(ANNA, shelf_id)
+    before_write(monkeypatch, library.index, n_write, restore)
+    assert library.purge(time.time() + 1) == 3 - n_kept
+    assert [each.n_documents for each in library.index.shelves(ANNA)] == [n_kept] * (n_kept > 0)
+    assert is_sound(library.index)
+
+
+def test_a_user_who_is_removed_while_old_shelves_go_leaves_no_words(
+    library: Library, shelf_id: int, farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_to_remove() -> None:
+        with library.index.writing() as db:
+            db.execute("UPDATE shelves SET deleted_at = 0 WHERE owner_id = ?", (ANNA,))
+
+    added(library, shelf_id, farm)
+    before_write(monkeypatch, library.index, 2, begin_to_remove)
+    library.purge(0)
+    assert is_sound(library.index)
+    library.remove_owner(ANNA)
+    assert is_sound(library.index)
 
 
 def test_a_document_that_came_again_is_not_overwritten_by_an_undo(library: Library, shelf_id: int) -> None:

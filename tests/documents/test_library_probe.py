@@ -13,7 +13,7 @@ from rag import probe
 from rag.extract import read
 from rag.library import Library
 from tests.documents.kitchen import ANNA, QUESTION, cooking, kitchen
-from tests.documents.shelf import WordEmbedder
+from tests.documents.shelf import WordEmbedder, full_disk
 
 
 @pytest.fixture
@@ -124,6 +124,17 @@ def test_a_library_of_before_knows_its_model_from_the_next_occasion_on(
     assert probe.kept(again.index, "words") and all_fit(again, embedder)
     embedder.weights = "others"
     assert again.fill() == 2
+    again.close()
+
+
+def test_a_search_needs_no_room_on_the_disk(library: Library, embedder: WordEmbedder) -> None:
+    before = library.search(QUESTION, [1])
+    with library.index.writing() as db:
+        db.execute("DELETE FROM state WHERE name IN ('probe of words', 'scale of words')")
+    again = reopened(library, embedder)
+    with full_disk(again.index):
+        assert again.search(QUESTION, [1]) == before
+    assert again.search(QUESTION, [1]) == before and probe.kept(again.index, "words")
     again.close()
 
 

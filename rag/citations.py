@@ -7,7 +7,7 @@ and quotations, most of its other words, and as many turns like "not" (rag.claim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
@@ -118,23 +118,24 @@ def recheck(
 ) -> tuple[tuple[bool, str], ...]:
     """(whether it holds, the quote) of each citation of a text that a person changed, in the order of its marks. held:
     the same of the text before; what was confirmed and still stands behind the same words stays so, with its quote."""
-    told = _Checks(by_number(passages))
-    stood = {claim: told for claim, told in zip(_claims(before), held, strict=False) if told[0]}
-    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer))
+    known = by_number(passages)
+    told = _Checks(known)
+    stood = {claim: was for claim, was in zip(_claims(before, known), held, strict=False) if was[0]}
+    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer, known))
 
 
-def _claims(text: str) -> list[tuple[int, _Claim]]:
+def _claims(text: str, known: Collection[int]) -> list[tuple[int, _Claim]]:
     """(number, what it stands behind) of each citation."""
-    found = list(marks(text))
+    found = list(marks(text, known))
     return [
         (number, claim) for mark, claim in zip(found, _stood_for(text, found), strict=True) for number in mark.numbers
     ]
 
 
-def without_marks(answer: str) -> str:
-    """An answer as it reads without its marks."""
+def without_marks(answer: str, known: Collection[int] | None = None) -> str:
+    """An answer as it reads without its marks; with known only those whose every number is known."""
     kept, at = [], 0
-    for mark in marks(answer):
+    for mark in marks(answer, known):
         kept.append(answer[at : mark.start])
         at = mark.end
     return "".join((*kept, answer[at:]))

@@ -130,7 +130,7 @@ def test_a_changed_answer_is_checked_anew_and_keeps_what_it_did_not_change() -> 
     before, held = "Llamas sing at noon [1]. The gate closes at nine [2]. So what [1]?", [True, True, False]
     after = "Llamas sing at noon [1]. The gate has the code 9999 [2]. Wool is spun by hand [1]. Yes [9]."
     found = recheck(after, before, [(each, f"quote {n}") for n, each in enumerate(held)], BOTH)
-    assert [is_held for is_held, _ in found] == [True, False, True, False]
+    assert [is_held for is_held, _ in found] == [True, False, True]
     assert "quote" in found[0][1] or found[0][1] in WOOL.text
 
 

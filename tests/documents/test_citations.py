@@ -116,6 +116,14 @@ def test_no_answer_takes_long_to_check(run: str) -> None:
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize("bit", ["x, ", "x; ", "1 and ", "und 1 ", "a und ", "not, "])
+def test_a_sentence_of_many_parts_is_soon_checked_against_each_passage(bit: str) -> None:
+    claims = (f"w{n} {bit * 333}"[:990] for n in range(5))
+    began = time.process_time()
+    check(" ".join(f"{claim} [1][2][3][4][5][6]." for claim in claims), [WOOL, GATE] * 3)
+    assert time.process_time() - began < 3
+
+
 def test_only_what_is_cited_is_a_source() -> None:
     assert check("Closes at nine [2]. Shorn in spring [1]. Nine [2].", BOTH).used == (2, 1)
 

@@ -174,13 +174,16 @@ def _stands_for(text: str, found: Sequence[Mark]) -> list[str]:
 
 def _stood_for(text: str, found: Sequence[Mark]) -> list[_Claim]:
     """What each of all marks of a text stands behind, and which stand there with it."""
-    together: list[list[int]] = []
-    for at, mark in enumerate(found):
-        is_next = at > 0 and not text[found[at - 1].end : mark.start].strip()
-        together.append(together[-1] if is_next else [])
-        together[-1] += mark.numbers
-    claims = _stands_for(text, found)
-    return [_Claim(each, tuple(dict.fromkeys(numbers))) for each, numbers in zip(claims, together, strict=True)]
+    runs: list[list[Mark]] = []  # of marks that stand together
+    for before, mark in zip((None, *found), found, strict=False):
+        if before and not text[before.end : mark.start].strip():
+            runs[-1].append(mark)
+        else:
+            runs.append([mark])
+    beside: list[tuple[int, ...]] = []
+    for run in runs:
+        beside += [tuple(dict.fromkeys(number for mark in run for number in mark.numbers))] * len(run)
+    return [_Claim(*each) for each in zip(_stands_for(text, found), beside, strict=True)]
 
 
 def _cut(claim: str) -> str:

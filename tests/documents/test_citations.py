@@ -108,7 +108,15 @@ def test_brackets_that_are_no_citations_are_left_alone(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "run",
-    ["!" * 8_000 + "x", "." * 8_000 + " so", "\u3002" * 8_000 + "x", ". " * 8_000, "[1] " * 3_000, "So! [1] " * 3_000],
+    [
+        "!" * 8_000 + "x",
+        "." * 8_000 + " so",
+        "\u3002" * 8_000 + "x",
+        ". " * 8_000,
+        "[1] " * 3_000,
+        "So! [1] " * 3_000,
+        "[1]" * 20_000,
+    ],
 )
 def test_no_answer_takes_long_to_check(run: str) -> None:
     began = time.process_time()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from rag.nearness import sentences
 from rag.search import Search
 from rag.words import codes, has_code
 from tests.documents.shelf import WordEmbedder, document, library, put
+from tests.fakes import WAIT_S
+from tests.processes import until
 
 NOTE = """# Notes
 
@@ -127,6 +131,48 @@ def test_a_slow_server_is_not_asked_for_all_sentences(
     embedder.asked.clear()
     assert search.passages("Do backups run at night?", [1], 3)[0].score < search.min_score()
     assert embedder.asked == ["Do backups run at night?"]
+
+
+def test_a_server_that_hangs_holds_no_search_up_and_what_it_makes_late_is_remembered(
+    search: Search, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, go_on = embedder.embed, threading.Event()
+
+    def hang(texts: Sequence[str]) -> list[Vector]:
+        if len(texts) == 1:
+            return embed(texts)
+        go_on.wait(WAIT_S)
+        return embed(texts)
+
+    monkeypatch.setattr(embedder, "embed", hang)
+    monkeypatch.setattr("rag.nearness._LONGEST_S", 0.1)
+    began = time.monotonic()
+    assert search.passages("Do backups run at night?", [1], 3)[0].score < search.min_score()
+    assert time.monotonic() - began < WAIT_S / 2
+    go_on.set()
+    monkeypatch.setattr("rag.nearness._LONGEST_S", -1.0)
+    until(lambda: search.passages("Do backups run at night?", [1], 3)[0].score >= search.min_score(), "the sentences")
+
+
+def test_what_a_server_made_before_it_went_away_counts_and_is_not_asked_again(
+    search: Search, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, asked = embedder.embed, []
+
+    def fail(texts: Sequence[str]) -> list[Vector]:
+        asked.extend(texts)
+        if len(texts) > 1 and len(asked) > 1 + len(texts):
+            raise EmbedderAway("gone")
+        return embed(texts)
+
+    monkeypatch.setattr(embedder, "embed", fail)
+    monkeypatch.setattr("rag.nearness._AT_ONCE", 2)
+    assert search.passages("Do backups run at night?", [1], 3)[0].score >= search.min_score()
+    made = asked[1:3]
+    monkeypatch.undo()
+    embedder.asked.clear()
+    search.passages("Do backups run at night?", [1], 3)
+    assert made and not {*made} & {*embedder.asked} and len(embedder.asked) > 1
 
 
 def test_a_sentence_that_the_model_cannot_read_is_left_out(search: Search, embedder: WordEmbedder) -> None:

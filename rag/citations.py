@@ -17,7 +17,7 @@ from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
 from rag.rows import is_row
-from rag.said import said
+from rag.said import said, together
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
 _SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
@@ -249,6 +249,7 @@ class _Told:
         listed = [[line.strip()] if is_row(line) else _sentences(line) for line in _unwrapped(passage.text)]
         above = place(passage.title, passage.headings)
         self._sentences: list[Sentence] = sentences(listed, above)
+        self._everything = together([each.whole for each in self._sentences])
         self._title = said(above)
 
     def holds(self, claim: str) -> tuple[bool, str]:
@@ -267,7 +268,7 @@ class _Told:
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""
         quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
-        return is_said(claim, self._sentences, self._text), quote
+        return is_said(claim, self._sentences, self._everything, self._text), quote
 
 
 def _sentences(line: str) -> list[str]:

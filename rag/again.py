@@ -7,6 +7,7 @@ import re
 from itertools import islice
 
 _DIGEST_CHARS = 12
+_MOST_CHARS = 20_000  # no passage is longer
 _MOST_PLACES = 1_000  # at which the first words of a passage are looked at
 
 
@@ -21,6 +22,8 @@ def found_again(text: str, start: int, end: int, begins: str = "", digest: str =
     begins: its first characters; digest: of all of it, empty where that was not kept. None where it is nowhere.
     """
     n_chars = end - start
+    if not 0 < n_chars <= _MOST_CHARS:
+        return None
     places = [each.start() for each in islice(re.finditer(re.escape(begins), text), _MOST_PLACES)] if begins else []
     for at in (start, *sorted(places, key=lambda place: abs(place - start))):
         part = text[at : at + n_chars]

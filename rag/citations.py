@@ -7,7 +7,7 @@ and quotations, most of its other words, and as many turns like "not" (rag.claim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
@@ -17,7 +17,7 @@ from rag.documents import Passage, place
 from rag.fence import fenced
 from rag.marks import Mark, Marks, marks, place_of
 from rag.rows import is_row
-from rag.said import said
+from rag.said import said, together
 
 # A point before a small letter ends no sentence, and neither does that of the day of a German date or of a title.
 _SIGN = r"(?<!\b[A-Z])(?<!\bDr)(?<!\bMr)(?<!\bSt)(?<!\bMrs)(?<!\bNr)(?<!\bNo)\.(?!\s+[^\W\d_A-ZÄÖÜ])"
@@ -118,23 +118,24 @@ def recheck(
 ) -> tuple[tuple[bool, str], ...]:
     """(whether it holds, the quote) of each citation of a text that a person changed, in the order of its marks. held:
     the same of the text before; what was confirmed and still stands behind the same words stays so, with its quote."""
-    told = _Checks(by_number(passages))
-    stood = {claim: told for claim, told in zip(_claims(before), held, strict=False) if told[0]}
-    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer))
+    known = by_number(passages)
+    told = _Checks(known)
+    stood = {claim: was for claim, was in zip(_claims(before, known), held, strict=False) if was[0]}
+    return tuple(stood.get(each) or told.holds(*each) for each in _claims(answer, known))
 
 
-def _claims(text: str) -> list[tuple[int, _Claim]]:
+def _claims(text: str, known: Collection[int]) -> list[tuple[int, _Claim]]:
     """(number, what it stands behind) of each citation."""
-    found = list(marks(text))
+    found = list(marks(text, known))
     return [
         (number, claim) for mark, claim in zip(found, _stood_for(text, found), strict=True) for number in mark.numbers
     ]
 
 
-def without_marks(answer: str) -> str:
-    """An answer as it reads without its marks."""
+def without_marks(answer: str, known: Collection[int] | None = None) -> str:
+    """An answer as it reads without its marks; with known only those whose every number is known."""
     kept, at = [], 0
-    for mark in marks(answer):
+    for mark in marks(answer, known):
         kept.append(answer[at : mark.start])
         at = mark.end
     return "".join((*kept, answer[at:]))
@@ -173,13 +174,16 @@ def _stands_for(text: str, found: Sequence[Mark]) -> list[str]:
 
 def _stood_for(text: str, found: Sequence[Mark]) -> list[_Claim]:
     """What each of all marks of a text stands behind, and which stand there with it."""
-    together: list[list[int]] = []
-    for at, mark in enumerate(found):
-        is_next = at > 0 and not text[found[at - 1].end : mark.start].strip()
-        together.append(together[-1] if is_next else [])
-        together[-1] += mark.numbers
-    claims = _stands_for(text, found)
-    return [_Claim(each, tuple(dict.fromkeys(numbers))) for each, numbers in zip(claims, together, strict=True)]
+    runs: list[list[Mark]] = []  # of marks that stand together
+    for before, mark in zip((None, *found), found, strict=False):
+        if before and not text[before.end : mark.start].strip():
+            runs[-1].append(mark)
+        else:
+            runs.append([mark])
+    beside: list[tuple[int, ...]] = []
+    for run in runs:
+        beside += [tuple(dict.fromkeys(number for mark in run for number in mark.numbers))] * len(run)
+    return [_Claim(*each) for each in zip(_stands_for(text, found), beside, strict=True)]
 
 
 def _cut(claim: str) -> str:
@@ -245,6 +249,7 @@ class _Told:
         listed = [[line.strip()] if is_row(line) else _sentences(line) for line in _unwrapped(passage.text)]
         above = place(passage.title, passage.headings)
         self._sentences: list[Sentence] = sentences(listed, above)
+        self._everything = together([each.whole for each in self._sentences])
         self._title = said(above)
 
     def holds(self, claim: str) -> tuple[bool, str]:
@@ -263,7 +268,7 @@ class _Told:
         best = max(shares, key=lambda each: each[:2], default=(0, True, ""))
         flat = " ".join(best[2].split()) if best[0] else ""
         quote = flat if len(flat) <= _QUOTE_CHARS else f"{flat[:_QUOTE_CHARS].rstrip()}…"
-        return is_said(claim, self._sentences, self._text), quote
+        return is_said(claim, self._sentences, self._everything, self._text), quote
 
 
 def _sentences(line: str) -> list[str]:

@@ -86,9 +86,9 @@ def sentences(paragraphs: Sequence[Sequence[str]], above: str) -> list[Sentence]
     return made
 
 
-def is_said(claim: str, told: Sequence[Sentence], passage: str) -> bool:
+def is_said(claim: str, told: Sequence[Sentence], everything: Said, passage: str) -> bool:
     """Whether some sentence says each part of a claim. One of one word or none says too little to be confirmed, other
-    than with words of the passage between quotation marks."""
+    than with words of the passage between quotation marks. everything: what all sentences say."""
     answers = [each for each in told if not each.text.endswith(("?", "\uff1f"))]
     if len(claim.split()) >= _LEAST_QUOTED and any(_bare(claim) == _bare(each.text) for each in answers):
         return True
@@ -100,7 +100,6 @@ def is_said(claim: str, told: Sequence[Sentence], passage: str) -> bool:
     flat = f" {_flat(passage)} "
     if not all(f" {each} " in flat for each in quoted):
         return False
-    everything = together([each.whole for each in told])
     is_strict = any(is_foreign(re.findall(r"[^\W\d_]+", each.casefold())) for each in (text, passage[:_MOST_CHARS]))
     holding: Sequence[Sentence] = ()
     for cut in parts(text, is_german=is_german):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from rag.meanings import BEFORE_THINGS, ROLES
-from rag.said import Said, said
+from rag.said import Said, said, together
 from rag.stop import GERMAN, STOP
 
 _CUT = re.compile(
@@ -18,6 +19,7 @@ _TAKES_BACK = re.compile(
     r"(?:(?:but|aber|jedoch|and|und|doch) )?(?:not|never|nicht|nie|keine?[rsmn]?|only|nur)\b|sondern\b|nor\b"
 )
 _TOKEN = re.compile(r"[^\W_]+")
+_NEAR = 200  # characters on each side of an "and" that are looked at
 _OPENING = 6  # words behind an "and" that are looked at
 _LISTED = "the a an his her its their my our your this that these those no"
 _DETERMINERS = frozenset(_LISTED.split())
@@ -31,7 +33,8 @@ _EMPTY = (STOP | GERMAN | BEFORE_THINGS | frozenset(ROLES) | {"and", "or", "und"
 _LEAST_WORDS = 2
 
 
-def parts(text: str, *, is_german: bool = False) -> list[str]:
+@lru_cache(maxsize=200)  # a claim is asked of several passages
+def parts(text: str, *, is_german: bool = False) -> tuple[str, ...]:
     """A sentence cut at its signs; at "and" where both sides have a number or are sentences of their own. What says too
     little goes with the next."""
     cuts: list[str] = []
@@ -39,20 +42,20 @@ def parts(text: str, *, is_german: bool = False) -> list[str]:
     for found in (*_CUT.finditer(text), None):
         end = found.start() if found else len(text)
         if found and not found[0].strip() and _AND.match(text, found.end()):
-            left, right = text[at:end], text[found.end() : found.end() + len(text)]
+            left, right = text[max(at, end - _NEAR) : end], text[found.end() : found.end() + _NEAR]
             if not (_have_numbers(left, right) or _are_clauses(left, right, is_german=is_german)):
                 continue
         cuts.append(text[at:end])
         at = found.end() if found else end
     made: list[tuple[str, Said]] = []
     for cut in cuts:
-        told = _read(cut)
+        told = said(cut)
         if made and not _takes_back(cut, told) and min(made[-1][1].size, told.size) < _LEAST_WORDS:
-            joined = f"{made.pop()[0]} {cut}"
-            made.append((joined, _read(joined)))
+            before, told_before = made.pop()
+            made.append((f"{before} {cut}", together([told_before, told])))
         else:
             made.append((cut, told))
-    return [cut for cut, _ in made]
+    return tuple(cut for cut, _ in made)
 
 
 def read(text: str, *, is_german: bool) -> Said:
@@ -60,10 +63,6 @@ def read(text: str, *, is_german: bool) -> Said:
     told = said(text, is_in_german=is_german)
     told.is_contrast = _takes_back(text, told)
     return told
-
-
-def _read(text: str) -> Said:
-    return said(text)
 
 
 def _takes_back(text: str, told: Said) -> bool:
@@ -74,13 +73,13 @@ def _takes_back(text: str, told: Said) -> bool:
 
 def _have_numbers(left: str, right: str) -> bool:
     """Whether both sides have a number, a day, a colour or the like."""
-    return all(told.numbers or told.musts for told in (said(left), said(right)))
+    return all(told.numbers or told.musts for told in map(said, (left, right)))
 
 
 def _are_clauses(left: str, right: str, *, is_german: bool) -> bool:
     """Whether what stands on both sides of an "and" has somebody or something, and what it does."""
     before = _TOKEN.findall(left)
-    behind = _TOKEN.findall(right[:200])[1 : _OPENING + 1]
+    behind = _TOKEN.findall(right)[1 : _OPENING + 1]
     if not behind or not any(_is_verb(each) for each in before[1:]):
         return False
     first = behind[0]

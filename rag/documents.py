@@ -97,8 +97,9 @@ def merged(found: Iterable[Passage]) -> list[Passage]:
         if not alike:
             made.append(each)
             continue
-        whole = reduce(joined, (*alike, each))
-        made = [whole if other is alike[0] else other for other in made if other is alike[0] or other not in alike]
+        first, *others = alike
+        whole = reduce(joined, (first, each, *others))  # it bridges them, which need not touch each other
+        made = [whole if other is first else other for other in made if other not in others]
     return made
 
 

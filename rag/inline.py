@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 _NUMBERS = r"\^?\d{1,4}(?:[ \t]*[,;\u2013-][ \t]*\^?\d{1,4})*"
-_LINK = re.compile(r"""\([ \t]*(?:<[^<>\n]*>|(?:[^\s()]|\([^\s()]*\))*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?[ \t]*\)""")
+_ADDRESS = r"""\([ \t]*(?:<[^<>\n]*>|(?:[^\s()]|\([^\s()]*\))*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?[ \t]*\)"""
+_LINK = re.compile(rf"(?:{_ADDRESS}){{1,9}}")  # behind the first that is taken out the next would make another link
 _MARK = re.compile(
     rf"\[\[({_NUMBERS})\]\]|\[({_NUMBERS})\]|[\u3010\uff3b]({_NUMBERS})(?:\u2020[^\u3010\u3011\n]*)?[\u3011\uff3d]"
 )
@@ -106,7 +107,7 @@ class Scanner:
         if text[0] not in "[\u3010\uff3b":
             return token.end()
         if mark := _MARK.match(self._run, start, start + _MOST_CHARS):
-            link = _LINK.match(self._run, mark.end()) if text[0] == "[" else None
+            link = _LINK.match(self._run, mark.end())  # wide brackets too: they become plain ones
             end = link.end() if link else mark.end()
             self._take(mark, end)
             return end

@@ -16,6 +16,7 @@ import numpy as np
 from rag.documents import Passage
 from rag.embed import Embedder, Vector, what_fits
 from rag.errors import EmbedderAway
+from rag.requests import Requests, is_ready
 
 _MOST_PASSAGES = 20
 _MOST_SENTENCES = 48  # of a passage
@@ -24,7 +25,7 @@ _LONGEST_TITLE = 80
 _FULL_LINE = 50  # a line of so many characters goes on in the next one
 _AT_ONCE = 32  # texts a request
 _MOST_KEPT = 3_000  # vectors
-_LONGEST_S = 8.0  # after which no further texts are sent: what is known by then has to do
+_LONGEST_S = 8.0  # that a search waits for them: what is known by then has to do
 _LINES = re.compile(r"[^\n]*\n?")
 _ITEM = re.compile(r"\s*(?:[-*•|>#]+|\d{1,3}[.)](?=\s))\s*")
 _ENDS = re.compile(r"(?<=[.!?])[\"\u201d\u201c\u00bb)\]]*\s+|(?<=[\u3002\uff01\uff1f])")
@@ -41,12 +42,9 @@ class Nearness:
 
     def of(self, query: Vector, passages: Sequence[Passage], embedder: Embedder) -> list[float | None]:
         """For each passage the cosine of the question with its nearest sentence; None for those behind the first ones,
-        for those that would take too long, and for all where nobody makes embeddings any more."""
+        and for those that would take too long, or that nobody makes embeddings of any more."""
         looked_at = [_told(each) for each in passages[:_MOST_PASSAGES]]
-        try:
-            vectors = self._vectors(list(dict.fromkeys(text for texts in looked_at for text in texts)), embedder)
-        except EmbedderAway:
-            return [None] * len(passages)
+        vectors = self._vectors(list(dict.fromkeys(text for texts in looked_at for text in texts)), embedder)
         found: list[float | None] = []
         for texts in looked_at:
             rows = [vectors[text] for text in texts if len(vectors.get(text, ())) == len(query)]
@@ -54,23 +52,44 @@ class Nearness:
         return found + [None] * (len(passages) - len(found))
 
     def _vectors(self, texts: Sequence[str], embedder: Embedder) -> dict[str, Vector]:
-        """The vectors of texts, without those that the model cannot read. Raises EmbedderAway."""
+        """The vectors of texts, as far as they are known or soon made, without those that the model cannot read."""
         with self._lock:
             found = {text: self._known.pop(text) for text in texts if text in self._known}
             self._known.update(found)  # the latest last
         missing = [text for text in texts if text not in found]
-        until = time.monotonic() + _LONGEST_S
-        for at in range(0, len(missing), _AT_ONCE):
-            if time.monotonic() > until:
-                break
-            part = missing[at : at + _AT_ONCE]
-            made = zip(part, what_fits(embedder, part), strict=True)
-            found.update((text, vector) for text, vector in made if vector is not None)
+        return {**found, **self._asked(missing, embedder)} if missing else found
+
+    def _asked(self, texts: Sequence[str], embedder: Embedder) -> dict[str, Vector]:
+        """The vectors that a server makes of texts before it is late or goes away."""
+        found: dict[str, Vector] = {}
+        until, requests = time.monotonic() + _LONGEST_S, Requests(1)
+
+        def is_late() -> bool:
+            return time.monotonic() > until
+
+        try:
+            for at in range(0, len(texts), _AT_ONCE):
+                if is_late():
+                    break
+                made = requests.submit(self._made, texts[at : at + _AT_ONCE], embedder)
+                if not is_ready([made], is_late):
+                    break
+                found.update(made.result())
+        except EmbedderAway:
+            pass  # what came before has to do
+        finally:
+            requests.end()
+        return found
+
+    def _made(self, texts: Sequence[str], embedder: Embedder) -> dict[str, Vector]:
+        """The vectors of texts, which are remembered however late they come. Raises EmbedderAway."""
+        vectors = zip(texts, what_fits(embedder, texts), strict=True)
+        made = {text: vector for text, vector in vectors if vector is not None}
         with self._lock:
-            self._known.update((text, found[text]) for text in missing if text in found)
+            self._known.update(made)
             while len(self._known) > _MOST_KEPT:
                 self._known.pop(next(iter(self._known)))
-        return found
+        return made
 
 
 def _told(passage: Passage) -> list[str]:

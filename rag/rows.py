@@ -65,7 +65,7 @@ def fields(columns: Sequence[tuple[str, str]], *, is_german: bool) -> list[Field
         value = said(text, is_in_german=is_german)
         value.words = [replace(word, is_thing=True) for word in value.words]
         whole = said(f"{name} {text}", is_in_german=is_german)
-        value.numbers, value.musts = whole.numbers, value.musts  # "Year 2020" is a year
+        value.numbers = whole.numbers  # "Year 2020" is a year
         value.bare, value.doers = [], []
         made.append(Field(said(name, is_in_german=is_german), value, whole))
     return made

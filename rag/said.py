@@ -61,10 +61,16 @@ _SYMBOLS = frozenset("%$€£°")
 _SPACED = re.compile(r"(?<![\d.,])(?<!\d )[1-9]\d{0,2}(?: \d{3})+(?![\d.,]?\d| \d)")
 _YEAR = re.compile(r"1\d{3}|2[01]\d\d")
 _AT_ONCE = frozenset((*ORDER, *WITHIN, *AMOUNTS, "on", "off"))
+# Names that look like words which say nothing, and what stands behind the first of them but behind no "a".
+_NAMES_TOO = frozenset(("A", "AB", "IT", "US", "WHO"))
+_BEHIND_NAME = frozenset(("is", "was", "has", "had", "does", "costs", "needs", "takes", "gets", "pays", "won", "lost"))
+_LEADS = BEFORE_THINGS | frozenset(ROLES)
+_EMPTY = STOP | PLAIN | frozenset(ROLES) | EXCEPT | TURNERS
 _ROLE_WORDS = 2
 _STEM_CHARS = 6
 _LEAST_STEM = 3
 _LEAST_TAIL = 5
+_LONG = 4  # characters; a longer word in capitals is no name of a few letters
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,10 @@ class _Reader:
         self._negative_at = [found.end() for found in _MINUS.finditer(text)]
         self._found = list(_TOKEN.finditer(text))
         self._raw = [found[0] for found in self._found]
-        self._words = [each.casefold().replace("\u2019", "'") for each in self._raw]
+        self._is_loud = text.isupper() and any(len(word) > _LONG for word in self._raw)  # all of it is in capitals
+        self._words = [
+            word if self._is_name(at) else word.casefold().replace("\u2019", "'") for at, word in enumerate(self._raw)
+        ]
 
     def read(self) -> Said:
         """What it says."""
@@ -226,6 +235,15 @@ class _Reader:
         if self._is_german and self._at(len(self._words) - 1) in PARTICLES and len(self._words) > 1:
             self._take_particle(self._words[-1])
         return self._said
+
+    def _is_name(self, at: int) -> bool:
+        """Whether a word in capitals is a name, as in "plan A" and "the US", and not the one that it looks like."""
+        word, after = self._raw[at], self._raw[at + 1] if at + 1 < len(self._raw) else ""
+        if word != "A" or self._is_german or self._is_loud:
+            return word in _NAMES_TOO and not self._is_loud
+        if at:
+            return not (after[:1].isupper() and after[1:].islower())  # "A Tale of Two Cities"
+        return not after or after in _BEHIND_NAME or (len(after) == 1 and after.isupper())
 
     def _take_particle(self, word: str) -> None:
         line, _ = SIDES["offen"]
@@ -326,10 +344,7 @@ class _Reader:
         return 1
 
     def _tells(self, word: str) -> bool:
-        is_empty = (
-            word in STOP or word in PLAIN or word in ROLES or word in EXCEPT or word in TURNERS or word[0] in _SYMBOLS
-        )
-        return not is_empty and not (self._is_german and word in GERMAN)
+        return not (word in _EMPTY or word[0] in _SYMBOLS or (self._is_german and word in GERMAN))
 
     def _take_side(self, at: int) -> None:
         """Words that tell nothing but on which side something is."""
@@ -353,26 +368,12 @@ class _Reader:
         has_capital = self._raw[at][0].isupper()
         is_inside = at > 0 and has_capital
         role = self._role if self._n_left > 0 else "of" if self._words[at] != word else ""
-        is_thing = (
-            has_capital
-            if self._is_german
-            else is_inside
-            or not self._said.words
-            or before in BEFORE_THINGS
-            or before in ROLES
-            or at == self._behind_number
-        )
+        is_thing = is_inside or not self._said.words or before in _LEADS or at == self._behind_number
         is_noun = self._is_german and has_capital
         self._n_left = 0 if self._role == "without" or (is_noun and self._role != "than") else self._n_left - 1
         is_short = self._raw[at].isupper() and len(word) in range(2, 5)
-        made = Word(
-            SAME.get(word) or stem(word),
-            word,
-            is_thing,
-            is_inside and not self._is_german,
-            role=role,
-            is_short=is_short,
-        )
+        is_thing, is_name = (has_capital, False) if self._is_german else (is_thing, is_inside)
+        made = Word(SAME.get(word) or stem(word), word, is_thing, is_name, role=role, is_short=is_short)
         joined = {before, self._at(at + 1)} & {"and", "und", "or", "oder"}
         if has_capital and not joined:
             self._take_name(made, before)

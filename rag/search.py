@@ -17,7 +17,7 @@ from rag.errors import EmbedderAway, LibraryBroken
 from rag.index import Index
 from rag.nearness import Nearness
 from rag.vectors import Rows, Vector, VectorStore, best
-from rag.words import Words, codes, has_codes
+from rag.words import Words, codes, has_code, last_codes
 
 Mask = NDArray[np.bool_]
 
@@ -112,8 +112,7 @@ class Search:
         if query is not None and seen.embedder is not None:
             n_scored = max(n_most, _RERANKED if self._reranker() else 0)
             made = self._scored(query, made[:n_scored], min_score, seen, seen.embedder)
-        made = [self._without(codes(question), each, seen) for each in made]
-        return self._reranked(question, made, min_score)[:n_most]
+        return self._reranked(question, self._of_codes(question, made, seen), min_score)[:n_most]
 
     def min_score(self) -> float:
         """The score below which nothing answers, for the model whose vectors search."""
@@ -150,12 +149,21 @@ class Search:
             made[number] = scored(made[number], nearest)
         return made
 
-    def _without(self, wanted: frozenset[str], passage: Passage, seen: _Seen) -> Passage:
-        """A passage that lacks a code of the question answers nothing: error E31 is not error E7."""
-        if has_codes(" ".join((passage.title, *passage.headings, passage.text)), wanted):
-            return passage
+    def _of_codes(self, question: str, found: list[Passage], seen: _Seen) -> list[Passage]:
+        """The passages, where those that name no code of a question with codes answer nothing: error E31 is not error
+        E7. Those of an earlier question count only where some passage names one of the last."""
+        wanted = last_codes(question)
+        if not wanted:
+            return found
+        texts = [" ".join((each.title, *each.headings, each.text)) for each in found]
+        if any(has_code(text, wanted) for text in texts):
+            wanted = codes(question)
         scale = self._scale(seen)
-        return replace(passage, score=min(passage.score, scale.min_score - _OTHER_CODE * scale.spread))
+        most = scale.min_score - _OTHER_CODE * scale.spread
+        return [
+            each if has_code(text, wanted) else replace(each, score=min(each.score, most))
+            for each, text in zip(found, texts, strict=True)
+        ]
 
     def _candidates(self, question: str, seen: _Seen, wanted: Mask, query: Vector | None) -> list[Candidate]:
         rows = seen.rows

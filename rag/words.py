@@ -23,7 +23,9 @@ from rag.vectors import Rows
 
 _MAX_WORDS = 32
 _K1, _B = 1.2, 0.75  # how soon more of the same word says no more; how much long chunks pay for their length
-_CODE, _SPELT = re.compile(r"\b[A-Z]{1,3}-?\d{1,4}\b"), re.compile(r"\b[A-Z]{1,3}[ -]?\d{1,4}\b")
+_DASH = "\u2010-\u2015\u2212-"
+_CODE, _SPELT = (re.compile(rf"\b([A-Z]{{1,3}})[{between}]?(\d{{1,4}})\b") for between in (_DASH, f" {_DASH}"))
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TO_READ = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, chunk_index, instance)"
 _MOST_KEPT = 4_000_000  # chunks of words in memory, eight bytes each
 
@@ -38,12 +40,18 @@ class _Places:
 
 def codes(question: str) -> frozenset[str]:
     """The codes that a question names, such as E31 or HV-88, in one spelling."""
-    return frozenset(each.replace("-", "") for each in _CODE.findall(question))
+    return frozenset("".join(each) for each in _CODE.findall(unicodedata.normalize("NFKC", question)))
 
 
-def has_codes(text: str, wanted: frozenset[str]) -> bool:
-    """Whether a text names all these codes, however it spells them (e31, HV 88)."""
-    return not wanted or wanted <= {re.sub(r"[ -]", "", each) for each in _SPELT.findall(text.upper())}
+def last_codes(question: str) -> frozenset[str]:
+    """The codes of the last sentence that names any: of a question behind those that it leans on its own."""
+    return next((found for each in reversed(_SENTENCE.split(question)) if (found := codes(each))), frozenset())
+
+
+def has_code(text: str, wanted: frozenset[str]) -> bool:
+    """Whether a text names one of these codes, however it spells it (e31, HV 88), or there is none to name."""
+    spelt = unicodedata.normalize("NFKC", text).upper()
+    return not wanted or not wanted.isdisjoint("".join(each) for each in _SPELT.findall(spelt))
 
 
 def telling(question: str) -> list[str]:

@@ -61,6 +61,7 @@ CASES = {
     "number that is a link": Case(
         "So [1](https://evil.example/x), yes [9](https://evil.example/x).", "So [1], yes.", 1
     ),
+    "number that is a link twice": Case("So [1](https://evil.example/x)(https://evil.example/y).", "So [1].", 1),
     "number before a reference": same("So [1][ref] it is.\n\n[ref]: https://evil.example/x", 1),
     "definition": Case("So [1].\n\n[1]: https://evil.example/def", "So [1].\n\n", 1),
     "definition with a title": Case('So [1].\n\n  [1]: <https://evil.example> "x"\n', "So [1].\n\n  \n", 1),
@@ -70,6 +71,11 @@ CASES = {
     ),
     "double": Case("So [[1]], yes [[9]].", "So [1], yes.", 1),
     "wide": Case("So \u30101\u3011, \uff3b1\uff3d, yes \u30109\u3011.", "So [1], [1], yes.", 2),
+    "wide that is a link": Case(
+        "So \u30101\u3011(https://evil.example/x), \uff3b1\uff3d(x), yes \u30109\u3011(https://evil.example/x).",
+        "So [1], [1], yes.",
+        2,
+    ),
     "wide with a source": Case("So \u30101\u2020eggs.md\u3011.", "So [1].", 1),
     "from to": Case("So [1-9].", "So [1].", 1),
     "years": same("In [1990-1995] it was so, [0-9] too."),

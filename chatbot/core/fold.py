@@ -92,11 +92,12 @@ def turn_of(store: Store, chat_id: str, branch: Sequence[Stored], *, continues: 
 
 def _plain(message: Stored) -> str:
     """A message's text; the marks of an earlier answer name passages that the model no longer sees."""
-    if not message.meta.get("library"):
+    grounds = message.meta.get("library")
+    if not grounds:
         return message.content
     from rag.citations import without_marks
 
-    return without_marks(message.content)
+    return without_marks(message.content, {each["n"] for each in grounds.get("sources", ())})
 
 
 def after(

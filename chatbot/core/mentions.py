@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _MENTION = re.compile(r"(?<![\w#&/])#(?:\"([^\"\n]{1,200})\"|([^\s\"#][^\s\"]{0,199}))")
 _BEHIND = ".,;:!?)]}'*_>"  # may stand right behind a name that is none of it
+_BLANKS = re.compile(r"\s*")
+_MOST_LEADING = 100  # names that a message begins with; nobody writes more of them
 _NO_NAME = re.compile(r"\d+\b|https?:")
 # What code begins with: a script's first line, a style sheet's rule, a colour, what the C preprocessor reads.
 _CODE = re.compile(
@@ -102,7 +104,10 @@ def unknown(text: str, names: Iterable[Name]) -> str:
 def _leading(text: str) -> Iterator[re.Match[str]]:
     """The mentions that a message begins with; addresses and numbers are none."""
     at = _past_blanks(text, 0)
-    while (place := _MENTION.match(text, at)) and not _NO_NAME.match(place[2] or ""):
+    for _ in range(_MOST_LEADING):
+        place = _MENTION.match(text, at)
+        if not place or _NO_NAME.match(place[2] or ""):
+            return
         yield place
         at = _past_blanks(text, place.end())
 
@@ -112,7 +117,8 @@ def _plain(name: str) -> str:
 
 
 def _past_blanks(text: str, at: int) -> int:
-    return len(text) - len(text[at:].lstrip())
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at
 
 
 def _readings(found: re.Match[str]) -> Iterator[tuple[str, int]]:

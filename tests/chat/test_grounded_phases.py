@@ -270,9 +270,20 @@ def test_an_answer_that_a_person_changes_is_checked_anew(stage: Stage) -> None:
     assert [(mark["n"], mark["confirmed"]) for mark in edited.meta["library"]["marks"]] == [
         (1, False),
         (1, True),
-        (7, False),
     ]
     assert numbers(edited.meta["library"]) == [1]
+
+
+def test_brackets_that_cite_nothing_confirm_no_other_mark_and_stay_for_the_model(stage: Stage) -> None:
+    said = "Boil eggs for nine minutes [1]. See row[9]. They boil for twelve hours [1]. Boil eggs for nine minutes [1]."
+    stage.server.scripts = [says(said), says("You are welcome.")]
+    answer = stage.ask("How long do I boil eggs?", library="cooking")
+    assert held(answer.meta["library"]["marks"]) == [(1, True), (1, False), (1, True)]
+    edited = stage.jobs.edit(answer.id, f"{said} Yes.").meta["library"]["marks"]
+    assert held(edited) == [(1, True), (1, False), (1, True)]
+    stage.ask("Thank you very much!", answer.chat_id)
+    sent = stage.server.requests[-1]["messages"][-2]["content"]
+    assert sent.startswith("Boil eggs for nine minutes. See row[9]. They boil") and "[1]" not in sent
 
 
 def test_files_whose_chat_is_gone_leave_the_library_too(stage: Stage) -> None:

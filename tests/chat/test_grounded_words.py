@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chatbot.core import mentions
@@ -88,6 +90,14 @@ def test_a_title_begins_behind_the_names(text: str, rest: str) -> None:
 )
 def test_a_name_that_a_message_begins_with_and_nothing_has_is_told_from_code_and_numbers(text: str, name: str) -> None:
     assert mentions.unknown(text, [COOKING, TWO, EGGS]) == name
+
+
+@pytest.mark.parametrize("name", ["#a ", '#"a b" ', "#a\n\n", "#a,;:. "])
+def test_a_message_of_names_alone_holds_nobody_up(name: str) -> None:
+    text = name * (1_000_000 // len(name))
+    began = time.process_time()
+    assert mentions.behind(text) and mentions.unknown(text, [Name("a", "shelf", 1), Name("a b", "shelf", 2)]) == ""
+    assert time.process_time() - began < 0.2
 
 
 def test_documents_of_the_same_name_are_all_meant() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import pytest
 
 from rag.answer import MOST_CALLS, NOT_FOUND, Budget, Depth, Question, Step, prepare
-from rag.documents import Passage
+from rag.documents import Passage, merged
 from rag.tokens import estimate
 
 ROOMY = Budget(2_000, 0.4)
@@ -161,6 +162,13 @@ def test_passages_of_several_searches_that_overlap_are_one_passage(depth: Depth)
     [whole] = ready.passages.values()
     assert (whole.text, whole.start, whole.end) == (FARM, 0, len(FARM))
     assert ready.content.count("Wool is spun") == ready.content.count("The gate closes") == 1
+
+
+def test_passages_that_overlap_are_one_with_all_of_its_text_in_whatever_order_they_come() -> None:
+    parts = [span("The barn", "red."), span("Wool", "nine."), span("The mare", "sleeps."), span("red.", "mare")]
+    for order in permutations(parts):
+        [whole] = merged(order)
+        assert (whole.text, whole.start, whole.end) == (FARM, 0, len(FARM))
 
 
 def test_what_stands_in_a_passage_whose_number_is_taken_is_not_sent_again() -> None:

@@ -126,10 +126,10 @@ def test_forms_of_one_word_have_one_stem() -> None:
 
 
 def test_a_sentence_is_cut_where_it_speaks_of_another_thing() -> None:
-    assert parts("It costs 84 euros for adults and 30 euros for pupils") == [
+    assert parts("It costs 84 euros for adults and 30 euros for pupils") == (
         "It costs 84 euros for adults",
         "and 30 euros for pupils",
-    ]
+    )
     assert len(parts("water damage and broken screens for 24 months")) == 1
     assert len(parts("Tom repaired the roof and Lisa painted the fence")) == 2
     assert len(parts("Klaus wirbt Mitglieder und Heike führt die Kasse", is_german=True)) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rag.again import digest_of, found_again
 
 PASSAGE = "A soft egg takes four minutes. 🐔 A hard egg takes nine."
@@ -36,3 +38,11 @@ def test_link_of_an_older_answer_leads_on_by_what_it_has() -> None:
     text = f"Hens moult. {PASSAGE}"
     assert again(text, 6, digest="") == PASSAGE
     assert again(text, 12, begins="", digest="") == PASSAGE
+
+
+def test_what_is_longer_than_any_passage_is_not_looked_for() -> None:
+    text = "egg " * 1_000_000
+    began = time.process_time()
+    assert found_again(text, 2, 2_000_000, "egg", DIGEST) is None
+    assert time.process_time() - began < 0.5
+    assert found_again(PASSAGE, 9, 3) is None

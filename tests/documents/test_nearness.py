@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from rag.errors import EmbedderAway
 from rag.gate import Scale
 from rag.nearness import sentences
 from rag.search import Search
-from rag.words import codes, has_codes
+from rag.words import codes, has_code
 from tests.documents.shelf import WordEmbedder, document, library, put
+from tests.fakes import WAIT_S
+from tests.processes import until
 
 NOTE = """# Notes
 
@@ -71,10 +75,35 @@ def test_what_speaks_of_another_code_answers_nothing(embedder: WordEmbedder, tmp
     put(index, 1, document("machine.md", "# Error F21\n\nError F21 means that the drain is blocked."), embedder)
     search = Search(index, embedder)
     assert search.passages("What does error F21 mean?", [1], 1)[0].score >= search.min_score()
-    wanted = codes("What do error F21 and HV-88 mean, on x86, in the EU 2021?")
-    assert wanted == {"F21", "HV88"}
-    assert has_codes("hv 88 comes after f-21", wanted) and not has_codes("HV 88 comes after F2", wanted)
     assert search.passages("What does error F05 mean?", [1], 1)[0].score < search.min_score()
+    index.close()
+
+
+def test_a_code_is_known_in_any_spelling() -> None:
+    wanted = codes("What do error F21 and HV-88 mean, on x86, in the EU 2021?")
+    assert wanted == {"F21", "HV88"} == codes("Are F21 and HV\u201188 codes?")
+    for text in ("hv 88", "f-21", "HV\u201188", "HV\u221288", "F\u00a021", "\uff26\uff12\uff11", "F21 and no other"):
+        assert has_code(text, wanted), text
+    assert not has_code("HV 881 comes after F2", wanted)
+    assert has_code("It emits 5 g of CO\u2082.", codes("How much CO2?"))
+
+
+def test_a_passage_answers_that_names_one_code_of_several_and_first_of_all_the_last(
+    embedder: WordEmbedder, tmp_path: Path
+) -> None:
+    index = library(tmp_path / "other")
+    index.add_shelf("anna", "farm")
+    put(index, 1, document("seven.md", "# Machine\n\nWhat does error E7 mean? The pump has no water."), embedder)
+    search = Search(index, embedder)
+
+    def answering(question: str) -> set[str]:
+        return {each.uri for each in search.passages(question, [1]) if each.score >= search.min_score()}
+
+    missing = "What does error E7 mean? And what does error E31 mean?"  # as a question is looked for behind another
+    assert answering("What do error E7 and error E31 mean?") == {"seven.md"} and answering(missing) == set()
+    put(index, 1, document("more.md", "# Machine\n\nWhat does error E31 mean? The fan is blocked."), embedder)
+    assert answering("What do error E7 and error E31 mean?") == {"seven.md", "more.md"}
+    assert "more.md" in answering(missing)
     index.close()
 
 
@@ -102,6 +131,48 @@ def test_a_slow_server_is_not_asked_for_all_sentences(
     embedder.asked.clear()
     assert search.passages("Do backups run at night?", [1], 3)[0].score < search.min_score()
     assert embedder.asked == ["Do backups run at night?"]
+
+
+def test_a_server_that_hangs_holds_no_search_up_and_what_it_makes_late_is_remembered(
+    search: Search, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, go_on = embedder.embed, threading.Event()
+
+    def hang(texts: Sequence[str]) -> list[Vector]:
+        if len(texts) == 1:
+            return embed(texts)
+        go_on.wait(WAIT_S)
+        return embed(texts)
+
+    monkeypatch.setattr(embedder, "embed", hang)
+    monkeypatch.setattr("rag.nearness._LONGEST_S", 0.1)
+    began = time.monotonic()
+    assert search.passages("Do backups run at night?", [1], 3)[0].score < search.min_score()
+    assert time.monotonic() - began < WAIT_S / 2
+    go_on.set()
+    monkeypatch.setattr("rag.nearness._LONGEST_S", -1.0)
+    until(lambda: search.passages("Do backups run at night?", [1], 3)[0].score >= search.min_score(), "the sentences")
+
+
+def test_what_a_server_made_before_it_went_away_counts_and_is_not_asked_again(
+    search: Search, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, asked = embedder.embed, []
+
+    def fail(texts: Sequence[str]) -> list[Vector]:
+        asked.extend(texts)
+        if len(texts) > 1 and len(asked) > 1 + len(texts):
+            raise EmbedderAway("gone")
+        return embed(texts)
+
+    monkeypatch.setattr(embedder, "embed", fail)
+    monkeypatch.setattr("rag.nearness._AT_ONCE", 2)
+    assert search.passages("Do backups run at night?", [1], 3)[0].score >= search.min_score()
+    made = asked[1:3]
+    monkeypatch.undo()
+    embedder.asked.clear()
+    search.passages("Do backups run at night?", [1], 3)
+    assert made and not {*made} & {*embedder.asked} and len(embedder.asked) > 1
 
 
 def test_a_sentence_that_the_model_cannot_read_is_left_out(search: Search, embedder: WordEmbedder) -> None:

@@ -102,9 +102,10 @@ def with_text(passage: Passage, text: str) -> Passage:
 
 def of_edited(grounds: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
     """What an answer rests on once a person has changed its text."""
-    held = [(mark["confirmed"], mark.get("quote", "")) for mark in grounds.get("marks", ())]
-    placed = [(number, place_of(after, mark)[0]) for mark in marks(after) for number in mark.numbers]
-    found = recheck(after, before, held, passages_of(grounds))
+    passages = passages_of(grounds)
+    held = [(mark["confirmed"], mark.get("quote", "")) for mark in grounds.get("marks", ()) if mark["n"] in passages]
+    placed = [(number, place_of(after, mark)[0]) for mark in marks(after, passages) for number in mark.numbers]
+    found = recheck(after, before, held, passages)
     kept = [
         _mark(number, at, is_held=is_held, quote=quote)
         for (number, at), (is_held, quote) in zip(placed, found, strict=True)

@@ -282,7 +282,8 @@ def _with_numbers(question: Question, kept: Sequence[Passage], steps: tuple[Step
 
 def _drafts(steps: Sequence[Step]) -> str:
     """Answers to smaller questions go along without their marks, which counted otherwise."""
-    drafts = [f"- {step.question} {unmarked(step.answer)}" for step in steps if step.answer]
+    answered = [(each.question, unmarked(each.answer, range(1, each.n_passages + 1))) for each in steps if each.answer]
+    drafts = [f"- {question} {answer}" for question, answer in answered]
     return "\n".join(("Drafts for parts of the answer, from the same passages:", *drafts)) if len(drafts) > 1 else ""
 
 

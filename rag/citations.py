@@ -141,9 +141,9 @@ def without_marks(answer: str, known: Collection[int] | None = None) -> str:
     return "".join((*kept, answer[at:]))
 
 
-def unmarked(answer: str) -> str:
-    """An answer without its marks, in one line."""
-    return " ".join(without_marks(answer).split())
+def unmarked(answer: str, known: Collection[int] | None = None) -> str:
+    """An answer without its marks, or without those of known passages, in one line."""
+    return " ".join(without_marks(answer, known).split())
 
 
 def _numbered(number: int, passage: Passage) -> str:

@@ -44,7 +44,7 @@ class Scripted:
         with self._lock:
             self.prompts.append(prompt)
         if schema is None:
-            return f"Draft of {prompt.rpartition('Question: ')[2]} [1]."
+            return f"Draft of {prompt.rpartition('Question: ')[2]} [1]. See rows[9]."
         if "questions" in schema["properties"]:
             return self._questions if isinstance(self._questions, str) else json.dumps({"questions": self._questions})
         return json.dumps(
@@ -87,7 +87,7 @@ def test_break_down_answers_each_part_and_puts_them_together() -> None:
     ready = prepare("Wool and gate?", find, ROOMY, Depth.BREAK_DOWN, model, steps.append)
     assert [each.document_id for each in ready.passages.values()] == [1, 2]
     assert sorted(step.question for step in steps) == ["And the gate?", "And the wool?", "Wool and gate?"]
-    assert "- And the wool? Draft of And the wool?." in ready.content
+    assert "- And the wool? Draft of And the wool?. See rows[9]." in ready.content
     assert ready.content.endswith("Question: Wool and gate?")
     assert len(model.prompts) == 3
 

@@ -83,7 +83,7 @@ const deeds = deedsOf({
 const runCommand = obeying({ link, conversation, composer, note, list: commands, deeds, attempt });
 const door = new LibraryDoor({
   main: byId("main"), link, toast: sidebar.toast, menu: sidebar.menu, conversation, going, left,
-  say: (text) => speaker.say(text), ask: (text) => composer.write(text), hasAccounts: () => !sidebar.me.hidden,
+  say: (text) => speaker.say(text), ask: (text) => composer.putBefore(text), hasAccounts: () => !sidebar.me.hidden,
 });
 let chats = [];
 let vanished = null; // {id, place, before}: the chat that went, the new one in its place, what was written in both

@@ -165,6 +165,12 @@ export class Composer {
     this.input.focus();
   }
 
+  /** Put words before what is written, unless it begins with them. */
+  putBefore(words) {
+    const { value } = this.input;
+    this.write(value.startsWith(words) ? value : words + value);
+  }
+
   get isEmpty() {
     return !this.input.value && !this.attachments.chips.length;
   }

@@ -235,11 +235,12 @@ export class Turns {
     this.view.showTurn(turn);
   }
 
-  /** Put the question of an answer into the composer, to be asked without documents. */
+  /** Put the question of an answer into the composer, before what is there, to be asked without documents. */
   async askWithout(answer) {
     const asked = this.conversation.find(answer.parent_id)?.content ?? "";
     if (!(await this.view.attemptHere(this.options.askNoShelf()))) return;
-    this.composer.write(asked.replace(NAMED, "$1").trim());
+    this.composer.putBack({ content: asked.replace(NAMED, "$1").trim(), files: [] });
+    this.composer.input.focus();
   }
 
   /** Answer the last message once more; false when there is none. */

@@ -38,6 +38,11 @@ def let_go(answers: Answers, tab: Tab) -> None:
     expect(tab.find("#note-text")).to_contain_text("list the commands")
 
 
+def had_its_turn(tab: Tab) -> None:
+    """Wait until the page has done what it was just told."""
+    tab.page.evaluate("() => new Promise((done) => setTimeout(done))")
+
+
 class Upload:
     """The next file that a page sends, held back on its way."""
 
@@ -234,3 +239,25 @@ def test_an_address_that_could_not_be_read_is_kept_where_it_was_given(
     go(tab, two)
     expect(tab.problem).to_be_hidden()
     expect(tab.input).to_have_value("/url http://127.0.0.1/private")
+
+
+def test_what_the_model_sees_of_one_chat_is_not_shown_in_the_drawer_of_another(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    one, two = begun(tab, model, "a secret of one"), begun(tab, model, "two")
+    go(tab, one)
+    answers.hold("context")
+    tab.find("#gauge").click()
+    answers.came()
+    tab.page.keyboard.press("Escape")
+    answers.hold()
+    go(tab, two)
+    tab.find("#gauge").click()
+    parts = tab.find("dialog .part pre")
+    expect(parts).to_have_count(3)
+    answers.let_go()
+    had_its_turn(tab)
+    expect(parts.nth(1)).to_have_text("two")
+    assert tab.errors == []

@@ -261,3 +261,28 @@ def test_what_the_model_sees_of_one_chat_is_not_shown_in_the_drawer_of_another(
     had_its_turn(tab)
     expect(parts.nth(1)).to_have_text("two")
     assert tab.errors == []
+
+
+def test_a_file_on_its_way_goes_along_into_the_next_new_chat_and_into_no_other(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    expect(tab.find("#model")).to_be_visible()
+    answers.hold("send")
+    tab.say("the first of two new ones")
+    answers.came()
+    upload = Upload(tab)
+    tab.find("#new").click()
+    expect(tab.find(".chip .size")).to_have_text("reading…")
+    answers.let_go()
+    had_its_turn(tab)
+    upload.arrive()
+    expect(tab.find(".chip .size")).to_contain_text("token")
+    tab.page.reload()
+    expect(tab.find(".chip .name")).to_have_text("notes.md")
+    tab.find("#chats a").filter(has_text="the first of two new ones").click()
+    expect(tab.find(".user")).to_have_text("the first of two new ones")
+    expect(tab.find(".chip")).to_have_count(0)
+    assert tab.errors == []

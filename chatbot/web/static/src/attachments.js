@@ -148,6 +148,7 @@ export class Attachments {
   /** Show what was attached in a chat and not sent. */
   restore(id) {
     const coming = [...this.coming].filter((chip) => this.isHere(chip));
+    for (const chip of coming) chip.place = this.conversation.place; // of the new chat that is open, as its words are
     const kept = this.kept(id).filter(({ url }) => !url || !coming.some((chip) => chip.url === url));
     this.chips = [...kept.map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET })), ...coming];
     this.draw();

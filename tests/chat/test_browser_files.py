@@ -271,3 +271,20 @@ def test_headlines_come_as_a_file_and_a_command_that_fails_can_be_tried_again(
         tab.is_at("done")
         expect(tab.find(".files li")).to_have_count(1)
         assert "Heron seen" in model.requests[-1]["messages"][-1]["content"]
+
+
+def test_that_a_file_could_not_be_sent_is_said_until_another_is_attached(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    tab.page.route("**/files", lambda route: route.abort())
+    attach(tab, NOTES)
+    expect(tab.problem).to_contain_text("The file the notes.md could not be sent")
+    tab.find("#gauge").click()
+    expect(tab.find("dialog")).to_contain_text("Part by part")  # the server has answered something
+    tab.page.keyboard.press("Escape")
+    expect(tab.problem).to_contain_text("The file the notes.md could not be sent")
+    tab.page.unroute("**/files")
+    attach(tab, NOTES)
+    expect(tab.find(".chip .size")).to_contain_text("token")
+    expect(tab.problem).to_be_hidden()

@@ -37,9 +37,10 @@ export class Turns {
     conversation.pending = [...new Set([...here, ...this.outbox.enter(conversation.place)])];
     const first = waiting.find(({ place }) => place === conversation.place);
     if (conversation.id === null && first) this.options.show(first.options);
+    if (this.go) this.go(this.deliverAll(waiting));
+    else this.sending = this.sending.then(() => this.deliverAll(waiting)); // of a tab that was closed meanwhile
     for (const { place } of waiting) place.arrival = this.sending;
     this.view.showAll();
-    this.go?.(this.deliverAll(waiting));
   }
 
   /** The place of the new chat that this page goes on with: what its tab began last, else a tab that is closed. */

@@ -302,6 +302,7 @@ def test_what_comes_back_after_undo_does_not_stand_in_the_message_box_too(
         tab.reads("A2")
 
     tab.say("/undo")
+    expect(tab.input).to_have_value("two")
     tab.input.fill("two, and more")
     back.click()
     tab.reads("A2")
@@ -365,4 +366,23 @@ def test_what_is_typed_while_a_change_of_an_answer_is_saved_stays_in_the_editor(
     area.press("Control+Enter")
     tab.reads("B and more")
     expect(area).to_have_count(0)
+    assert tab.errors == []
+
+
+def test_file_of_a_message_that_is_taken_back_does_not_join_another_one(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["held", hold, Finish()]]
+    tab = tabs.open(chat)
+    tab.say("first")
+    tab.reads("held")
+    attach(tab, "notes.txt")
+    tab.say("second")
+    tab.input.fill("something else")
+    tab.button("Take it back: this message is not sent").click()
+    shows(tab, "first", "held")
+    expect(tab.input).to_have_value("something else")
+    expect(tab.find(".chip")).to_have_count(0)
+    hold.open()
     assert tab.errors == []

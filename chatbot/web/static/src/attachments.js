@@ -125,11 +125,14 @@ export class Attachments {
     if (file) this.write(id, [...this.kept(id).filter((each) => !url || each.url !== url), file]);
   }
 
-  /** Wait until all are there; false when one failed. */
+  /** Wait until all are there, with those that are added meanwhile; false when one failed. */
   async settled() {
-    const chips = [...this.chips];
-    await Promise.all(chips.map(({ work }) => work));
-    return !chips.some(({ failed }) => failed);
+    const awaited = new Set();
+    while (this.isBusy) {
+      for (const chip of this.chips) awaited.add(chip);
+      await Promise.all(this.chips.map(({ work }) => work));
+    }
+    return ![...awaited].some(({ failed }) => failed);
   }
 
   drop(chip) {

@@ -286,3 +286,25 @@ def test_a_file_on_its_way_goes_along_into_the_next_new_chat_and_into_no_other(
     expect(tab.find(".user")).to_have_text("the first of two new ones")
     expect(tab.find(".chip")).to_have_count(0)
     assert tab.errors == []
+
+
+def test_what_is_typed_behind_a_first_message_is_for_its_chat_when_another_one_is_open(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    two = begun(tab, model, "two")
+    tab.find("#new").click()
+    answers.hold("send")
+    tab.say("a thought that begins a chat")
+    answers.came()
+    tab.input.fill("the second thought")
+    go(tab, two)
+    let_go(answers, tab)
+    expect(tab.input).to_have_value("")
+    tab.find("#chats a").filter(has_text="a thought that begins a chat").click()
+    expect(tab.find(".user")).to_have_text("a thought that begins a chat")
+    expect(tab.input).to_have_value("the second thought")
+    tab.find("#new").click()
+    expect(tab.input).to_have_value("")
+    assert tab.errors == []

@@ -126,6 +126,7 @@ export class Turns {
     const isNew = place.id === null;
     place.id = turn.chat.id;
     if (isNew) this.outbox.move(place);
+    if (isNew && place === this.conversation.fresh) this.composer.move(null, place.id);
     if (this.conversation.place !== place) {
       this.view.sync(); // the server now tells this page of that chat: open the right one again
       return;
@@ -133,7 +134,6 @@ export class Turns {
     this.conversation.settle((sent) => sent.id === id);
     if (isNew) {
       this.options.forgetKept();
-      this.composer.move(null, place.id);
       this.view.begun(place.id);
     }
     this.view.showTurn(turn);

@@ -145,6 +145,7 @@ export class Turns {
     if (code === "not_logged_in") return; // it is kept, and sent when its person is back
     this.unshow(message);
     if (code === "unknown_chat") this.rehome(message);
+    else if (message.place.id === null) this.takeOver(message);
     this.options.keepAgain(message);
     const isHere = message.place === this.conversation.place;
     if (message.replaces) this.reopen(message, isHere);
@@ -159,6 +160,14 @@ export class Turns {
   rehome(message) {
     const { place } = this.conversation;
     Object.assign(message, { place: place.id === null ? place : { id: null, begins: message.id }, parent: undefined, replaces: undefined });
+  }
+
+  /** A message that was to begin a chat goes over to the new one that is open, where nothing is on its way there. */
+  takeOver(message) {
+    const { place, options } = this.conversation;
+    if (place.id !== null || place.arrival) return;
+    message.place = place;
+    if (!Object.keys(options).length) this.options.show(message.options);
   }
 
   /** A change that was refused stands open again, in the message that it would have replaced. */

@@ -308,3 +308,26 @@ def test_what_is_typed_behind_a_first_message_is_for_its_chat_when_another_one_i
     tab.find("#new").click()
     expect(tab.input).to_have_value("")
     assert tab.errors == []
+
+
+def test_back_from_the_library_leads_to_the_chat_that_began_behind_it(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    expect(tab.find("#model")).to_be_visible()
+    answers.hold("send")
+    tab.say("begun behind the library")
+    answers.came()
+    tab.page.get_by_role("link", name="Library", exact=True).click()
+    expect(tab.find("#library").get_by_role("heading", name="Library")).to_be_visible()
+    answers.let_go()
+    had_its_turn(tab)
+    tab.page.go_back()
+    tab.chat_id()
+    for _ in range(2):
+        expect(tab.find(".user")).to_have_text("begun behind the library")
+        tab.reads("ok")
+        tab.page.reload()
+    assert tab.errors == []

@@ -229,8 +229,10 @@ byId("stop").addEventListener("click", () => turns.stop());
 addEventListener("popstate", () => {
   closeDialogs();
   if (door.owns(location.pathname)) return door.show();
-  const id = idInAddress();
+  const isBegun = door.isOpen && conversation.place === conversation.fresh; // the new chat may have its id by now
+  const id = idInAddress() ?? (isBegun ? conversation.id : null);
   const isThere = door.isOpen && id === conversation.id;
+  if (isThere && id) history.replaceState(null, "", `/c/${id}`);
   door.close();
   if (!isThere) id ? openChat(id, false) : startNew();
 });

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Route, expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
+from tests.chat.held import Answers
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tabs
 from tests.chat.shelves import (
@@ -276,3 +277,19 @@ def test_files_on_their_way_to_a_shelf_and_what_was_wrong_with_one_are_known_fro
     expect(rows).to_contain_text(["The file eggs.md is damaged."])
     tab.button("Put away: eggs.md").click()
     expect(rows).to_have_count(0)
+
+
+def test_a_search_is_offered_when_it_is_known_what_there_is(library_chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "known")
+    drop(tab.find("#library"), {"bread.md": BREAD})
+    expect(titles(tab)).to_have_count(1)
+    tab.page.goto("/")
+    answers = Answers(tab, "library")
+    tab.page.get_by_role("link", name="Library", exact=True).click()
+    answers.came()
+    expect(heading(tab, "Library")).to_be_visible()
+    expect(tab.page.get_by_label("Try a search")).to_be_hidden()
+    answers.let_go()
+    expect(tab.page.get_by_label("Try a search")).to_be_visible()
+    assert tab.errors == []

@@ -93,7 +93,7 @@ export class Turns {
     this.view.problem("");
     this.list.follow();
     this.view.showAll();
-    this.sending = this.sending.then(() => this.deliver(message));
+    this.sending = this.sending.then(() => this.deliverAll([message]));
     message.place.arrival = this.sending;
   }
 
@@ -104,21 +104,19 @@ export class Turns {
   }
 
   async deliverAll(messages) {
-    for (const message of messages) await this.deliver(message);
+    for (const message of messages) await this.deliver(message).catch(reportError); // a fault of the page holds nothing up
   }
 
   async deliver(message) {
     const { place } = message;
     const from = place.id;
-    try {
-      const turn = await this.link.callUntilAnswered("send", requestOf(message));
-      this.outbox.drop(message);
-      if (!message.isKept) this.forget(message, from);
-      this.arrive(message, turn);
-    } catch (failure) {
-      this.refuse(message, failure);
-    }
+    const asked = this.link.callUntilAnswered("send", requestOf(message));
+    const turn = await asked.catch((failure) => this.refuse(message, failure));
+    if (turn) this.outbox.drop(message);
     if (!this.outbox.isSending(place)) place.arrival = null;
+    if (!turn) return;
+    if (!message.isKept) this.forget(message, from);
+    this.arrive(message, turn);
   }
 
   /** The server has a message. */

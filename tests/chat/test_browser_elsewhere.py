@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.chat.held import Answers
+from tests.chat.held import Answers, Held
 from tests.chat.page import Tab, Tabs
-from tests.fakes import FakeServer, Finish
+from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, until
 
 pytestmark = pytest.mark.browser
@@ -330,4 +330,32 @@ def test_back_from_the_library_leads_to_the_chat_that_began_behind_it(
         expect(tab.find(".user")).to_have_text("begun behind the library")
         tab.reads("ok")
         tab.page.reload()
+    assert tab.errors == []
+
+
+def test_a_chat_that_is_opened_late_takes_nothing_of_what_goes_on_in_the_open_one(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    gate = Gate()
+    tab = tabs.open(chat)
+    held = Held(tab)
+    one = begun(tab, model, "one")
+    model.scripts = [["held", gate, " and on", Finish()]]
+    tab.find("#new").click()
+    tab.say("two")
+    tab.reads("held")
+    two = tab.chat_id()
+    held.hold("open")
+    tab.find(f'#chats a[href="/c/{one}"]').click()
+    held.until_asked()
+    held.hold("nothing more")
+    go(tab, two)
+    tab.reads("held")
+    held.release()
+    tab.find("#gauge").click()
+    expect(tab.find("dialog")).to_contain_text("Part by part")  # the server has answered what came before, too
+    tab.page.keyboard.press("Escape")
+    gate.open()
+    tab.reads("held and on")
+    tab.is_at("done")
     assert tab.errors == []

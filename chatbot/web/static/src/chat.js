@@ -180,7 +180,7 @@ async function load() {
   const { place } = conversation;
   try {
     const opened = await link.call("open", { chat_id: place.id, after: conversation.known() });
-    if (conversation.place === place) showOpened(opened);
+    conversation.place === place ? showOpened(opened) : sync(); // the server may tell this page of the other one now
   } catch (failure) {
     if (conversation.place !== place) return;
     if (failure.code !== "unknown_chat" && failure.code !== "bad_request") throw failure;

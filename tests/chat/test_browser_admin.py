@@ -338,3 +338,26 @@ def test_without_accounts_the_page_works_and_says_when_they_begin(chat: Process,
     tab.page.get_by_role("link", name="Back to the chats").click()
     expect(tab.input).to_be_visible()
     assert tab.errors == []
+
+
+def test_defaults_that_a_preset_replaces_can_be_taken_again(
+    house: Process, cookie: str, admin: Browser, tabs: Tabs
+) -> None:
+    admin.call("preset", {"name": "mild", "options": {"temperature": 0.1}})
+    tab = tabs.open(house, "/admin", cookie)
+    tab.button("Change the defaults").click()
+    box = tab.page.get_by_role("dialog", name="Defaults of a chat")
+    prompt = box.get_by_role("textbox", name="System prompt")
+    prompt.fill("An hour of work.")
+    prompt.press("Tab")
+    expect(tab.find("#house dl")).to_contain_text("An hour of work.")
+    box.get_by_label("Preset", exact=True).select_option("mild")
+    expect(prompt).to_have_value("")
+    line = box.locator(".presets .undo")
+    expect(line).to_contain_text("Your own choice was replaced by “mild”.")
+    line.get_by_role("button").click()
+    expect(prompt).to_have_value("An hour of work.")
+    expect(tab.find("#house dl")).to_contain_text("An hour of work.")
+    expect(line).to_be_hidden()
+    assert admin.call("house_options", {"options": {}})["ok"]
+    assert tab.errors == []

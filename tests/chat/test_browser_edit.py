@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import expect
 
+from tests.chat.held import Held
 from tests.chat.page import Tab, Tabs
 from tests.chat.test_browser_drafts import attach
 from tests.fakes import Cut, FakeServer, Finish, Gate, Refuse, Step
@@ -301,6 +302,7 @@ def test_what_comes_back_after_undo_does_not_stand_in_the_message_box_too(
         tab.reads("A2")
 
     tab.say("/undo")
+    expect(tab.input).to_have_value("two")
     tab.input.fill("two, and more")
     back.click()
     tab.reads("A2")
@@ -339,3 +341,48 @@ def test_answer_on_another_branch_goes_on_unseen_and_is_whole_when_its_branch_is
         gate.open()
     shows(tab, "uno", " ".join(f"w{n}" for n in range(12)) + " the end")
     tab.is_at("done")
+
+
+def test_what_is_typed_while_a_change_of_an_answer_is_saved_stays_in_the_editor(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["A", Finish()]]
+    tab = tabs.open(chat)
+    held = Held(tab)
+    tab.say("one")
+    tab.is_at("done")
+    area = tab.page.get_by_label("Text of the answer")
+    tab.button("Edit answer").click()
+    area.fill("B")
+    held.hold("edit")
+    area.press("Control+Enter")
+    held.until_asked()
+    area.press_sequentially(" and more")
+    held.release()
+    expect(tab.answer().locator(".body")).to_have_text("B")
+    for _ in range(2):
+        expect(area).to_have_value("B and more")
+        tab.page.reload()
+    area.press("Control+Enter")
+    tab.reads("B and more")
+    expect(area).to_have_count(0)
+    assert tab.errors == []
+
+
+def test_file_of_a_message_that_is_taken_back_does_not_join_another_one(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    hold = Gate()
+    model.scripts = [["held", hold, Finish()]]
+    tab = tabs.open(chat)
+    tab.say("first")
+    tab.reads("held")
+    attach(tab, "notes.txt")
+    tab.say("second")
+    tab.input.fill("something else")
+    tab.button("Take it back: this message is not sent").click()
+    shows(tab, "first", "held")
+    expect(tab.input).to_have_value("something else")
+    expect(tab.find(".chip")).to_have_count(0)
+    hold.open()
+    assert tab.errors == []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.chat.held import Answers
+from tests.chat.held import Answers, Held
 from tests.chat.page import Tab, Tabs
-from tests.fakes import FakeServer, Finish
+from tests.fakes import FakeServer, Finish, Gate
 from tests.processes import Process, until
 
 pytestmark = pytest.mark.browser
@@ -36,6 +36,11 @@ def let_go(answers: Answers, tab: Tab) -> None:
     answers.let_go()
     tab.say("/help help")
     expect(tab.find("#note-text")).to_contain_text("list the commands")
+
+
+def had_its_turn(tab: Tab) -> None:
+    """Wait until the page has done what it was just told."""
+    tab.page.evaluate("() => new Promise((done) => setTimeout(done))")
 
 
 class Upload:
@@ -234,3 +239,123 @@ def test_an_address_that_could_not_be_read_is_kept_where_it_was_given(
     go(tab, two)
     expect(tab.problem).to_be_hidden()
     expect(tab.input).to_have_value("/url http://127.0.0.1/private")
+
+
+def test_what_the_model_sees_of_one_chat_is_not_shown_in_the_drawer_of_another(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    one, two = begun(tab, model, "a secret of one"), begun(tab, model, "two")
+    go(tab, one)
+    answers.hold("context")
+    tab.find("#gauge").click()
+    answers.came()
+    tab.page.keyboard.press("Escape")
+    answers.hold()
+    go(tab, two)
+    tab.find("#gauge").click()
+    parts = tab.find("dialog .part pre")
+    expect(parts).to_have_count(3)
+    answers.let_go()
+    had_its_turn(tab)
+    expect(parts.nth(1)).to_have_text("two")
+    assert tab.errors == []
+
+
+def test_a_file_on_its_way_goes_along_into_the_next_new_chat_and_into_no_other(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    expect(tab.find("#model")).to_be_visible()
+    answers.hold("send")
+    tab.say("the first of two new ones")
+    answers.came()
+    upload = Upload(tab)
+    tab.find("#new").click()
+    expect(tab.find(".chip .size")).to_have_text("reading…")
+    answers.let_go()
+    had_its_turn(tab)
+    upload.arrive()
+    expect(tab.find(".chip .size")).to_contain_text("token")
+    tab.page.reload()
+    expect(tab.find(".chip .name")).to_have_text("notes.md")
+    tab.find("#chats a").filter(has_text="the first of two new ones").click()
+    expect(tab.find(".user")).to_have_text("the first of two new ones")
+    expect(tab.find(".chip")).to_have_count(0)
+    assert tab.errors == []
+
+
+def test_what_is_typed_behind_a_first_message_is_for_its_chat_when_another_one_is_open(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    two = begun(tab, model, "two")
+    tab.find("#new").click()
+    answers.hold("send")
+    tab.say("a thought that begins a chat")
+    answers.came()
+    tab.input.fill("the second thought")
+    go(tab, two)
+    let_go(answers, tab)
+    expect(tab.input).to_have_value("")
+    tab.find("#chats a").filter(has_text="a thought that begins a chat").click()
+    expect(tab.find(".user")).to_have_text("a thought that begins a chat")
+    expect(tab.input).to_have_value("the second thought")
+    tab.find("#new").click()
+    expect(tab.input).to_have_value("")
+    assert tab.errors == []
+
+
+def test_back_from_the_library_leads_to_the_chat_that_began_behind_it(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    answers = Answers(tab)
+    expect(tab.find("#model")).to_be_visible()
+    answers.hold("send")
+    tab.say("begun behind the library")
+    answers.came()
+    tab.page.get_by_role("link", name="Library", exact=True).click()
+    expect(tab.find("#library").get_by_role("heading", name="Library")).to_be_visible()
+    answers.let_go()
+    had_its_turn(tab)
+    tab.page.go_back()
+    tab.chat_id()
+    for _ in range(2):
+        expect(tab.find(".user")).to_have_text("begun behind the library")
+        tab.reads("ok")
+        tab.page.reload()
+    assert tab.errors == []
+
+
+def test_a_chat_that_is_opened_late_takes_nothing_of_what_goes_on_in_the_open_one(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    gate = Gate()
+    tab = tabs.open(chat)
+    held = Held(tab)
+    one = begun(tab, model, "one")
+    model.scripts = [["held", gate, " and on", Finish()]]
+    tab.find("#new").click()
+    tab.say("two")
+    tab.reads("held")
+    two = tab.chat_id()
+    held.hold("open")
+    tab.find(f'#chats a[href="/c/{one}"]').click()
+    held.until_asked()
+    held.hold("nothing more")
+    go(tab, two)
+    tab.reads("held")
+    held.release()
+    tab.find("#gauge").click()
+    expect(tab.find("dialog")).to_contain_text("Part by part")  # the server has answered what came before, too
+    tab.page.keyboard.press("Escape")
+    gate.open()
+    tab.reads("held and on")
+    tab.is_at("done")
+    assert tab.errors == []

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.chat.axe import violations
 from tests.chat.held import Held
 from tests.chat.page import Tab, Tabs
 from tests.chat.site import recorded
 from tests.fakes import FakeServer, Finish
-from tests.processes import Process, chatbot, running
+from tests.processes import Process, chatbot, running, until
 
 pytestmark = pytest.mark.browser
 
@@ -271,3 +271,40 @@ def test_headlines_come_as_a_file_and_a_command_that_fails_can_be_tried_again(
         tab.is_at("done")
         expect(tab.find(".files li")).to_have_count(1)
         assert "Heron seen" in model.requests[-1]["messages"][-1]["content"]
+
+
+def test_that_a_file_could_not_be_sent_is_said_until_another_is_attached(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(chat)
+    tab.page.route("**/files", lambda route: route.abort())
+    attach(tab, NOTES)
+    expect(tab.problem).to_contain_text("The file the notes.md could not be sent")
+    tab.find("#gauge").click()
+    expect(tab.find("dialog")).to_contain_text("Part by part")  # the server has answered something
+    tab.page.keyboard.press("Escape")
+    expect(tab.problem).to_contain_text("The file the notes.md could not be sent")
+    tab.page.unroute("**/files")
+    attach(tab, NOTES)
+    expect(tab.find(".chip .size")).to_contain_text("token")
+    expect(tab.problem).to_be_hidden()
+
+
+def test_file_that_is_added_while_the_message_waits_for_another_goes_along(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    held: list[Route] = []
+    tab.page.route("**/files", lambda route: held.append(route))
+    for n, name in enumerate(("one.md", "two.md"), start=1):
+        attach(tab, {**NOTES, "name": name})
+        expect(tab.find(".chip")).to_have_count(n)
+        tab.say("read both")
+    for n in range(2):  # one after the other
+        until(lambda n=n: tab.page.title() and len(held) > n, "a file")  # Playwright works within its calls
+        held[n].continue_()
+    tab.is_at("done")
+    expect(tab.find(".files .name")).to_have_text(["one.md", "two.md"])
+    expect(tab.find(".chip")).to_have_count(0)
+    assert tab.errors == []

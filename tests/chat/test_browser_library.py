@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
+from tests.chat.held import Held
 from tests.chat.page import Tabs
 from tests.chat.shelves import (
     BREAD,
@@ -369,3 +370,23 @@ def test_the_style_of_footnotes_that_did_not_come_is_fetched_with_the_next_answe
     expect(cite).to_have_css("font-weight", "600")
     tab.is_at("done")
     expect(tab.find("link[href*='grounds.css']")).to_have_count(1)
+
+
+def test_a_name_that_is_chosen_in_the_middle_of_a_text_is_not_offered_again(
+    library_chat: Process, cellar: str, tabs: Tabs
+) -> None:
+    tab = tabs.open(library_chat)
+    tab.page.clock.install()
+    held = Held(tab)
+    tab.input.fill("ask  please")
+    tab.input.evaluate("(input) => input.setSelectionRange(4, 4)")
+    tab.input.press_sequentially("#cella")
+    expect(tab.find("#mentions").get_by_role("option", name=f"{cellar} Shelf")).to_be_visible()
+    held.hold("mentions")
+    tab.input.press("Enter")
+    expect(tab.input).to_have_value(f"ask #{cellar} please")
+    tab.page.clock.run_for(1000)
+    assert held.n_asked == 0
+    tab.input.press("Enter")
+    expect(tab.find(".user")).to_have_text(f"ask #{cellar} please")
+    assert tab.errors == []

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.chat.axe import violations
 from tests.chat.browser import Browser as Sockets
+from tests.chat.held import Answers
 from tests.chat.household import PASSWORD, guest, logged_in
 from tests.chat.page import Tabs
 from tests.chat.shelves import (
@@ -27,7 +28,7 @@ from tests.chat.shelves import (
     titles,
 )
 from tests.fakes import FakeServer, Finish, Gate
-from tests.processes import Process, chatbot, running
+from tests.processes import Process, chatbot, running, until
 
 pytestmark = pytest.mark.browser
 
@@ -250,4 +251,45 @@ def test_who_reads_far_down_in_a_long_list_stays_there(library_chat: Process, ta
     expect(titles(tab)).to_have_count(207)
     tab.page.get_by_label("Find a document").fill("eggs")
     expect(titles(tab)).to_have_text(["Eggs"])
+    assert tab.errors == []
+
+
+def test_files_on_their_way_to_a_shelf_and_what_was_wrong_with_one_are_known_from_anywhere(
+    library_chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "sent")
+    held: list[Route] = []
+    tab.page.route("**/library/*/files", lambda route: held.append(route))
+    drop(tab.find("#library"), {"eggs.md": EGGS, "bread.md": BREAD})
+    until(lambda: tab.page.title() and held, "the first file")  # Playwright works within its calls
+    tab.page.get_by_role("link", name="← Library").click()
+    expect(heading(tab, "Library")).to_be_visible()
+    error = {"message": "the file eggs.md is damaged", "code": "bad_file"}
+    held[0].fulfill(status=400, json={"ok": False, "error": error})
+    expect(tab.find("#toast")).to_contain_text("The file eggs.md is damaged.")
+    until(lambda: tab.page.title() and len(held) == 2, "the second file")
+    tab.find(".shelves").get_by_role("link", name="sent", exact=True).click()
+    rows = tab.find(".sent li")
+    expect(rows).to_contain_text(["The file eggs.md is damaged.", "being read…"])
+    held[1].continue_()
+    expect(titles(tab)).to_have_text(["Bread"])
+    expect(rows).to_contain_text(["The file eggs.md is damaged."])
+    tab.button("Put away: eggs.md").click()
+    expect(rows).to_have_count(0)
+
+
+def test_a_search_is_offered_when_it_is_known_what_there_is(library_chat: Process, tabs: Tabs) -> None:
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "known")
+    drop(tab.find("#library"), {"bread.md": BREAD})
+    expect(titles(tab)).to_have_count(1)
+    tab.page.goto("/")
+    answers = Answers(tab, "library")
+    tab.page.get_by_role("link", name="Library", exact=True).click()
+    answers.came()
+    expect(heading(tab, "Library")).to_be_visible()
+    expect(tab.page.get_by_label("Try a search")).to_be_hidden()
+    answers.let_go()
+    expect(tab.page.get_by_label("Try a search")).to_be_visible()
     assert tab.errors == []

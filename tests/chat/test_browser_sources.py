@@ -18,6 +18,7 @@ from tests.chat.shelves import (
     READ_MS,
     UNKNOWN,
     add_folder,
+    drop,
     filled_shelf,
     folder,
     heading,
@@ -198,3 +199,29 @@ def test_library_without_embeddings_says_what_to_do_and_finds_by_words(
         search(bare, QUESTION)
         expect(bare.find(".passages li").first).to_contain_text("Boiling")
         assert violations(bare) == []
+
+
+def test_what_is_being_written_stays_when_a_question_or_the_name_of_a_shelf_comes_into_the_box(
+    library_model: FakeServer, library_chat: Process, tabs: Tabs
+) -> None:
+    tab = tabs.open(library_chat, "/library")
+    make_shelf(tab, "larder")
+    drop(tab.find("#library"), {"bread.md": BREAD})
+    expect(titles(tab)).to_have_count(1)
+    tab.button("Ask this shelf").click()
+    expect(tab.input).to_have_value("#larder ")
+    tab.say(f"#larder {UNKNOWN}")
+    tab.is_at("done")
+    tab.input.fill("half a message")
+    tab.button("Ask without documents").click()
+    expect(tab.input).to_have_value(f"{UNKNOWN}\n\nhalf a message")
+    expect(tab.input).to_be_focused()
+    tab.input.fill("half a message")
+    for _ in range(2):  # the name is written once
+        tab.page.get_by_role("link", name="Library", exact=True).click()
+        tab.find(".shelves").get_by_role("link", name="larder", exact=True).click()
+        tab.button("Ask this shelf").click()
+        expect(tab.input).to_have_value("#larder half a message")
+    tab.page.reload()
+    expect(tab.input).to_have_value("#larder half a message")
+    assert tab.errors == []

@@ -358,3 +358,20 @@ def test_changed_message_over_the_limit_stays_open_to_be_made_shorter(
         expect(tab.problem).to_have_text("This message has 101 characters, 100 are allowed.")
         expect(area).to_have_value("x" * 101)
         expect(area).to_be_focused()
+
+
+def test_message_that_the_server_has_is_not_sent_again_when_the_page_fails_to_show_it(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    tab = tabs.open(chat)
+    expect(tab.find("#model")).to_be_visible()
+    tab.page.evaluate("() => { history.replaceState = () => { throw new Error('a fault of the page'); }; }")
+    tab.say("said once")
+    tab.is_at("done")
+    expect(tab.input).to_have_value("")
+    tab.say("and then")
+    expect(tab.find(".answer[data-status=done]")).to_have_count(2)
+    expect(tab.find(".user")).to_have_text(["said once", "and then"])
+    assert asked(model) == ["said once", "and then"]
+    assert "a fault of the page" in str(tab.errors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.chat.held import Held
+from tests.chat.held import Answers, Held
 from tests.chat.page import Tab, Tabs
 from tests.chat.test_browser_drafts import beside
 from tests.chat.test_browser_unsent import asked
@@ -128,3 +128,24 @@ def test_refused_message_that_another_tab_has_sent_is_not_offered_again(
         expect(tab.find(".user")).to_have_text(["begin", "said in A"])
         expect(refused(tab)).to_have_count(0)
     expect(first.input).to_have_value("typed on")
+
+
+def test_message_of_a_tab_that_was_closed_after_this_one_was_opened_is_sent_here(
+    model: FakeServer, chat: Process, tabs: Tabs
+) -> None:
+    model.scripts = [["ok", Finish()]]
+    second = tabs.open(chat)
+    first = beside(second)
+    held = Held(first)
+    answers = Answers(second, "hello")
+    answers.came()
+    held.hold("send")
+    first.say("left by a tab that is closed")
+    held.until_asked()
+    first.page.close()
+    answers.let_go()
+    second.is_at("done")
+    expect(second.find(".user")).to_have_text("left by a tab that is closed")
+    second.say("and then")
+    expect(second.find(".answer[data-status=done]")).to_have_count(2)
+    assert asked(model) == ["left by a tab that is closed", "and then"]

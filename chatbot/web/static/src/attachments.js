@@ -125,11 +125,14 @@ export class Attachments {
     if (file) this.write(id, [...this.kept(id).filter((each) => !url || each.url !== url), file]);
   }
 
-  /** Wait until all are there; false when one failed. */
+  /** Wait until all are there, with those that are added meanwhile; false when one failed. */
   async settled() {
-    const chips = [...this.chips];
-    await Promise.all(chips.map(({ work }) => work));
-    return !chips.some(({ failed }) => failed);
+    const awaited = new Set();
+    while (this.isBusy) {
+      for (const chip of this.chips) awaited.add(chip);
+      await Promise.all(this.chips.map(({ work }) => work));
+    }
+    return ![...awaited].some(({ failed }) => failed);
   }
 
   drop(chip) {
@@ -148,6 +151,7 @@ export class Attachments {
   /** Show what was attached in a chat and not sent. */
   restore(id) {
     const coming = [...this.coming].filter((chip) => this.isHere(chip));
+    for (const chip of coming) chip.place = this.conversation.place; // of the new chat that is open, as its words are
     const kept = this.kept(id).filter(({ url }) => !url || !coming.some((chip) => chip.url === url));
     this.chips = [...kept.map((each) => (each.id ? { name: each.name, file: each } : { name: each.url, url: each.url, failed: NOT_YET })), ...coming];
     this.draw();

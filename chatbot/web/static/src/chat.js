@@ -83,7 +83,7 @@ const deeds = deedsOf({
 const runCommand = obeying({ link, conversation, composer, note, list: commands, deeds, attempt });
 const door = new LibraryDoor({
   main: byId("main"), link, toast: sidebar.toast, menu: sidebar.menu, conversation, going, left,
-  say: (text) => speaker.say(text), ask: (text) => composer.write(text), hasAccounts: () => !sidebar.me.hidden,
+  say: (text) => speaker.say(text), ask: (text) => composer.putBefore(text), hasAccounts: () => !sidebar.me.hidden,
 });
 let chats = [];
 let vanished = null; // {id, place, before}: the chat that went, the new one in its place, what was written in both
@@ -180,7 +180,7 @@ async function load() {
   const { place } = conversation;
   try {
     const opened = await link.call("open", { chat_id: place.id, after: conversation.known() });
-    if (conversation.place === place) showOpened(opened);
+    conversation.place === place ? showOpened(opened) : sync(); // the server may tell this page of the other one now
   } catch (failure) {
     if (conversation.place !== place) return;
     if (failure.code !== "unknown_chat" && failure.code !== "bad_request") throw failure;
@@ -229,8 +229,10 @@ byId("stop").addEventListener("click", () => turns.stop());
 addEventListener("popstate", () => {
   closeDialogs();
   if (door.owns(location.pathname)) return door.show();
-  const id = idInAddress();
+  const isBegun = door.isOpen && conversation.place === conversation.fresh; // the new chat may have its id by now
+  const id = idInAddress() ?? (isBegun ? conversation.id : null);
   const isThere = door.isOpen && id === conversation.id;
+  if (isThere && id) history.replaceState(null, "", `/c/${id}`);
   door.close();
   if (!isThere) id ? openChat(id, false) : startNew();
 });

@@ -165,6 +165,12 @@ export class Composer {
     this.input.focus();
   }
 
+  /** Put words before what is written, unless it begins with them. */
+  putBefore(words) {
+    const { value } = this.input;
+    this.write(value.startsWith(words) ? value : words + value);
+  }
+
   get isEmpty() {
     return !this.input.value && !this.attachments.chips.length;
   }
@@ -176,14 +182,13 @@ export class Composer {
     this.attachments.addReady(files);
   }
 
-  /** Put what was taken back in a chat into what is written there, as far as that is empty. */
-  giveBack(id, { content, files }) {
-    if (id === this.conversation.id) {
-      if (!this.input.value && content) this.write(content);
-      if (!this.attachments.chips.length && files?.length) this.attachments.addReady(files);
-    } else {
-      if (!this.draft(id)) this.drafts.write("draft", id, content);
-      if (!this.attachments.kept(id).length) this.attachments.write(id, files ?? []);
+  /** Put what was taken back in a chat into the message box there, words and files together, where that is empty. */
+  giveBack(id, { content, files = [] }) {
+    if (id !== this.conversation.id) {
+      if (!this.draft(id) && !this.attachments.kept(id).length) this.hold(id, { text: content, files });
+    } else if (this.isEmpty) {
+      if (content) this.write(content);
+      if (files.length) this.attachments.addReady(files);
     }
   }
 

@@ -45,7 +45,8 @@ export class Context {
   async fill() {
     const { body } = this;
     try {
-      this.show(await this.link.call("context", this.now().next, TIMEOUT_MS));
+      const told = await this.link.call("context", this.now().next, TIMEOUT_MS);
+      if (body === this.body) this.show(told); // else the drawer was opened anew meanwhile, maybe of another chat
     } catch (failure) {
       body.replaceChildren(make("p", { class: "problem" }, sentence(failure.message)));
     }

@@ -60,6 +60,7 @@ export class Conversation {
   /** Leave this chat for another, or for a new one (null); its messages come with take. */
   enter(id) {
     this.place = { id }; // one object a visit: a new chat gets its id when it is stored
+    if (id === null) this.fresh = this.place; // the last new chat: what is written under New chat is for this one
     this.messages = [];
     this.pending = []; // sent from here, not yet taken by the server, or refused
     this.further = []; // ids of what was said behind the last of them, and is not shown

@@ -34,7 +34,8 @@ export class Change {
       changed: (now) => this.drafts.write("edit", message.id, now),
       take: async (now) => {
         this.given = now;
-        if (await this.take(message, now)) this.leave(message);
+        const isTaken = await this.take(message, now);
+        if (isTaken && this.open?.text === now) this.leave(message); // else there is more to be taken by now
       },
       leave: () => this.leave(message),
     });

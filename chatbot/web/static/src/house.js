@@ -69,18 +69,19 @@ export class House {
     return rows;
   }
 
+  /** Change the defaults; whether the server has taken that. */
   async change(how) {
     this.problem.textContent = "";
     const done = this.choice.make(how);
     this.draw();
-    try {
-      await done;
-    } catch (failure) {
+    const isTaken = await done.then(() => true, (failure) => {
       this.problem.textContent = refused(this.rows, failure, this.choice.now);
-    }
+      return false;
+    });
     const hello = await this.hello().catch(() => null); // what is in force now
     if (hello) this.learn(hello);
     else this.draw();
+    return isTaken;
   }
 
   open() {

@@ -1,6 +1,7 @@
 // The library over the conversation: which of its views the address asks for, and what the server tells of it. Fetched
 // when it is first opened.
 import { make } from "./dom.js";
+import { AddTo } from "./library_add.js";
 import { DocumentView } from "./library_document.js";
 import { ShelfView } from "./library_shelf.js";
 import { ShelvesView } from "./library_shelves.js";
@@ -17,6 +18,7 @@ export class Library {
     Object.assign(this, { holder, page, link: page.link, toast: page.toast });
     this.known = null; // what `library` answered last
     this.view = null;
+    this.adding = new Map(); // what each shelf is sent from here, whatever is looked at meanwhile
     this.body = make("div", { class: "library" });
     this.link.on("library_changed", () => this.refreshSoon());
     this.link.on("library_run", (run) => this.hear(run));
@@ -85,6 +87,12 @@ export class Library {
 
   shelf(id) {
     return this.known?.shelves.find((each) => each.id === id);
+  }
+
+  /** What adds to a shelf: the same one as long as the page is open. */
+  addTo(id) {
+    if (!this.adding.has(id)) this.adding.set(id, new AddTo(this, id));
+    return this.adding.get(id);
   }
 
   /** Ask the server; what it refuses is told at the foot of the page. Undefined then. */

@@ -64,7 +64,8 @@ export class AddTo {
       this.lib.page.say(`${file.name} is on the shelf.`);
     } catch (failure) {
       Object.assign(row, { state: "failed", why: sentence(failure.message) });
-      this.lib.page.say(row.why);
+      if (this.element.isConnected) this.lib.page.say(row.why);
+      else this.lib.toast.say(row.why);
     }
     this.drawSent();
     if (!this.sent.some(({ state }) => state === "waiting")) this.lib.refresh(true);

@@ -1,5 +1,4 @@
 // One shelf: what it is made of, what goes on, its documents, and what can be done with it.
-import { AddTo } from "./library_add.js";
 import { Documents } from "./library_documents.js";
 import { head, moreButton } from "./library_parts.js";
 import { askForShelf, showEmbedding, whose } from "./library_shelves.js";
@@ -20,7 +19,7 @@ export class ShelfView {
     this.facts = make("p", { class: "facts" });
     this.notice = make("p", { class: "notice", role: "status", hidden: true });
     this.trial = new Trial(lib, () => [id], true);
-    this.add = new AddTo(lib, id);
+    this.add = lib.addTo(id);
     this.sources = new Sources(lib);
     this.documents = new Documents(lib, id);
     this.parts = make("div", { hidden: true }, this.facts, this.notice, this.add.element, this.sources.element, this.trial.element, this.documents.element);

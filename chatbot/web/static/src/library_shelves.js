@@ -16,6 +16,7 @@ export class ShelvesView {
     this.heading = top.heading;
     this.notice = make("p", { class: "notice", role: "status", hidden: true });
     this.trial = new Trial(lib, () => this.wanted());
+    this.trial.element.hidden = true; // until it is known what there is
     this.list = make("div");
     this.element = make("div", {}, top.element,
       make("p", { class: "lead" }, "Documents that answers can come from. Write # and the name of a shelf in a message, or choose shelves in the options of a chat."),

@@ -54,6 +54,7 @@ export class Mentions extends Listbox {
     const { value } = this.input;
     const rest = value.slice(begun.to);
     this.input.setRangeText(`${written(name)}${/^\s/.test(rest) ? "" : " "}`, begun.from, begun.to, "end");
+    this.keepClosed(this.input.value); // the name stands behind its # still, where a space was there already
     this.input.dispatchEvent(new Event("input", { bubbles: true }));
     this.changed();
     this.tell(`${name} is asked.`);

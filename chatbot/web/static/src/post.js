@@ -29,7 +29,7 @@ async function answerTo(path, sent, silence, refusal) {
   try {
     answer = await fetch(path, { method: "POST", ...sent });
   } catch {
-    throw new Refused(silence, "no_answer");
+    throw new Refused(silence, ""); // without a code: that something else is answered does not mend it
   }
   const told = await answer.json().catch(() => ({}));
   if (answer.ok) return told;

@@ -37,9 +37,10 @@ export class Turns {
     conversation.pending = [...new Set([...here, ...this.outbox.enter(conversation.place)])];
     const first = waiting.find(({ place }) => place === conversation.place);
     if (conversation.id === null && first) this.options.show(first.options);
+    if (this.go) this.go(this.deliverAll(waiting));
+    else this.sending = this.sending.then(() => this.deliverAll(waiting)); // of a tab that was closed meanwhile
     for (const { place } of waiting) place.arrival = this.sending;
     this.view.showAll();
-    this.go?.(this.deliverAll(waiting));
   }
 
   /** The place of the new chat that this page goes on with: what its tab began last, else a tab that is closed. */
@@ -92,7 +93,7 @@ export class Turns {
     this.view.problem("");
     this.list.follow();
     this.view.showAll();
-    this.sending = this.sending.then(() => this.deliver(message));
+    this.sending = this.sending.then(() => this.deliverAll([message]));
     message.place.arrival = this.sending;
   }
 
@@ -103,21 +104,19 @@ export class Turns {
   }
 
   async deliverAll(messages) {
-    for (const message of messages) await this.deliver(message);
+    for (const message of messages) await this.deliver(message).catch(reportError); // a fault of the page holds nothing up
   }
 
   async deliver(message) {
     const { place } = message;
     const from = place.id;
-    try {
-      const turn = await this.link.callUntilAnswered("send", requestOf(message));
-      this.outbox.drop(message);
-      if (!message.isKept) this.forget(message, from);
-      this.arrive(message, turn);
-    } catch (failure) {
-      this.refuse(message, failure);
-    }
+    const asked = this.link.callUntilAnswered("send", requestOf(message));
+    const turn = await asked.catch((failure) => this.refuse(message, failure));
+    if (turn) this.outbox.drop(message);
     if (!this.outbox.isSending(place)) place.arrival = null;
+    if (!turn) return;
+    if (!message.isKept) this.forget(message, from);
+    this.arrive(message, turn);
   }
 
   /** The server has a message. */
@@ -125,6 +124,7 @@ export class Turns {
     const isNew = place.id === null;
     place.id = turn.chat.id;
     if (isNew) this.outbox.move(place);
+    if (isNew && place === this.conversation.fresh) this.composer.move(null, place.id);
     if (this.conversation.place !== place) {
       this.view.sync(); // the server now tells this page of that chat: open the right one again
       return;
@@ -132,7 +132,6 @@ export class Turns {
     this.conversation.settle((sent) => sent.id === id);
     if (isNew) {
       this.options.forgetKept();
-      this.composer.move(null, place.id);
       this.view.begun(place.id);
     }
     this.view.showTurn(turn);
@@ -144,6 +143,7 @@ export class Turns {
     if (code === "not_logged_in") return; // it is kept, and sent when its person is back
     this.unshow(message);
     if (code === "unknown_chat") this.rehome(message);
+    else if (message.place.id === null) this.takeOver(message);
     this.options.keepAgain(message);
     const isHere = message.place === this.conversation.place;
     if (message.replaces) this.reopen(message, isHere);
@@ -158,6 +158,14 @@ export class Turns {
   rehome(message) {
     const { place } = this.conversation;
     Object.assign(message, { place: place.id === null ? place : { id: null, begins: message.id }, parent: undefined, replaces: undefined });
+  }
+
+  /** A message that was to begin a chat goes over to the new one that is open, where nothing is on its way there. */
+  takeOver(message) {
+    const { place, options } = this.conversation;
+    if (place.id !== null || place.arrival) return;
+    message.place = place;
+    if (!Object.keys(options).length) this.options.show(message.options);
   }
 
   /** A change that was refused stands open again, in the message that it would have replaced. */
@@ -235,11 +243,12 @@ export class Turns {
     this.view.showTurn(turn);
   }
 
-  /** Put the question of an answer into the composer, to be asked without documents. */
+  /** Put the question of an answer into the composer, before what is there, to be asked without documents. */
   async askWithout(answer) {
     const asked = this.conversation.find(answer.parent_id)?.content ?? "";
     if (!(await this.view.attemptHere(this.options.askNoShelf()))) return;
-    this.composer.write(asked.replace(NAMED, "$1").trim());
+    this.composer.putBack({ content: asked.replace(NAMED, "$1").trim(), files: [] });
+    this.composer.input.focus();
   }
 
   /** Answer the last message once more; false when there is none. */

@@ -64,14 +64,15 @@ class Web:
         self.names: dict[str, list[list[str]]] = {}
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
 
     def net(self, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> Net:
         """A net in which every address is this server."""
         return Net(self._look_up, self._connect, tls)
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener, self._serving)
 
     def _look_up(self, name: str, port: int, timeout_s: float) -> Sequence[str]:
         self.looked_up.append(name)
@@ -103,6 +104,14 @@ class Web:
                     answer(talk)
                 else:
                     talk.sendall(answer)
+
+
+def stop_listening(listener: socket.socket, serving: threading.Thread) -> None:
+    """End a thread that accepts. Merely closed, it could go on with the next socket that gets the same number."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    serving.join(1.0)
+    listener.close()
 
 
 @contextlib.contextmanager

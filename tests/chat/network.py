@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 
+from tests.chat.hostile_web import stop_listening
 from tests.processes import Process
 
 
@@ -22,7 +23,8 @@ class Wire:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = self._is_deaf = False
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
 
     @property
     def url(self) -> str:
@@ -48,7 +50,7 @@ class Wire:
         self._is_deaf = True
 
     def close(self) -> None:
-        self._listener.close()
+        stop_listening(self._listener, self._serving)
         self.cut()
 
     def _serve(self) -> None:

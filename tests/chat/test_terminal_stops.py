@@ -192,6 +192,7 @@ def test_two_quick_ctrl_c_in_an_answer_lose_neither_queue_nor_draft(server: Fake
         tmux.keys("C-c")
         tmux.keys("C-c")
         tmux.until(STOPPED)
+        until(lambda: "> " in tmux.screen().rpartition(STOPPED)[2] + " ", "the prompt")  # before it keys may be lost
         tmux.keys("!")
         until(lambda: tmux.screen().endswith("!"), "the key behind both")
         if tmux.screen().endswith("> !"):  # the second one came to the prompt

@@ -89,6 +89,18 @@ def tabs(browser: Browser) -> Iterator[Tabs]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def cellar(library_chat: Process, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A shelf of library_chat with eggs, bread and soup, as the page makes it; its name."""
+    from tests.chat.page import Tabs
+    from tests.chat.shelves import filled_shelf
+
+    opened = Tabs(browser)
+    filled_shelf(opened, library_chat, "cellar", tmp_path_factory.mktemp("documents") / "kitchen")
+    opened.close()
+    return "cellar"
+
+
 @pytest.fixture
 def page(web: Process) -> Iterator[Sockets]:
     """A page without a page, before the module's own chat server."""

@@ -18,7 +18,6 @@ from tests.chat.shelves import (
     QUESTION,
     UNKNOWN,
     drop,
-    filled_shelf,
     heading,
     make_shelf,
     search,
@@ -30,15 +29,6 @@ from tests.processes import Process
 pytestmark = pytest.mark.browser
 
 CITED = "A soft egg takes four minutes [1]. A hard egg takes 77 minutes [1]. `x[1]` is code [9].\n"
-
-
-@pytest.fixture(scope="module")
-def cellar(library_chat: Process, browser: object, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A shelf with eggs, bread and soup, as the page makes it; its name."""
-    tabs = Tabs(browser)  # type: ignore[arg-type]
-    filled_shelf(tabs, library_chat, "cellar", tmp_path_factory.mktemp("documents") / "kitchen")
-    tabs.close()
-    return "cellar"
 
 
 def test_files_are_dropped_found_asked_for_and_every_footnote_opens_its_passage(
@@ -352,24 +342,6 @@ def test_library_fits_a_phone_and_a_first_touch_of_a_footnote_shows_its_card(
     card.get_by_role("link", name="Open the passage").tap()
     expect(tab.find("#library mark")).to_be_in_viewport()
     assert tab.errors == []
-
-
-def test_the_style_of_footnotes_that_did_not_come_is_fetched_with_the_next_answer(
-    library_model: FakeServer, library_chat: Process, cellar: str, tabs: Tabs
-) -> None:
-    library_model.scripts = [["Four minutes [1].", Finish()], ["Four [1].", Finish()]]
-    tab = tabs.open(library_chat, service_workers="block")
-    tab.page.route("**/grounds.css*", lambda route: route.abort())
-    tab.say(f"#{cellar} {QUESTION}")
-    tab.is_at("done")
-    cite = tab.find(".cite").first
-    expect(cite).to_be_visible()
-    expect(cite).not_to_have_css("font-weight", "600")
-    tab.page.unroute("**/grounds.css*")
-    tab.say(f"#{cellar} {QUESTION}")
-    expect(cite).to_have_css("font-weight", "600")
-    tab.is_at("done")
-    expect(tab.find("link[href*='grounds.css']")).to_have_count(1)
 
 
 def test_a_name_that_is_chosen_in_the_middle_of_a_text_is_not_offered_again(

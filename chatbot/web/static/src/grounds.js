@@ -91,7 +91,7 @@ export class Grounds {
   belowOf(library, now) {
     if (library.refused) return [this.ways(library, now)];
     const sources = library.sources ?? [];
-    if (!sources.length) return [];
+    if (!sources.length) return library.steps?.length && now.content ? [make("p", { class: "looked" }, "The answer names none of the passages it was given.")] : [];
     const several = new Set(sources.map(({ shelf }) => shelf)).size > 1;
     const confirmed = new Set((library.marks ?? []).filter((mark) => mark.confirmed).map(({ n }) => n));
     const marked = new Set((library.marks ?? []).map(({ n }) => n));
